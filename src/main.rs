@@ -1,0 +1,2 @@
+//! The `hookturn` program.
+fn main() {}
