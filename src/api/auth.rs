@@ -1,0 +1,111 @@
+//! Who is asking: bearer API keys (RFC 6750), and the tenants that they belong to.
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use sha2::{Digest as _, Sha256};
+
+use super::failure::Failure;
+use super::rate_limit::RateLimit;
+use crate::domain::TenantId;
+
+/// The path prefixes under which nothing is told without a key: not even that a path does not exist.
+const PROTECTED: [&str; 5] = ["/webhooks", "/events", "/deliveries", "/dev", "/v1/public"];
+
+/// Whether a request to `path` needs a key, whatever there is or is not at that path.
+#[must_use]
+pub fn is_protected(path: &str) -> bool {
+    PROTECTED.iter().any(|prefix| {
+        path.strip_prefix(prefix)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    })
+}
+
+/// A tenant, with its rate limit.
+pub struct Tenant {
+    /// Its name.
+    pub id: TenantId,
+    /// Its bucket; `None` when the rate limit is off.
+    pub rate_limit: Option<RateLimit>,
+}
+
+/// All API keys, as SHA-256 digests: the table holds no key, and the time that a look-up takes says
+/// nothing about one.
+pub struct Tenants(HashMap<[u8; 32], Arc<Tenant>>);
+
+impl Tenants {
+    /// The table of `keys`, pairs of a tenant's name and a key's text. Several keys of one tenant share
+    /// its bucket. `rate_limit` is in requests a second; `None` is no limit.
+    pub fn new<'a>(
+        keys: impl IntoIterator<Item = (&'a str, &'a str)>,
+        rate_limit: Option<NonZeroU32>,
+    ) -> Self {
+        let mut tenants: HashMap<&str, Arc<Tenant>> = HashMap::new();
+        let table = keys.into_iter().map(|(name, key)| {
+            let tenant = tenants.entry(name).or_insert_with(|| {
+                Arc::new(Tenant {
+                    id: TenantId::new(name),
+                    rate_limit: rate_limit.map(RateLimit::per_second),
+                })
+            });
+            (Sha256::digest(key.as_bytes()).into(), Arc::clone(tenant))
+        });
+        Self(table.collect())
+    }
+
+    /// The tenant whose key the request carries.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::MissingToken`] when there is no bearer token, [`Failure::InvalidToken`] when there is
+    /// one, or more than one header, that names no tenant.
+    pub fn authenticate(&self, headers: &HeaderMap) -> Result<&Arc<Tenant>, Failure> {
+        let mut values = headers.get_all(AUTHORIZATION).iter();
+        let Some(value) = values.next() else {
+            return Err(Failure::MissingToken);
+        };
+        if values.next().is_some() {
+            return Err(Failure::InvalidToken);
+        }
+        let token = bearer_token(value.as_bytes()).ok_or(Failure::MissingToken)?;
+        let digest: [u8; 32] = Sha256::digest(token).into();
+        self.0.get(&digest).ok_or(Failure::InvalidToken)
+    }
+}
+
+/// The token after `Bearer` and at least one space (RFC 6750, section 2.1). The scheme is
+/// case-insensitive (RFC 9110, section 11.1).
+fn bearer_token(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, rest) = value.split_at_checked(6)?;
+    if !scheme.eq_ignore_ascii_case(b"bearer") || rest.first() != Some(&b' ') {
+        return None;
+    }
+    let token = rest.trim_ascii();
+    (!token.is_empty()).then_some(token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_end_at_a_slash() {
+        for path in ["/webhooks", "/webhooks/", "/dev/x", "/v1/public", "/v1/public/y", "/events"] {
+            assert!(is_protected(path), "{path}");
+        }
+        for path in ["/", "/webhook", "/webhooksx", "/devx", "/v1", "/v1/publicx", "/docs", "/healthz"] {
+            assert!(!is_protected(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn the_scheme_may_be_in_any_case_and_needs_a_space() {
+        assert_eq!(bearer_token(b"bEARER  abc"), Some(&b"abc"[..]));
+        for value in [&b"Bearer"[..], b"Bearer ", b"Bearerabc", b"Basic abc", b"", b"abc"] {
+            assert_eq!(bearer_token(value), None, "{value:?}");
+        }
+    }
+}

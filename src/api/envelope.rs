@@ -1,0 +1,160 @@
+//! What surrounds every request, in this order and for these reasons:
+//!
+//! 1. *Names.* Request id and trace id are settled first: every response and log line carries them.
+//! 2. *Key.* Under the protected prefixes nothing else is looked at before the key: an unauthenticated
+//!    caller learns nothing but 401, also not whether a path exists.
+//! 3. *Rate.* The tenant's bucket is next, so that no later work can be had beyond it.
+//! 4. *Panics.* A handler that panics is a 500; the server goes on.
+//! 5. *Words.* A [`Failure`] is rendered in the dialect of the path.
+//! 6. *Log.* One line, with the route's template instead of the path, which may hold anything.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use futures_util::FutureExt as _;
+
+use super::auth::{Tenant, is_protected};
+use super::correlation::{TraceId, X_REQUEST_ID, request_id};
+use super::failure::Failure;
+use super::rate_limit::Taken;
+use super::{App, Dialect, RequestTenant, v2026_03_01, verbex_v1};
+use crate::domain::Timestamp;
+use crate::service::Error;
+
+const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+
+/// An error body, as a dialect words it.
+pub struct Rendered {
+    /// The HTTP status.
+    pub status: axum::http::StatusCode,
+    /// The media type of the body.
+    pub content_type: &'static str,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// The layer around all routes.
+pub async fn envelope(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let request_id = request_id(request.headers());
+    let trace_id = TraceId::of(request.headers());
+    let method = request.method().clone();
+    let uri = request.uri().clone();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+
+    let mut tenant = None;
+    let mut taken = None;
+    let mut response = match admit(&app, &mut request, &mut tenant, &mut taken) {
+        Err(failure) => failure.into_response(),
+        Ok(()) => AssertUnwindSafe(next.run(request))
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|_| Failure::Panicked.into_response()),
+    };
+
+    if let Some(failure) = response.extensions_mut().remove::<Failure>() {
+        if let Failure::Service(Error::Internal(error)) = &failure {
+            tracing::error!(%error, %trace_id, "a request failed");
+        }
+        let (path, now) = (uri.path(), app.service().now());
+        let rendered = match Dialect::of(path) {
+            Dialect::V2026 => v2026_03_01::errors::render(&failure, app.public_url(), path),
+            Dialect::Verbex => verbex_v1::errors::render(&failure, path, trace_id, now),
+        };
+        put_failure(&mut response, &failure, rendered);
+    }
+
+    let headers = response.headers_mut();
+    if let Some(tenant) = &tenant {
+        // Answers with a secret must not be kept, and no other answer to a key needs to be.
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(taken) = taken {
+            put_rate_limit(headers, &taken, app.service().wall());
+        }
+    }
+    tracing::info!(
+        method = %method,
+        route = route.as_ref().map_or("-", MatchedPath::as_str),
+        status = response.status().as_u16(),
+        duration_ms = milliseconds(started.elapsed()),
+        tenant = tenant.as_ref().map_or("-", |tenant| tenant.id.as_str()),
+        request_id = request_id.to_str().unwrap_or("-"),
+        %trace_id,
+        "request"
+    );
+    response.headers_mut().insert(X_REQUEST_ID, request_id);
+    response
+}
+
+/// Lets a request on, or says why not.
+fn admit(
+    app: &App,
+    request: &mut Request,
+    tenant: &mut Option<Arc<Tenant>>,
+    taken: &mut Option<Taken>,
+) -> Result<(), Failure> {
+    if !is_protected(request.uri().path()) {
+        return Ok(());
+    }
+    let found = app.tenants().authenticate(request.headers())?;
+    let found = tenant.insert(Arc::clone(found));
+    if let Some(limit) = &found.rate_limit {
+        let token = *taken.insert(limit.take());
+        if let Some(wait) = token.refused_for {
+            return Err(Failure::RateLimited {
+                retry_after_seconds: whole_seconds(wait).max(1),
+            });
+        }
+    }
+    let id = RequestTenant(found.id.clone());
+    request.extensions_mut().insert(id);
+    Ok(())
+}
+
+fn put_failure(response: &mut Response, failure: &Failure, rendered: Rendered) {
+    *response.status_mut() = rendered.status;
+    *response.body_mut() = Body::from(rendered.body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(rendered.content_type));
+    match failure {
+        Failure::MissingToken => {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        Failure::InvalidToken => {
+            let value = HeaderValue::from_static("Bearer error=\"invalid_token\"");
+            headers.insert(WWW_AUTHENTICATE, value);
+        }
+        Failure::RateLimited {
+            retry_after_seconds,
+        } => {
+            headers.insert(RETRY_AFTER, HeaderValue::from(*retry_after_seconds));
+        }
+        _ => {}
+    }
+}
+
+fn put_rate_limit(headers: &mut HeaderMap, taken: &Taken, wall: Timestamp) {
+    let full_at = wall.plus(taken.full_in).as_millis();
+    let reset = full_at.div_euclid(1000) + i64::from(full_at.rem_euclid(1000) > 0);
+    headers.insert(LIMIT, HeaderValue::from(taken.limit));
+    headers.insert(REMAINING, HeaderValue::from(taken.remaining));
+    headers.insert(RESET, HeaderValue::from(reset));
+}
+
+fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
+}
+
+/// A duration in milliseconds, to the microsecond.
+fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1_000_000.0).round() / 1000.0
+}

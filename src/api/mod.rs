@@ -1,0 +1,181 @@
+//! The HTTP API: two dialects over one service.
+//!
+//! A request passes through the [`envelope`] (who asks, how often, under which names it will be
+//! found again, in which words it is refused), then the router, then one handler of one dialect, which
+//! reads top-down: parse, ask the [service](crate::service), render. All that can go wrong is one
+//! [`failure::Failure`]; each dialect gives it words in its own `errors` file and nowhere else.
+
+pub mod auth;
+pub mod correlation;
+pub mod dev;
+pub mod envelope;
+pub mod failure;
+pub mod json;
+pub mod openapi;
+pub mod pages;
+pub mod rate_limit;
+pub mod secret_text;
+pub mod submission;
+pub mod url;
+pub mod v2026_03_01;
+pub mod verbex_v1;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
+use axum::http::{Extensions, Uri};
+use axum::middleware;
+use axum::routing::get;
+use axum::Router;
+
+use crate::clock::TestClock;
+use crate::domain::{EndpointId, TenantId};
+use crate::service::{Error, Service};
+
+use self::auth::Tenants;
+use self::failure::Failure;
+
+/// What the API is made of.
+pub struct AppConfig {
+    /// The use cases.
+    pub service: Service,
+    /// Who may ask.
+    pub tenants: Tenants,
+    /// Where this server is reached, without a slash at the end: what problem types start with.
+    pub public_url: String,
+    /// With `--dev`: the clock that can be moved. Its presence also lets 2026-03-01 endpoints have
+    /// `http:` URLs.
+    pub test_clock: Option<Arc<TestClock>>,
+    /// How long a body may take: [`submission::BODY_TIMEOUT`] outside tests.
+    pub body_timeout: Duration,
+}
+
+/// The API's state. Cheap to clone.
+#[derive(Clone)]
+pub struct App(Arc<AppConfig>);
+
+impl App {
+    /// The API made of `config`.
+    #[must_use]
+    pub fn new(config: AppConfig) -> Self {
+        Self(Arc::new(config))
+    }
+
+    fn service(&self) -> &Service {
+        &self.0.service
+    }
+
+    fn tenants(&self) -> &Tenants {
+        &self.0.tenants
+    }
+
+    fn public_url(&self) -> &str {
+        &self.0.public_url
+    }
+
+    fn test_clock(&self) -> Option<&TestClock> {
+        self.0.test_clock.as_deref()
+    }
+
+    fn allows_http_urls(&self) -> bool {
+        self.0.test_clock.is_some()
+    }
+
+    fn body_timeout(&self) -> Duration {
+        self.0.body_timeout
+    }
+}
+
+/// All routes of the server.
+pub fn router(app: App) -> Router {
+    let mut router = Router::new()
+        .merge(v2026_03_01::routes())
+        .merge(verbex_v1::routes())
+        .merge(pages::routes())
+        .merge(openapi::routes())
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(readyz));
+    if app.test_clock().is_some() {
+        router = router.merge(dev::routes());
+    }
+    router
+        .fallback(async || Failure::RouteNotFound)
+        .method_not_allowed_fallback(async || Failure::MethodNotAllowed)
+        // Last, and so outermost: also what leads nowhere is authenticated, counted and logged.
+        .layer(middleware::from_fn_with_state(app.clone(), envelope::envelope))
+        .with_state(app)
+}
+
+async fn readyz(axum::extract::State(app): axum::extract::State<App>) -> Result<&'static str, Failure> {
+    let ready = app.service().store().ready().await;
+    ready.map(|()| "ok\n").map_err(|error| Failure::from(Error::from(error)))
+}
+
+/// A dialect: whose words a path is answered in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// The 2026-03-01 API, and all that belongs to none.
+    V2026,
+    /// Verbex v1.
+    Verbex,
+}
+
+impl Dialect {
+    /// The dialect of a path.
+    #[must_use]
+    pub fn of(path: &str) -> Self {
+        match path.strip_prefix("/v1/public") {
+            Some(rest) if rest.is_empty() || rest.starts_with('/') => Self::Verbex,
+            _ => Self::V2026,
+        }
+    }
+}
+
+/// The tenant that the envelope found to be asking.
+pub struct Authenticated(pub TenantId);
+
+#[derive(Clone)]
+struct RequestTenant(TenantId);
+
+fn tenant_of(extensions: &Extensions) -> Result<TenantId, Failure> {
+    // Every route that asks for a tenant is under a protected prefix, where the envelope puts one.
+    // Were one forgotten there, this refuses instead of guessing.
+    match extensions.get::<RequestTenant>() {
+        Some(RequestTenant(tenant)) => Ok(tenant.clone()),
+        None => Err(Failure::MissingToken),
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Authenticated {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        tenant_of(&parts.extensions).map(Self)
+    }
+}
+
+/// The endpoint id in a path. Text that can be no id, whatever its bytes, names no endpoint: it is
+/// told only when the endpoint is looked up, after what is wrong with the request itself.
+pub struct EndpointPath(Option<EndpointId>);
+
+impl EndpointPath {
+    fn id(&self) -> Result<EndpointId, Failure> {
+        self.0.ok_or(Failure::Service(Error::EndpointNotFound))
+    }
+}
+
+impl<S: Sync + Send> FromRequestParts<S> for EndpointPath {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        let text = Path::<String>::from_request_parts(parts, state).await;
+        Ok(Self(text.ok().and_then(|Path(text)| text.parse().ok())))
+    }
+}
+
+/// The query of a request as pairs; an empty one has none.
+fn query_pairs(uri: &Uri) -> impl Iterator<Item = (std::borrow::Cow<'_, str>, std::borrow::Cow<'_, str>)> {
+    ::url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
+}

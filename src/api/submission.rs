@@ -1,0 +1,215 @@
+//! What a change is made of, once it has been read: the idempotency key and the body.
+//!
+//! The order of checks is the contract of every `POST`, `PUT` and `PATCH`: the key's form, then the
+//! body's size, then **whether the key has an answer already**, and only then the body's type and
+//! content. A repetition gets its answer even where the server has since grown stricter.
+
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+
+use super::App;
+use super::failure::Failure;
+use super::json::Object;
+use crate::domain::TenantId;
+use crate::idempotency::{Answer, Claim, IdempotencyKey, RequestFingerprint};
+use crate::service::{Caller, Error};
+use crate::store::Committed;
+
+/// The longest body that is read, in bytes: 64 KiB.
+pub const MAX_BODY: usize = 64 * 1024;
+
+/// How long a body may take to come to its end.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The two headers that may carry an idempotency key: the standard one, and the one that some client
+/// libraries send.
+const KEY_HEADERS: [&str; 2] = ["idempotency-key", "x-idempotency-key"];
+
+/// Marks an answer that repeats an earlier one.
+pub const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// A body, read whole.
+pub struct JsonBody {
+    bytes: Bytes,
+    is_json: bool,
+}
+
+impl JsonBody {
+    /// The body as an object; no body at all is an object without fields.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::UnsupportedContentType`], [`Failure::MalformedJson`] or [`Failure::NotAnObject`].
+    pub fn object(&self) -> Result<Object<'_>, Failure> {
+        if !self.bytes.is_empty() && !self.is_json {
+            return Err(Failure::UnsupportedContentType);
+        }
+        Object::parse(&self.bytes)
+    }
+}
+
+impl FromRequest<App> for JsonBody {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Failure> {
+        let (parts, body) = request.into_parts();
+        Self::read(&parts.headers, body, app.body_timeout()).await
+    }
+}
+
+/// A change whose body counts: what was sent, and on whose behalf.
+///
+/// As an extractor it rejects with the failure, or with the remembered answer of the key.
+pub struct Submission {
+    /// The tenant and the key.
+    pub caller: Caller,
+    /// What was sent.
+    pub body: JsonBody,
+}
+
+impl FromRequest<App> for Submission {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Response> {
+        let (caller, body) = read(request, app, true).await?;
+        Ok(Self { caller, body })
+    }
+}
+
+/// A change whose body is ignored, whatever it is, and is no part of what the key is used for.
+pub struct BodilessSubmission(pub Caller);
+
+impl FromRequest<App> for BodilessSubmission {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Response> {
+        let (caller, _) = read(request, app, false).await?;
+        Ok(Self(caller))
+    }
+}
+
+async fn read(
+    request: Request,
+    app: &App,
+    body_counts: bool,
+) -> Result<(Caller, JsonBody), Response> {
+    let fail = IntoResponse::into_response;
+    let (parts, body) = request.into_parts();
+    let tenant = super::tenant_of(&parts.extensions).map_err(fail)?;
+    let key = idempotency_key(&parts.headers).map_err(fail)?;
+    let body = JsonBody::read(&parts.headers, body, app.body_timeout());
+    let body = body.await.map_err(fail)?;
+
+    let claim = key.map(|key| {
+        let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+        let counted: &[u8] = if body_counts { &body.bytes } else { &[] };
+        Claim {
+            fingerprint: RequestFingerprint::of(parts.method.as_str(), path, counted),
+            key,
+        }
+    });
+    if let Some(claim) = &claim
+        && let Some(answer) = remembered(app, &tenant, claim).await.map_err(fail)?
+    {
+        return Err(respond(Committed {
+            answer,
+            replayed: true,
+        }));
+    }
+    Ok((Caller { tenant, claim }, body))
+}
+
+async fn remembered(
+    app: &App,
+    tenant: &TenantId,
+    claim: &Claim,
+) -> Result<Option<Answer>, Failure> {
+    let record = app.service().store().record(tenant, &claim.key).await;
+    let Some(record) = record.map_err(Error::from)? else {
+        return Ok(None);
+    };
+    let answer = record.replay(claim);
+    Ok(Some(answer.map_err(|_| Error::IdempotencyKeyReused)?))
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Failure> {
+    let values = KEY_HEADERS.iter().flat_map(|name| headers.get_all(*name));
+    IdempotencyKey::parse_all(values.map(HeaderValue::as_bytes))
+        .map_err(Failure::InvalidIdempotencyKey)
+}
+
+impl JsonBody {
+    async fn read(
+        headers: &HeaderMap,
+        body: axum::body::Body,
+        timeout: Duration,
+    ) -> Result<Self, Failure> {
+        let too_large = Failure::BodyTooLarge { limit: MAX_BODY };
+        let announced = headers
+            .get(CONTENT_LENGTH)
+            .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+        if announced.is_some_and(|length| length > MAX_BODY as u64) {
+            return Err(too_large);
+        }
+        let whole = Limited::new(body, MAX_BODY).collect();
+        let bytes = match tokio::time::timeout(timeout, whole).await {
+            Err(_) => return Err(Failure::BodyTimeout),
+            Ok(Ok(collected)) => collected.to_bytes(),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(too_large),
+            Ok(Err(_)) => return Err(Failure::BodyUnreadable),
+        };
+        Ok(Self {
+            bytes,
+            is_json: is_json(headers),
+        })
+    }
+}
+
+/// Whether the body is declared as JSON, with whatever parameters, or not declared at all.
+fn is_json(headers: &HeaderMap) -> bool {
+    headers.get_all(CONTENT_TYPE).iter().all(|value| {
+        let essence = value.as_bytes().split(|byte| *byte == b';').next();
+        essence
+            .unwrap_or_default()
+            .trim_ascii()
+            .eq_ignore_ascii_case(b"application/json")
+    })
+}
+
+/// The response that carries an answer, fresh or repeated.
+#[must_use]
+pub fn respond(committed: Committed) -> Response {
+    let Committed { answer, replayed } = committed;
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
+    let json = HeaderValue::from_static("application/json");
+    let mut response = (status, [(CONTENT_TYPE, json)], answer.body).into_response();
+    if replayed {
+        let replayed = HeaderValue::from_static("true");
+        response.headers_mut().insert(IDEMPOTENT_REPLAYED, replayed);
+    }
+    response
+}
+
+/// The answer whose body is `value` as JSON.
+pub(super) fn answer(status: StatusCode, value: &impl serde::Serialize) -> Answer {
+    // The wire types are structs of strings, numbers and lists: writing them cannot fail.
+    let body = serde_json::to_vec(value).unwrap_or_default();
+    Answer {
+        status: status.as_u16(),
+        body: body.into(),
+    }
+}
+
+/// The response of a read.
+pub(super) fn json(value: &impl serde::Serialize) -> Response {
+    respond(Committed {
+        answer: answer(StatusCode::OK, value),
+        replayed: false,
+    })
+}

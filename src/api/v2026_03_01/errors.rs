@@ -1,0 +1,394 @@
+//! RFC 9457 problem documents: every failure in the words of this dialect.
+
+use std::borrow::Cow;
+
+use axum::http::StatusCode;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::list_endpoints::CURSOR_DETAIL;
+use crate::api::envelope::Rendered;
+use crate::api::failure::{Failure, FieldCode, FieldError};
+use crate::service::Error;
+
+/// The path under the public URL where the pages about problem types are.
+pub const PROBLEMS_PATH: &str = "/problems";
+
+/// A kind of problem: what its `type` URI names.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ProblemType {
+    /// The last part of the URI.
+    pub slug: &'static str,
+    /// A short summary, the same for every occurrence.
+    pub title: &'static str,
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// What it means and what to do, for people.
+    pub explanation: &'static str,
+    /// The codes that occur with it.
+    pub codes: &'static [&'static str],
+}
+
+/// The request could not be read.
+pub const INVALID_REQUEST: ProblemType = ProblemType {
+    slug: "invalid-request",
+    title: "Invalid request",
+    status: StatusCode::BAD_REQUEST,
+    explanation: "The request could not be read: its body is not a JSON object of at most 64 KiB sent as \
+                  application/json, or its Idempotency-Key is malformed. Nothing was changed. Mend the \
+                  request and send it again.",
+    codes: &[
+        "malformed_json",
+        "not_an_object",
+        "unsupported_content_type",
+        "body_too_large",
+        "invalid_idempotency_key",
+    ],
+};
+
+/// There is no valid key.
+pub const AUTHENTICATION_FAILED: ProblemType = ProblemType {
+    slug: "authentication-failed",
+    title: "Authentication failed",
+    status: StatusCode::UNAUTHORIZED,
+    explanation: "The request carries no API key, or one that this server does not know. Send the key as \
+                  \u{201c}Authorization: Bearer YOUR_KEY\u{201d}. Until then nothing else is told, not even whether a \
+                  path exists.",
+    codes: &["missing_token", "invalid_token"],
+};
+
+/// There is no such thing.
+pub const NOT_FOUND: ProblemType = ProblemType {
+    slug: "not-found",
+    title: "Not found",
+    status: StatusCode::NOT_FOUND,
+    explanation: "There is no such path, or no such record among those of the key\u{2019}s tenant. Records of other \
+                  tenants look just like records that do not exist.",
+    codes: &["webhook_endpoint_not_found", "route_not_found"],
+};
+
+/// The path is there, the method is not.
+pub const METHOD_NOT_ALLOWED: ProblemType = ProblemType {
+    slug: "method-not-allowed",
+    title: "Method not allowed",
+    status: StatusCode::METHOD_NOT_ALLOWED,
+    explanation: "The path exists, but not with this method. The Allow header lists the methods that it has.",
+    codes: &["method_not_allowed"],
+};
+
+/// The body did not come in time.
+pub const REQUEST_TIMEOUT: ProblemType = ProblemType {
+    slug: "request-timeout",
+    title: "Request timeout",
+    status: StatusCode::REQUEST_TIMEOUT,
+    explanation: "The body of the request did not come to its end within 20 seconds, and the server stopped \
+                  waiting. Nothing was changed. Send the request again.",
+    codes: &["body_timeout"],
+};
+
+/// Fields are wrong.
+pub const VALIDATION_FAILED: ProblemType = ProblemType {
+    slug: "validation-failed",
+    title: "Validation failed",
+    status: StatusCode::UNPROCESSABLE_ENTITY,
+    explanation: "Fields of the body, or query parameters, are not what they must be. All of them are in \
+                  \u{201c}errors\u{201d}, each with its own code. Nothing was changed.",
+    codes: &[
+        "validation_failed",
+        "out_of_range",
+        "invalid_type",
+        "unknown_field",
+        "duplicate_field",
+        "missing_field",
+        "invalid_format",
+        "invalid_cursor",
+    ],
+};
+
+/// The request is sound but does not fit the state of things.
+pub const UNPROCESSABLE: ProblemType = ProblemType {
+    slug: "unprocessable",
+    title: "Unprocessable",
+    status: StatusCode::UNPROCESSABLE_ENTITY,
+    explanation: "The request is sound but does not fit the state of things: its idempotency key was used for \
+                  another request, the endpoint has no signing secret, or ten secrets are live already. Sending it \
+                  again unchanged does not help.",
+    codes: &["idempotency_key_reused", "signing_disabled", "too_many_live_secrets"],
+};
+
+/// Too many requests.
+pub const RATE_LIMIT_EXCEEDED: ProblemType = ProblemType {
+    slug: "rate-limit-exceeded",
+    title: "Rate limit exceeded",
+    status: StatusCode::TOO_MANY_REQUESTS,
+    explanation: "The tenant sent more requests than its rate limit allows. Wait for as many seconds as the \
+                  Retry-After header says. The request was not looked at.",
+    codes: &["rate_limit_exceeded"],
+};
+
+/// A fault of the server.
+pub const INTERNAL: ProblemType = ProblemType {
+    slug: "internal",
+    title: "Internal server error",
+    status: StatusCode::INTERNAL_SERVER_ERROR,
+    explanation: "The server failed. Send the request again with the same Idempotency-Key: it is done once, \
+                  whatever became of the first attempt. The X-Request-Id header names the occurrence in the \
+                  server\u{2019}s log.",
+    codes: &["internal_error"],
+};
+
+/// All kinds of problems, for the pages that explain them.
+pub const PROBLEM_TYPES: [&ProblemType; 9] = [
+    &INVALID_REQUEST,
+    &AUTHENTICATION_FAILED,
+    &NOT_FOUND,
+    &METHOD_NOT_ALLOWED,
+    &REQUEST_TIMEOUT,
+    &VALIDATION_FAILED,
+    &UNPROCESSABLE,
+    &RATE_LIMIT_EXCEEDED,
+    &INTERNAL,
+];
+
+/// A problem document (RFC 9457), with this API's extensions.
+#[derive(Serialize, ToSchema)]
+pub struct Problem<'a> {
+    /// The kind of problem: a URI that answers with a page about it.
+    #[serde(rename = "type")]
+    #[schema(value_type = String, format = Uri)]
+    kind: String,
+    /// A short summary of the kind.
+    title: &'a str,
+    /// The HTTP status.
+    #[schema(minimum = 400, maximum = 599)]
+    status: u16,
+    /// What went wrong this time.
+    #[schema(value_type = String)]
+    detail: Cow<'a, str>,
+    /// The path of the request.
+    instance: &'a str,
+    /// The machine's word for it.
+    code: &'a str,
+    /// The one parameter, field or header that is at fault, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, nullable = false)]
+    param: Option<&'a str>,
+    /// All fields that are wrong.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false, max_items = 100)]
+    errors: Vec<ProblemField<'a>>,
+}
+
+/// What is wrong with one field.
+#[derive(Serialize, ToSchema)]
+pub struct ProblemField<'a> {
+    /// The field, with an index or a key where the fault lies inside it.
+    param: &'a str,
+    /// What would be right.
+    detail: &'a str,
+    /// The machine's word for it.
+    code: &'a str,
+}
+
+/// `failure` as a problem document about a request to `path`.
+#[must_use]
+pub fn render(failure: &Failure, public_url: &str, path: &str) -> Rendered {
+    let words = words(failure);
+    let errors: Vec<_> = words.errors.iter().map(ProblemField::from).collect();
+    let param = match &errors[..] {
+        [only] => Some(only.param),
+        _ => words.param,
+    };
+    let problem = Problem {
+        kind: format!("{public_url}{PROBLEMS_PATH}/{}", words.kind.slug),
+        title: words.kind.title,
+        status: words.kind.status.as_u16(),
+        detail: words.detail,
+        instance: path,
+        code: words.code,
+        param,
+        errors,
+    };
+    Rendered {
+        status: words.kind.status,
+        content_type: "application/problem+json",
+        // A struct of strings and numbers: writing it cannot fail.
+        body: serde_json::to_vec(&problem).unwrap_or_default(),
+    }
+}
+
+impl<'a> From<&'a FieldError> for ProblemField<'a> {
+    fn from(error: &'a FieldError) -> Self {
+        Self {
+            param: &error.param,
+            detail: &error.detail,
+            code: error.code.as_str(),
+        }
+    }
+}
+
+struct Words<'a> {
+    kind: &'static ProblemType,
+    code: &'static str,
+    detail: Cow<'a, str>,
+    param: Option<&'static str>,
+    errors: Cow<'a, [FieldError]>,
+}
+
+fn plain<'a>(
+    kind: &'static ProblemType,
+    code: &'static str,
+    detail: impl Into<Cow<'a, str>>,
+) -> Words<'a> {
+    Words {
+        kind,
+        code,
+        detail: detail.into(),
+        param: None,
+        errors: Cow::Borrowed(&[]),
+    }
+}
+
+fn about<'a>(param: &'static str, words: Words<'a>) -> Words<'a> {
+    Words {
+        param: Some(param),
+        ..words
+    }
+}
+
+fn fields(errors: Cow<'_, [FieldError]>) -> Words<'_> {
+    let detail = match errors.len() {
+        1 => format!("{} {}.", errors[0].param, errors[0].detail),
+        count => format!("{count} fields are not what they must be; see errors."),
+    };
+    Words {
+        errors,
+        ..plain(&VALIDATION_FAILED, "validation_failed", detail)
+    }
+}
+
+fn words(failure: &Failure) -> Words<'_> {
+    match failure {
+        Failure::MissingToken => plain(
+            &AUTHENTICATION_FAILED,
+            "missing_token",
+            "Send an API key as \u{201c}Authorization: Bearer YOUR_KEY\u{201d}.",
+        ),
+        Failure::InvalidToken => plain(
+            &AUTHENTICATION_FAILED,
+            "invalid_token",
+            "The API key is not one that this server knows.",
+        ),
+        Failure::RateLimited {
+            retry_after_seconds,
+        } => plain(
+            &RATE_LIMIT_EXCEEDED,
+            "rate_limit_exceeded",
+            format!("Too many requests; try again in {retry_after_seconds} s."),
+        ),
+        Failure::RouteNotFound => plain(&NOT_FOUND, "route_not_found", "There is nothing at this path."),
+        Failure::MethodNotAllowed => plain(
+            &METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            "This path does not have this method; the Allow header lists those that it has.",
+        ),
+        Failure::InvalidIdempotencyKey(error) => about(
+            "Idempotency-Key",
+            plain(
+                &INVALID_REQUEST,
+                "invalid_idempotency_key",
+                format!("The Idempotency-Key header {error}."),
+            ),
+        ),
+        Failure::BodyTooLarge { limit } => plain(
+            &INVALID_REQUEST,
+            "body_too_large",
+            format!("The body is longer than {limit} bytes."),
+        ),
+        Failure::BodyTimeout => plain(
+            &REQUEST_TIMEOUT,
+            "body_timeout",
+            "The body did not come to its end in time.",
+        ),
+        Failure::BodyUnreadable => plain(
+            &INVALID_REQUEST,
+            "malformed_json",
+            "The body broke off before its end.",
+        ),
+        Failure::UnsupportedContentType => about(
+            "Content-Type",
+            plain(
+                &INVALID_REQUEST,
+                "unsupported_content_type",
+                "The body must be sent as application/json.",
+            ),
+        ),
+        Failure::MalformedJson(place) => plain(
+            &INVALID_REQUEST,
+            "malformed_json",
+            format!("The body is {place}."),
+        ),
+        Failure::NotAnObject => plain(
+            &INVALID_REQUEST,
+            "not_an_object",
+            "The body must be a JSON object.",
+        ),
+        Failure::InvalidFields(errors) => fields(Cow::Borrowed(errors)),
+        Failure::Service(error) => service_words(error),
+        Failure::Panicked => internal(),
+    }
+}
+
+fn service_words(error: &Error) -> Words<'_> {
+    match error {
+        Error::EndpointNotFound => about(
+            "webhook_endpoint_id",
+            plain(
+                &NOT_FOUND,
+                "webhook_endpoint_not_found",
+                "There is no webhook endpoint with this id.",
+            ),
+        ),
+        Error::SigningDisabled => plain(
+            &UNPROCESSABLE,
+            "signing_disabled",
+            "Signing is not enabled for this endpoint, so it has no secret.",
+        ),
+        Error::TooManyLiveSecrets { next_expires_at } => plain(
+            &UNPROCESSABLE,
+            "too_many_live_secrets",
+            format!(
+                "Ten secrets are live; the next one expires at {next_expires_at}. Rotate then, rotate with \
+                 expire_current_in 0, or revoke the previous ones."
+            ),
+        ),
+        Error::IdempotencyKeyReused => about(
+            "Idempotency-Key",
+            plain(
+                &UNPROCESSABLE,
+                "idempotency_key_reused",
+                "This Idempotency-Key was used for another request; send a new one.",
+            ),
+        ),
+        Error::InvalidCursor => fields(Cow::Owned(vec![FieldError {
+            param: "starting_after".to_owned(),
+            code: FieldCode::InvalidCursor,
+            detail: CURSOR_DETAIL.to_owned(),
+        }])),
+        // No request of this dialect carries a name; were one to, this is what it would mean.
+        Error::NameTaken => fields(Cow::Owned(vec![FieldError {
+            param: "name".to_owned(),
+            code: FieldCode::InvalidFormat,
+            detail: "is the name of another endpoint".to_owned(),
+        }])),
+        Error::Internal(_) => internal(),
+    }
+}
+
+fn internal() -> Words<'static> {
+    plain(
+        &INTERNAL,
+        "internal_error",
+        "The server failed to serve this request.",
+    )
+}

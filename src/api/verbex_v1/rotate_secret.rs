@@ -1,0 +1,52 @@
+//! `POST /v1/public/webhook/subscription/{id}/rotate/secret`
+
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::api::failure::Failure;
+use crate::api::secret_text::SecretText;
+use crate::api::submission::{BodilessSubmission, answer, respond};
+use crate::api::{App, EndpointPath};
+use crate::domain::Timestamp;
+
+/// The grace of this dialect: always 72 hours.
+pub const GRACE: Duration = Duration::from_secs(72 * 3600);
+
+/// The two fields of a rotation, and no others. The secret is shown once.
+#[derive(Serialize, ToSchema)]
+pub struct RotatedSubscriptionSecret {
+    secret: SecretText,
+    /// When the previous secret stops signing: 72 hours after the rotation.
+    #[schema(value_type = String, format = DateTime, example = "2026-06-12T10:15:00.000Z")]
+    previous_secret_expires_at: Timestamp,
+}
+
+/// Rotate the signing secret
+///
+/// Makes a new secret and answers it, this once. For 72 hours each delivery is signed with the previous
+/// secret too: one `v1=` for each live secret in `X-Webhook-Signature`, the new one first. No body is
+/// needed; one that is sent is ignored.
+#[utoipa::path(
+    post, path = "/v1/public/webhook/subscription/{id}/rotate/secret",
+    operation_id = "rotate_webhook_subscription_secret", tag = "Webhook Subscriptions",
+    responses((status = 200, description = "The secret was rotated.", body = RotatedSubscriptionSecret)),
+)]
+pub(super) async fn rotate_secret(
+    State(app): State<App>,
+    path: EndpointPath,
+    BodilessSubmission(caller): BodilessSubmission,
+) -> Result<Response, Failure> {
+    let rotated = app.service().rotate(caller, path.id()?, GRACE, |rotation| {
+        let body = RotatedSubscriptionSecret {
+            secret: (&rotation.secret).into(),
+            previous_secret_expires_at: rotation.previous_secret_expires_at,
+        };
+        answer(StatusCode::OK, &body)
+    });
+    Ok(respond(rotated.await?))
+}

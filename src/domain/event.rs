@@ -1,0 +1,131 @@
+//! Event types, and the patterns by which an endpoint chooses among them.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// The most characters in an event type or pattern.
+pub const MAX_PATTERN_LENGTH: usize = 128;
+
+/// Which event types an endpoint is sent: one entry of its `events`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum EventPattern {
+    /// `*`: every type.
+    All,
+    /// `prefix.*`: every type that starts with `prefix.`. Holds the prefix without the dot.
+    Prefix(Box<str>),
+    /// One exact type.
+    Exact(Box<str>),
+}
+
+/// The text is not an event pattern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "must be an event type of dotted words of letters, digits and underscores, such a prefix followed by `.*`, or `*` (at most 128 characters)"
+)]
+pub struct NotAPattern;
+
+/// Whether `text` is an event type: words of `[A-Za-z0-9_]` joined by single dots, at most
+/// [`MAX_PATTERN_LENGTH`] characters.
+#[must_use]
+pub fn is_event_type(text: &str) -> bool {
+    text.len() <= MAX_PATTERN_LENGTH
+        && text.split('.').all(|word| {
+            !word.is_empty()
+                && word
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        })
+}
+
+impl EventPattern {
+    /// Whether an event of type `event_type` is meant. Case-sensitive.
+    #[must_use]
+    pub fn matches(&self, event_type: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Prefix(prefix) => event_type
+                .strip_prefix(&**prefix)
+                .is_some_and(|rest| rest.starts_with('.')),
+            Self::Exact(exact) => **exact == *event_type,
+        }
+    }
+}
+
+impl FromStr for EventPattern {
+    type Err = NotAPattern;
+
+    fn from_str(text: &str) -> Result<Self, NotAPattern> {
+        if text == "*" {
+            return Ok(Self::All);
+        }
+        if text.len() > MAX_PATTERN_LENGTH {
+            return Err(NotAPattern);
+        }
+        match text.strip_suffix(".*") {
+            Some(prefix) if is_event_type(prefix) => Ok(Self::Prefix(prefix.into())),
+            None if is_event_type(text) => Ok(Self::Exact(text.into())),
+            _ => Err(NotAPattern),
+        }
+    }
+}
+
+impl fmt::Display for EventPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("*"),
+            Self::Prefix(prefix) => write!(f, "{prefix}.*"),
+            Self::Exact(exact) => f.write_str(exact),
+        }
+    }
+}
+
+impl serde::Serialize for EventPattern {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_prefix_ends_at_a_dot() {
+        let pattern: EventPattern = "call.*".parse().expect("a pattern");
+        assert!(pattern.matches("call.started"));
+        assert!(pattern.matches("call.leg.started"));
+        assert!(!pattern.matches("call"));
+        assert!(!pattern.matches("caller.id"));
+        assert!(!pattern.matches("Call.started"));
+    }
+
+    #[test]
+    fn malformed_patterns_are_refused() {
+        for text in ["", ".", "a.", ".a", "a..b", "a b", "a.*.b", "**", "*.a", ".*", "é"] {
+            assert_eq!(text.parse::<EventPattern>(), Err(NotAPattern), "{text:?}");
+        }
+        assert!("a".repeat(129).parse::<EventPattern>().is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_parses_prints_the_same(text in "[a-zA-Z0-9_.*]{0,12}|\\PC*") {
+            if let Ok(pattern) = text.parse::<EventPattern>() {
+                prop_assert_eq!(pattern.to_string(), text);
+            }
+        }
+
+        #[test]
+        fn an_exact_pattern_matches_itself_and_its_prefixes_do(words in prop::collection::vec("[a-z0-9_]{1,5}", 2..5)) {
+            let event_type = words.join(".");
+            let exact: EventPattern = event_type.parse().expect("an event type");
+            prop_assert!(exact.matches(&event_type));
+            for end in 1..words.len() {
+                let prefix: EventPattern = format!("{}.*", words[..end].join(".")).parse().expect("a prefix");
+                prop_assert!(prefix.matches(&event_type));
+            }
+        }
+    }
+}

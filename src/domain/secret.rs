@@ -1,0 +1,128 @@
+//! Signing secrets: made here, shown once, compared in constant time, wiped on drop.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+use zeroize::Zeroizing;
+
+/// What the text of every secret starts with (Standard Webhooks 1.0.0, "Signature scheme").
+pub const PREFIX: &str = "whsec_";
+
+/// Random bytes in a secret: 240 bits, a multiple of three, so that base64 needs no padding.
+pub const SECRET_BYTES: usize = 30;
+
+/// Characters in a secret's text: the prefix and 40 characters of base64.
+pub const TEXT_LENGTH: usize = PREFIX.len() + SECRET_BYTES / 3 * 4;
+
+/// A signing secret.
+///
+/// There is no `Display` and no `Serialize`, and `Debug` shows the [`Fingerprint`] alone: the text
+/// leaves only through [`Secret::expose`], which is called by what answers a creation or a rotation
+/// and by what keys an HMAC. The bytes are on the heap so that moving a secret leaves no copy.
+#[derive(Clone)]
+pub struct Secret(Box<Zeroizing<[u8; SECRET_BYTES]>>);
+
+impl Secret {
+    /// The secret made of these bytes, which must come from the operating system's generator.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8; SECRET_BYTES]) -> Self {
+        Self(Box::new(Zeroizing::new(*bytes)))
+    }
+
+    /// The random bytes: the HMAC key of Standard Webhooks.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; SECRET_BYTES] {
+        &self.0
+    }
+
+    /// The text as issued (`whsec_…`), wiped when dropped: the HMAC key of Verbex v1.
+    #[must_use]
+    pub fn expose(&self) -> Zeroizing<String> {
+        let mut text = Zeroizing::new(String::with_capacity(TEXT_LENGTH));
+        text.push_str(PREFIX);
+        STANDARD.encode_string(self.0.as_slice(), &mut text);
+        text
+    }
+
+    /// The public name of this secret.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        let digest = Sha256::digest(self.expose().as_bytes());
+        let mut first = [0u8; 8];
+        first.copy_from_slice(&digest[..8]);
+        Fingerprint(first)
+    }
+}
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_slice().ct_eq(other.0.as_slice()).into()
+    }
+}
+
+impl Eq for Secret {}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secret({})", self.fingerprint())
+    }
+}
+
+/// The public name of a secret: `sha256:` and the first 16 hex digits of SHA-256 of its text.
+///
+/// Enough to tell secrets apart in a list or a log; far too little to sign with.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fingerprint([u8; 8]);
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sha256:{:016x}", u64::from_be_bytes(self.0))
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl serde::Serialize for Fingerprint {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_is_the_prefix_and_forty_characters() {
+        let text = Secret::from_bytes(&[0xff; SECRET_BYTES]).expose();
+        assert_eq!(text.as_str(), format!("whsec_{}", "/".repeat(40)));
+        assert_eq!(text.len(), TEXT_LENGTH);
+    }
+
+    #[test]
+    fn debug_shows_the_fingerprint_and_nothing_of_the_text() {
+        let secret = Secret::from_bytes(&[7; SECRET_BYTES]);
+        let shown = format!("{secret:?}");
+        assert_eq!(shown, format!("Secret({})", secret.fingerprint()));
+        assert!(!shown.contains(&secret.expose()[PREFIX.len()..][..8]));
+    }
+
+    #[test]
+    fn the_fingerprint_is_the_start_of_the_digest_of_the_text() {
+        // From: printf %s "whsec_$(printf 'A%.0s' {1..40})" | sha256sum
+        let zero = Secret::from_bytes(&[0; SECRET_BYTES]);
+        let hex: String = Sha256::digest(zero.expose().as_bytes())
+            .iter()
+            .take(8)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        assert_eq!(zero.fingerprint().to_string(), format!("sha256:{hex}"));
+    }
+}

@@ -1,0 +1,64 @@
+//! Randomness: the one place where it enters the program (`clippy.toml` bans it elsewhere).
+
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use crate::domain::{EndpointId, Secret};
+
+/// The operating system gave no random bytes. Nothing may be made up in their place.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the operating system's random generator failed: {0}")]
+pub struct NoRandomness(#[from] getrandom::Error);
+
+/// A new signing secret, straight from the operating system's generator.
+///
+/// # Errors
+///
+/// [`NoRandomness`] when the generator fails.
+pub fn secret() -> Result<Secret, NoRandomness> {
+    let mut bytes = Zeroizing::new([0; crate::domain::secret::SECRET_BYTES]);
+    fill(bytes.as_mut())?;
+    Ok(Secret::from_bytes(&bytes))
+}
+
+/// A new id in the 2026-03-01 form: `we_` and a random UUID (RFC 9562, version 4).
+///
+/// # Errors
+///
+/// [`NoRandomness`] when the generator fails.
+pub fn endpoint_id() -> Result<EndpointId, NoRandomness> {
+    let mut bytes = [0; 16];
+    fill(&mut bytes)?;
+    let uuid = uuid::Builder::from_random_bytes(bytes).into_uuid();
+    Ok(EndpointId::Uuid(uuid))
+}
+
+/// A new id in the Verbex v1 form: 24 hex digits.
+///
+/// # Errors
+///
+/// [`NoRandomness`] when the generator fails.
+pub fn subscription_id() -> Result<EndpointId, NoRandomness> {
+    let mut bytes = [0; 12];
+    fill(&mut bytes)?;
+    Ok(EndpointId::Object(bytes))
+}
+
+/// An id to find a request by, in a log. Not secret, and made for every request, so it comes from the
+/// fast generator of the thread rather than from a system call.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place where randomness enters the program"
+)]
+#[must_use]
+pub fn correlation_id() -> Uuid {
+    Uuid::new_v4()
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place where randomness enters the program"
+)]
+fn fill(bytes: &mut [u8]) -> Result<(), NoRandomness> {
+    Ok(getrandom::fill(bytes)?)
+}

@@ -1,0 +1,183 @@
+//! Creating, reading, changing and deleting endpoints.
+
+use std::sync::Arc;
+
+use super::{Caller, Error, Service};
+use crate::domain::{
+    Endpoint, EndpointId, EventPattern, Format, KeyRing, Secret, Settings, TenantId,
+};
+use crate::idempotency::Answer;
+use crate::random;
+use crate::store::{Change, Committed, Page};
+
+/// The settings to change, of one endpoint: `None` leaves a setting as it is.
+#[derive(Clone, Debug, Default)]
+pub struct SettingsPatch {
+    /// A new URL.
+    pub url: Option<Box<str>>,
+    /// New event patterns.
+    pub events: Option<Box<[EventPattern]>>,
+    /// A new description, or none.
+    pub description: Option<Option<Box<str>>>,
+    /// Whether deliveries are made.
+    pub active: Option<bool>,
+}
+
+impl SettingsPatch {
+    fn apply(self, settings: &Settings) -> Settings {
+        let mut settings = settings.clone();
+        if let Some(url) = self.url {
+            settings.url = url;
+        }
+        if let Some(events) = self.events {
+            settings.events = events;
+        }
+        if let Some(description) = self.description {
+            settings.description = description;
+        }
+        if let Some(active) = self.active {
+            settings.active = active;
+        }
+        settings
+    }
+}
+
+impl Service {
+    /// Creates an endpoint, with a first secret when `signing` is asked for.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NameTaken`], [`Error::IdempotencyKeyReused`] or [`Error::Internal`]; nothing has been
+    /// created then.
+    pub async fn create_endpoint(
+        &self,
+        caller: Caller,
+        format: Format,
+        settings: Settings,
+        signing: bool,
+        render: impl FnOnce(&Endpoint, Option<&Secret>) -> Answer + Send + 'static,
+    ) -> Result<Committed, Error> {
+        let secret = signing.then(random::secret).transpose()?;
+        let id = match format {
+            Format::StandardWebhooks => random::endpoint_id()?,
+            Format::Verbex => random::subscription_id()?,
+        };
+        let decide = move |now| {
+            let endpoint = Endpoint {
+                id,
+                format,
+                created_at: now,
+                updated_at: now,
+                settings: Arc::new(settings),
+                key_ring: secret.clone().map(|secret| KeyRing::new(secret, now)),
+            };
+            (endpoint, secret)
+        };
+        let render =
+            |endpoint: &Endpoint, secret: &Option<Secret>| render(endpoint, secret.as_ref());
+        self.create(caller, decide, render).await
+    }
+
+    /// One endpoint of the tenant.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::EndpointNotFound`] or [`Error::Internal`].
+    pub async fn endpoint(&self, tenant: &TenantId, id: EndpointId) -> Result<Endpoint, Error> {
+        let endpoint = self.store.endpoint(tenant, id).await?;
+        endpoint.ok_or(Error::EndpointNotFound)
+    }
+
+    /// A page of the tenant's endpoints, newest first, after the endpoint `after`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidCursor`] or [`Error::Internal`].
+    pub async fn endpoints(
+        &self,
+        tenant: &TenantId,
+        after: Option<EndpointId>,
+        limit: usize,
+    ) -> Result<Page<Endpoint>, Error> {
+        let page = self.store.endpoints(tenant, after, limit).await?;
+        page.ok_or(Error::InvalidCursor)
+    }
+
+    /// Changes some settings of an endpoint.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::EndpointNotFound`], [`Error::IdempotencyKeyReused`] or [`Error::Internal`]; nothing
+    /// has changed then.
+    pub async fn patch_endpoint(
+        &self,
+        caller: Caller,
+        id: EndpointId,
+        patch: SettingsPatch,
+        render: impl FnOnce(&Endpoint) -> Answer + Send + 'static,
+    ) -> Result<Committed, Error> {
+        let decide = |endpoint: &Endpoint, now| {
+            let patched = Endpoint {
+                updated_at: now,
+                settings: Arc::new(patch.apply(&endpoint.settings)),
+                ..endpoint.clone()
+            };
+            Ok((Change::Replace(patched.clone()), patched))
+        };
+        Ok(self.update(caller, id, decide, render).await?.0)
+    }
+
+    /// Replaces the settings of an endpoint. Turning signing on makes a first secret; turning it off
+    /// drops the key ring; leaving it on keeps the key ring.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::EndpointNotFound`], [`Error::NameTaken`], [`Error::IdempotencyKeyReused`] or
+    /// [`Error::Internal`]; nothing has changed then.
+    pub async fn replace_endpoint(
+        &self,
+        caller: Caller,
+        id: EndpointId,
+        settings: Settings,
+        signing: bool,
+        render: impl FnOnce(&Endpoint, Option<&Secret>) -> Answer + Send + 'static,
+    ) -> Result<Committed, Error> {
+        // Made before it is known whether it is needed: the decision must not fail half-way.
+        let fresh = random::secret()?;
+        let decide = move |endpoint: &Endpoint, now| {
+            let (key_ring, issued) = match (&endpoint.key_ring, signing) {
+                (_, false) => (None, None),
+                (Some(key_ring), true) => (Some(key_ring.clone()), None),
+                (None, true) => (Some(KeyRing::new(fresh.clone(), now)), Some(fresh)),
+            };
+            let replaced = Endpoint {
+                updated_at: now,
+                settings: Arc::new(settings),
+                key_ring,
+                ..endpoint.clone()
+            };
+            Ok((Change::Replace(replaced.clone()), (replaced, issued)))
+        };
+        let render = |(endpoint, issued): &(Endpoint, Option<Secret>)| render(endpoint, issued.as_ref());
+        Ok(self.update(caller, id, decide, render).await?.0)
+    }
+
+    /// Deletes an endpoint with its secrets.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::EndpointNotFound`] or [`Error::Internal`].
+    pub async fn delete_endpoint(&self, tenant: &TenantId, id: EndpointId) -> Result<(), Error> {
+        let caller = Caller {
+            tenant: tenant.clone(),
+            claim: None,
+        };
+        let decide = |_: &Endpoint, _| Ok((Change::Delete, ()));
+        let render = |(): &()| Answer {
+            status: 204,
+            body: bytes::Bytes::new(),
+        };
+        self.update(caller, id, decide, render).await?;
+        Ok(())
+    }
+}

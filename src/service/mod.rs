@@ -1,0 +1,155 @@
+//! The use cases, without HTTP: what a caller may ask, and what can go wrong.
+//!
+//! Every change has the same shape: a pure decision on the record as it is, run by the store inside
+//! its commit, and a `render` that turns the outcome into the answer, run there too, so that the
+//! answer is remembered by the very commit that it answers.
+
+pub mod endpoints;
+pub mod rotation;
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use crate::clock::Clock;
+use crate::domain::{Endpoint, EndpointId, Refusal, TenantId, Timestamp};
+use crate::idempotency::{Answer, Claim};
+use crate::random::NoRandomness;
+use crate::store::{Change, CommitError, Committed, Store, StoreError, Write};
+
+/// Why a request could not be served. Each case has one meaning, whichever dialect tells it.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// The tenant has no endpoint with this id.
+    #[error("no such endpoint")]
+    EndpointNotFound,
+    /// The endpoint has no key ring.
+    #[error("signing is not enabled")]
+    SigningDisabled,
+    /// Ten secrets are live, and the rotation would add one.
+    #[error("too many live secrets")]
+    TooManyLiveSecrets {
+        /// When the first of them expires.
+        next_expires_at: Timestamp,
+    },
+    /// The tenant gave this name to another endpoint.
+    #[error("the name is taken")]
+    NameTaken,
+    /// The idempotency key was used for another request.
+    #[error("the idempotency key was used for another request")]
+    IdempotencyKeyReused,
+    /// The cursor of a list names no endpoint of the tenant.
+    #[error("the cursor names no endpoint")]
+    InvalidCursor,
+    /// A fault of the server: the text is for its log.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl From<CommitError> for Error {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::NotFound => Self::EndpointNotFound,
+            CommitError::NameTaken => Self::NameTaken,
+            CommitError::KeyReused => Self::IdempotencyKeyReused,
+            CommitError::Refused(Refusal::SigningDisabled) => Self::SigningDisabled,
+            CommitError::Refused(Refusal::TooManyLiveSecrets { next_expires_at }) => {
+                Self::TooManyLiveSecrets { next_expires_at }
+            }
+            CommitError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        Self::Internal(error.to_string())
+    }
+}
+
+impl From<NoRandomness> for Error {
+    fn from(error: NoRandomness) -> Self {
+        Self::Internal(error.to_string())
+    }
+}
+
+/// On whose behalf a change is made, and with which idempotency key.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The key and what it is used for, if one was sent.
+    pub claim: Option<Claim>,
+}
+
+/// The use cases over one store and one clock. Cheap to clone.
+#[derive(Clone)]
+pub struct Service {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Service {
+    /// The use cases over `store`. `clock` must be the one that the store tells the time by.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
+        Self { store, clock }
+    }
+
+    /// The store, for what needs no rules: looking up remembered answers, and readiness.
+    #[must_use]
+    pub fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    /// The server's time.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The wall clock's time.
+    #[must_use]
+    pub fn wall(&self) -> Timestamp {
+        self.clock.wall()
+    }
+
+    async fn create<T: Send + 'static>(
+        &self,
+        caller: Caller,
+        decide: impl FnOnce(Timestamp) -> (Endpoint, T) + Send + 'static,
+        render: impl FnOnce(&Endpoint, &T) -> Answer + Send + 'static,
+    ) -> Result<Committed, Error> {
+        let write = Write::Create(Box::new(move |now| {
+            let (endpoint, outcome) = decide(now);
+            let answer = render(&endpoint, &outcome);
+            Ok((endpoint, answer))
+        }));
+        let committed = self.store.commit(&caller.tenant, caller.claim, write);
+        Ok(committed.await?)
+    }
+
+    /// Changes one endpoint. The outcome comes back beside the answer when this call made the change,
+    /// and not when the answer is that of an earlier one.
+    async fn update<T: Send + 'static>(
+        &self,
+        caller: Caller,
+        id: EndpointId,
+        decide: impl FnOnce(&Endpoint, Timestamp) -> Result<(Change, T), Refusal> + Send + 'static,
+        render: impl FnOnce(&T) -> Answer + Send + 'static,
+    ) -> Result<(Committed, Option<T>), Error> {
+        let (sender, mut receiver) = oneshot::channel();
+        let write = Write::Update(
+            id,
+            Box::new(move |endpoint, now| {
+                let (change, outcome) = decide(endpoint, now)?;
+                let answer = render(&outcome);
+                // The receiver is gone only when the caller is: then nobody needs the outcome.
+                let _ = sender.send(outcome);
+                Ok((change, answer))
+            }),
+        );
+        let committed = self.store.commit(&caller.tenant, caller.claim, write);
+        Ok((committed.await?, receiver.try_recv().ok()))
+    }
+}

@@ -1,0 +1,112 @@
+//! Rotating, listing and revoking signing secrets.
+
+use std::time::Duration;
+
+use super::{Caller, Error, Service};
+use crate::domain::{Endpoint, EndpointId, Fingerprint, Refusal, Rotation, TenantId, Timestamp};
+use crate::idempotency::Answer;
+use crate::random;
+use crate::store::{Change, Committed};
+
+/// A live secret without its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SecretInfo {
+    /// Its public name.
+    pub fingerprint: Fingerprint,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it stops signing: `None` for the current one.
+    pub expires_at: Option<Timestamp>,
+}
+
+fn live_secrets(endpoint: &Endpoint, now: Timestamp) -> Result<Vec<SecretInfo>, Refusal> {
+    let key_ring = endpoint.key_ring.as_ref().ok_or(Refusal::SigningDisabled)?;
+    Ok(key_ring
+        .live(now)
+        .map(|live| SecretInfo {
+            fingerprint: live.secret.fingerprint(),
+            created_at: live.created_at,
+            expires_at: live.expires_at,
+        })
+        .collect())
+}
+
+impl Service {
+    /// Makes a new current secret; the replaced one stays live for `grace`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::EndpointNotFound`], [`Error::SigningDisabled`], [`Error::TooManyLiveSecrets`],
+    /// [`Error::IdempotencyKeyReused`] or [`Error::Internal`]; nothing has changed then.
+    pub async fn rotate(
+        &self,
+        caller: Caller,
+        id: EndpointId,
+        grace: Duration,
+        render: impl FnOnce(&Rotation) -> Answer + Send + 'static,
+    ) -> Result<Committed, Error> {
+        let fresh = random::secret()?;
+        let decide = move |endpoint: &Endpoint, now| {
+            let key_ring = endpoint.key_ring.as_ref().ok_or(Refusal::SigningDisabled)?;
+            let (key_ring, rotation) = key_ring.rotate(now, grace, fresh)?;
+            let rotated = Endpoint {
+                key_ring: Some(key_ring),
+                ..endpoint.clone()
+            };
+            Ok((Change::Replace(rotated), rotation))
+        };
+        let (committed, rotation) = self.update(caller, id, decide, render).await?;
+        if let Some(rotation) = rotation {
+            tracing::info!(
+                endpoint = %id,
+                previous = %rotation.previous,
+                current = %rotation.secret.fingerprint(),
+                previous_secret_expires_at = %rotation.previous_secret_expires_at,
+                "signing secret rotated"
+            );
+        }
+        Ok(committed)
+    }
+
+    /// The live secrets of an endpoint, in signing order.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::EndpointNotFound`], [`Error::SigningDisabled`] or [`Error::Internal`].
+    pub async fn live_secrets(
+        &self,
+        tenant: &TenantId,
+        id: EndpointId,
+    ) -> Result<Vec<SecretInfo>, Error> {
+        let endpoint = self.endpoint(tenant, id).await?;
+        live_secrets(&endpoint, self.now()).map_err(|_| Error::SigningDisabled)
+    }
+
+    /// Ends every retiring secret now. Doing it twice is doing it once.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::EndpointNotFound`], [`Error::SigningDisabled`], [`Error::IdempotencyKeyReused`] or
+    /// [`Error::Internal`]; nothing has changed then.
+    pub async fn revoke_previous(
+        &self,
+        caller: Caller,
+        id: EndpointId,
+        render: impl FnOnce(&Vec<SecretInfo>) -> Answer + Send + 'static,
+    ) -> Result<Committed, Error> {
+        let decide = |endpoint: &Endpoint, now| {
+            let key_ring = endpoint.key_ring.as_ref().ok_or(Refusal::SigningDisabled)?;
+            let revoked = Endpoint {
+                key_ring: Some(key_ring.without_retiring()),
+                ..endpoint.clone()
+            };
+            let left = live_secrets(&revoked, now)?;
+            Ok((Change::Replace(revoked), left))
+        };
+        let (committed, left) = self.update(caller, id, decide, render).await?;
+        if left.is_some() {
+            tracing::info!(endpoint = %id, "retiring signing secrets revoked");
+        }
+        Ok(committed)
+    }
+}
