@@ -1,1 +1,3 @@
 //! Hookturn.
+
+pub mod server;
