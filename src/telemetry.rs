@@ -84,10 +84,9 @@ where
 }
 
 fn log_panic(panic: &PanicHookInfo<'_>) {
-    match panic.location() {
-        Some(place) => tracing::error!(place = %place, "panic"),
-        None => tracing::error!("panic"),
-    }
+    // Never `panic.payload()`; see `init`.
+    let place = panic.location().map(tracing::field::display);
+    tracing::error!(place, "panic");
 }
 
 /// The wall clock, RFC 3339 in UTC with milliseconds.

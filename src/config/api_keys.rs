@@ -95,6 +95,7 @@ impl ApiKeys {
     }
 
     /// The tenants with their keys, in the order given; a tenant with several keys comes several times.
+    #[must_use]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &ApiKey)> {
         self.0.iter().map(|(tenant, key)| (tenant.as_str(), key))
     }

@@ -1,6 +1,6 @@
 //! The HTTP server: an accept loop that knows nothing of the API it serves.
 //!
-//! It differs from [`axum::serve`] in what a server on an open network needs: connections are counted, a request head
+//! It differs from [`axum::serve`](fn@axum::serve) in what a server on an open network needs: connections are counted, a request head
 //! that never completes and a connection that lies idle are ended, and a shutdown has an end. It speaks HTTP/1.1 and,
 //! with prior knowledge, HTTP/2 without TLS (RFC 9113, section 3.3); TLS belongs to the proxy in front.
 //!
