@@ -309,6 +309,24 @@ async fn http2_without_tls_is_served() {
 }
 
 #[tokio::test]
+async fn an_idle_http2_connection_is_closed_in_time() {
+    let limits = Limits {
+        max_connections: 1,
+        ..limits(LONG, IDLE)
+    };
+    let server = Server::start(app(), limits).await;
+    let client = http2();
+    let url = format!("http://{}/", server.address);
+    let begun = Instant::now();
+    let first = patiently(client.get(&url).send()).await.expect("an answer");
+    assert_eq!(first.text().await.expect("a body"), "hello");
+    // The client keeps its connection, and there is no place for another one before that is gone.
+    assert_serves(&server).await;
+    assert!(begun.elapsed() >= IDLE);
+    drop(client);
+}
+
+#[tokio::test]
 async fn stopping_finishes_what_runs_and_ends_what_is_idle() {
     let begun = Arc::new(Notify::new());
     let (release, released) = tokio::sync::watch::channel(());
