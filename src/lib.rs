@@ -7,11 +7,18 @@
 //! 3. [`store`]: the trait that makes a decision atomic, and the store in memory.
 //! 4. [`service`]: the use cases, without HTTP.
 //! 5. [`api`]: the two dialects over them.
-//! 6. [`clock`] and [`random`]: the only doors for time and randomness.
+//! 6. [`server`]: the sockets that carry them, with their deadlines and limits.
+//! 7. [`config`], [`cli`] and [`telemetry`]: settings, commands and logs.
+//! 8. [`clock`] and [`random`]: the only doors for time and randomness.
 
+pub mod api;
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod domain;
 pub mod idempotency;
 pub mod random;
+pub mod server;
 pub mod service;
 pub mod store;
+pub mod telemetry;

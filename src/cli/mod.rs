@@ -1,0 +1,148 @@
+//! The command line: what was asked for, and how a failure is told.
+//!
+//! Whatever keeps a command from starting is one line on stderr that names the flag or variable and the mend, and exit
+//! code 2. clap's own errors are several lines long and quote what was typed, which may be a key in the wrong place, so
+//! they are told in words of our own.
+
+mod openapi;
+mod serve;
+
+use std::{ffi::OsString, io};
+
+use clap::{
+    Parser, Subcommand,
+    error::{ContextKind, ErrorKind},
+};
+
+use crate::config::{ServeArgs, SettingError};
+
+/// Rotates webhook signing secrets without dropping an event.
+#[derive(Parser)]
+#[command(name = "hookturn", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the API until SIGTERM or Ctrl-C
+    Serve(Box<ServeArgs>),
+    /// Print the `OpenAPI` document of one dialect on stdout
+    Openapi(openapi::OpenapiArgs),
+}
+
+/// Why a command did not do what was asked: one line, without the program's name.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Failure(String);
+
+impl Failure {
+    fn new(problem: &str) -> Self {
+        // Texts of the system and of libraries go into it, which promise no single line.
+        Self(problem.lines().map(str::trim).collect::<Vec<_>>().join(" "))
+    }
+}
+
+impl From<SettingError> for Failure {
+    fn from(error: SettingError) -> Self {
+        Self::new(&error.to_string())
+    }
+}
+
+/// Runs the command that `args` ask for, the first of which is the program's name. Returns when it is done.
+///
+/// # Errors
+///
+/// [`Failure`] when it cannot start, or cannot write what it was asked for.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
+    let args: Vec<_> = args.into_iter().collect();
+    match Cli::try_parse_from(&args) {
+        Ok(Cli {
+            command: Command::Serve(args),
+        }) => serve::run(*args),
+        Ok(Cli {
+            command: Command::Openapi(args),
+        }) => openapi::run(&args),
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+            ) =>
+        {
+            written(error.print())
+        }
+        Err(error) => {
+            let help = match args.get(1).and_then(|command| command.to_str()) {
+                Some(command @ ("serve" | "openapi")) => format!("hookturn {command} --help"),
+                _ => "hookturn --help".to_owned(),
+            };
+            Err(Failure::new(&format!(
+                "{}; see `{help}`",
+                usage_problem(&error)
+            )))
+        }
+    }
+}
+
+/// The outcome of writing to stdout. A reader that has gone away, such as `head`, has what it wanted.
+fn written(outcome: io::Result<()>) -> Result<(), Failure> {
+    match outcome {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::new(&format!(
+            "cannot write to standard output: {error}"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// clap's error in one line. Of what was typed it quotes no more than the name of a flag.
+fn usage_problem(error: &clap::Error) -> String {
+    let context = |kind| error.get(kind).map(ToString::to_string);
+    let flag = context(ContextKind::InvalidArg)
+        .filter(|text| text.starts_with("--"))
+        .and_then(|text| text.split(['=', ' ']).next().map(str::to_owned));
+    let flag = flag.as_deref();
+    match error.kind() {
+        ErrorKind::UnknownArgument => match (flag, context(ContextKind::SuggestedArg)) {
+            (Some(flag), Some(suggested)) => {
+                format!("unknown flag {flag}; did you mean {suggested}?")
+            }
+            (Some(flag), None) => format!("unknown flag {flag}"),
+            (None, _) => "unexpected argument".to_owned(),
+        },
+        ErrorKind::InvalidSubcommand => {
+            "unknown command; the commands are serve and openapi".to_owned()
+        }
+        ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            "no command; the commands are serve and openapi".to_owned()
+        }
+        ErrorKind::MissingRequiredArgument => match context(ContextKind::InvalidArg) {
+            // Here these are the names of what is missing.
+            Some(missing) => format!("missing argument {missing}"),
+            None => "missing argument".to_owned(),
+        },
+        ErrorKind::ValueValidation => {
+            // `--dev`'s variable is all that clap itself parses.
+            let variable = flag.map(|flag| {
+                flag.trim_start_matches('-')
+                    .replace('-', "_")
+                    .to_ascii_uppercase()
+            });
+            match (flag, variable) {
+                (Some(flag), Some(variable)) => {
+                    format!("{flag} (HOOKTURN_{variable}): write true or false")
+                }
+                _ => "a value cannot be used".to_owned(),
+            }
+        }
+        ErrorKind::InvalidValue | ErrorKind::TooFewValues | ErrorKind::NoEquals => {
+            format!("{} needs a value", flag.unwrap_or("a flag"))
+        }
+        ErrorKind::TooManyValues => format!("{} takes no value", flag.unwrap_or("a flag")),
+        ErrorKind::ArgumentConflict => {
+            format!("{} can be given only once", flag.unwrap_or("a flag"))
+        }
+        ErrorKind::InvalidUtf8 => "an argument or a HOOKTURN_ variable is not UTF-8".to_owned(),
+        _ => "the command line cannot be understood".to_owned(),
+    }
+}

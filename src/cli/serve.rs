@@ -1,0 +1,174 @@
+//! `hookturn serve`: from settings to a server that runs until it is told to stop.
+
+use std::{
+    io::{self, Write as _},
+    num::NonZeroU32,
+    time::Duration,
+};
+
+use axum::Router;
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use tokio::{
+    net::TcpListener,
+    runtime,
+    signal::unix::{Signal, SignalKind, signal},
+};
+use zeroize::Zeroizing;
+
+use super::Failure;
+use crate::{
+    config::{ApiKey, ApiKeys, LISTEN, ServeArgs, SettingError, Settings, Store, local_url},
+    server::{self, Limits},
+    telemetry,
+};
+
+/// The tenant of a generated key.
+const DEFAULT_TENANT: &str = "default";
+
+/// Bytes of randomness in a generated key.
+const KEY_BYTES: usize = 32;
+
+/// For tasks that are still blocked in a system call when the server has ended. With the server's own drain timeout it
+/// must stay below the 30 s within which the program promises to end.
+const LAST_WAIT: Duration = Duration::from_secs(1);
+
+pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
+    let settings = Settings::new(args)?;
+    let runtime = runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(&format!("cannot start threads: {error}")))?;
+    let outcome = runtime.block_on(serve(settings));
+    runtime.shutdown_timeout(LAST_WAIT);
+    outcome
+}
+
+/// Everything that can fail comes first; from the first answered request on, nothing here does.
+async fn serve(settings: Settings) -> Result<(), Failure> {
+    let mut stop = Stop::install()?;
+    let listener = bind(&settings.listen).await?;
+    let address = listener
+        .local_addr()
+        .map_err(|error| Failure::new(&format!("{LISTEN}: {error}; choose another address")))?;
+    telemetry::init(settings.log, settings.log_format)
+        .map_err(|error| Failure::new(&format!("cannot start logging: {error}")))?;
+    let url = local_url(address);
+    let keys = if settings.api_keys.is_empty() {
+        announce(&url)?
+    } else {
+        settings.api_keys
+    };
+    let public_url = settings.public_url.unwrap_or(url);
+    let app = router(
+        settings.store,
+        keys,
+        settings.rate_limit,
+        public_url,
+        settings.dev,
+    );
+    let limits = Limits {
+        max_connections: settings.max_connections,
+        ..Limits::default()
+    };
+
+    tracing::info!(%address, dev = settings.dev, "listening");
+    let stopping = async {
+        stop.asked().await;
+        tracing::info!("stopping: requests in flight may finish");
+    };
+    server::serve(listener, app, limits, stopping).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+// PLACEHOLDER: to be replaced by the API's own app and router. Only this function knows how they are built.
+fn router(
+    _store: Store,
+    _keys: ApiKeys,
+    _rate_limit: Option<NonZeroU32>,
+    _public_url: String,
+    _dev: bool,
+) -> Router {
+    Router::new().route("/healthz", axum::routing::get(|| async { "ok" }))
+}
+
+async fn bind(address: &str) -> Result<TcpListener, SettingError> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let mend = match error.kind() {
+            io::ErrorKind::AddrInUse => "stop what listens there, or choose another port",
+            io::ErrorKind::PermissionDenied => "choose a port above 1023",
+            _ => "choose an address of this machine",
+        };
+        SettingError::new(
+            LISTEN,
+            format!("cannot listen on {address}: {error}; {mend}"),
+        )
+    })
+}
+
+/// Makes an API key and tells it, once, to whoever started the server.
+fn announce(url: &str) -> Result<ApiKeys, Failure> {
+    let key = generate_key()?;
+    let mut out = io::stdout().lock();
+    let text = Zeroizing::new(format!(
+        "Hookturn listens on {url} and is documented at {url}/docs\n\
+         \n\
+         No API key is configured, so this one was made for tenant `{DEFAULT_TENANT}`; it is shown only here and ends\n\
+         with this process:\n\
+         \n    {key}\n\n\
+         Register an endpoint:\n\
+         \n    curl --json '{{\"url\":\"https://example.com/hook\"}}' -H 'Authorization: Bearer {key}' \
+         {url}/webhooks/endpoints\n\n",
+        key = key.expose(),
+    ));
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|error| {
+            Failure::new(&format!(
+                "--api-key (HOOKTURN_API_KEYS): none is configured, and the generated one cannot be told on standard \
+                 output: {error}; configure one"
+            ))
+        })?;
+    ApiKeys::one(DEFAULT_TENANT, key).map_err(|problem| Failure::new(&problem))
+}
+
+fn generate_key() -> Result<ApiKey, Failure> {
+    let mut bytes = Zeroizing::new([0; KEY_BYTES]);
+    getrandom::fill(bytes.as_mut()).map_err(|error| {
+        Failure::new(&format!(
+            "the operating system gives no random bytes: {error}"
+        ))
+    })?;
+    let text = Zeroizing::new(format!(
+        "hk_{}",
+        *Zeroizing::new(BASE64_URL_SAFE_NO_PAD.encode(*bytes))
+    ));
+    ApiKey::parse(&text).map_err(|problem| Failure::new(&problem))
+}
+
+/// SIGTERM, as service managers send it, and SIGINT, which is Ctrl-C.
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    /// From now on the signals do not end the process by themselves.
+    fn install() -> Result<Self, Failure> {
+        let listen = |kind| {
+            signal(kind)
+                .map_err(|error| Failure::new(&format!("cannot listen for signals: {error}")))
+        };
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Every setting of `hookturn serve`: its flag, its environment variable, its unit and its default.
+//!
+//! A flag takes precedence over its variable, and an empty value counts as not given, as container set-ups pass on
+//! unset variables as empty ones. [`ServeArgs`] takes the texts from the command line and [`Settings::new`] parses
+//! them here rather than within clap, which quotes a bad value in its errors: a setting's error must never show a key
+//! or a password, also not one that was misplaced into the wrong flag.
+
+mod api_keys;
+mod parse;
+
+use std::num::NonZeroU32;
+
+use tracing_subscriber::EnvFilter;
+use zeroize::Zeroizing;
+
+pub use self::api_keys::{ApiKey, ApiKeys};
+use crate::telemetry::LogFormat;
+
+/// The settings of `hookturn serve` as they stand on the command line and in the environment: unparsed texts.
+///
+/// Not `Debug`, since it holds keys.
+#[derive(clap::Args, Default)]
+pub struct ServeArgs {
+    /// Where to listen: HOST:PORT, port 0 for any free one [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR", env = "HOOKTURN_LISTEN")]
+    listen: Option<String>,
+
+    /// A tenant and one of its API keys; repeatable, and in the variable comma-separated [default: one is generated
+    /// for tenant `default` and printed once on start]
+    ///
+    /// A tenant is 1 to 64 of A-Z a-z 0-9 _ -, a key 8 to 256 visible ASCII characters without a comma. A tenant may
+    /// have several keys. Prefer the variable: other users of the machine can see flags.
+    #[arg(
+        long = "api-key",
+        value_name = "TENANT=KEY",
+        env = "HOOKTURN_API_KEYS",
+        hide_env_values = true
+    )]
+    api_keys: Vec<String>,
+
+    /// Where records are kept: `memory:`, until the program ends [default: memory:]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "HOOKTURN_STORE",
+        hide_env_values = true
+    )]
+    store: Option<String>,
+
+    /// A key of 32 bytes that encrypts secrets at rest; repeatable, and in the variable comma-separated. The store
+    /// `memory:` keeps nothing at rest: it checks the form and has no use for the key
+    #[arg(
+        long = "master-key",
+        value_name = "ID:BASE64",
+        env = "HOOKTURN_MASTER_KEYS",
+        hide_env_values = true
+    )]
+    master_keys: Vec<String>,
+
+    /// Requests that each tenant may make a second, 1 to 1000000, or `off` [default: 100]
+    #[arg(long, value_name = "N|off", env = "HOOKTURN_RATE_LIMIT")]
+    rate_limit: Option<String>,
+
+    /// The server's URL as clients see it, for links in answers [default: from --listen]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "HOOKTURN_PUBLIC_URL",
+        hide_env_values = true
+    )]
+    public_url: Option<String>,
+
+    /// What to log, such as `warn` or `info,hookturn::service=debug` [default: info]
+    #[arg(long, value_name = "FILTER", env = "HOOKTURN_LOG")]
+    log: Option<String>,
+
+    /// `text` or `json` [default: text on a terminal, else json]
+    #[arg(long, value_name = "FORMAT", env = "HOOKTURN_LOG_FORMAT")]
+    log_format: Option<String>,
+
+    /// For development: deliveries may go to private addresses, endpoints may have http: URLs, and the clock can be
+    /// moved. The variable takes true, false, 1 or 0
+    #[arg(long, env = "HOOKTURN_DEV", value_parser = parse::switch)]
+    dev: bool,
+
+    /// Connections at a time, 1 to 1000000; more of them wait unaccepted [default: 4096]
+    #[arg(long, value_name = "N", env = "HOOKTURN_MAX_CONNECTIONS")]
+    max_connections: Option<String>,
+}
+
+/// The parsed settings of `hookturn serve`.
+#[derive(Debug)]
+pub struct Settings {
+    /// `--listen`: where to listen, `HOST:PORT`; the host may be a name that is yet to be resolved.
+    pub listen: String,
+    /// `--api-key`: who may call. Empty when none was given: then the caller must make one.
+    pub api_keys: ApiKeys,
+    /// `--store`: where records are kept.
+    pub store: Store,
+    /// `--rate-limit`: requests a second for each tenant, at most 1,000,000; `None` for no limit.
+    pub rate_limit: Option<NonZeroU32>,
+    /// `--public-url`: absolute, `http` or `https`, without a trailing slash. `None` when it is to follow from the
+    /// address that was bound: see [`local_url`].
+    pub public_url: Option<String>,
+    /// `--log`: which events are logged.
+    pub log: EnvFilter,
+    /// `--log-format`: how they are written.
+    pub log_format: LogFormat,
+    /// `--dev`: whether the aids for development are on.
+    pub dev: bool,
+    /// `--max-connections`: connections at a time, 1 to 1,000,000.
+    pub max_connections: usize,
+}
+
+/// A store that this version can open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Store {
+    /// `memory:`. Nothing outlives the process.
+    Memory,
+}
+
+/// A setting that cannot be used. Its text is one line, names the flag and the variable and says how to mend it; it
+/// never shows the value of a setting that can hold a secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{setting}: {problem}")]
+pub struct SettingError {
+    setting: &'static str,
+    problem: String,
+}
+
+impl SettingError {
+    /// An error of `setting`, which is written `--flag (VARIABLE)`.
+    #[must_use]
+    pub fn new(setting: &'static str, problem: impl Into<String>) -> Self {
+        Self {
+            setting,
+            problem: problem.into(),
+        }
+    }
+}
+
+/// How `--listen` is named in errors.
+pub const LISTEN: &str = "--listen (HOOKTURN_LISTEN)";
+
+impl Settings {
+    /// Parses the settings.
+    ///
+    /// # Errors
+    ///
+    /// [`SettingError`] for the first setting, in the order of `--help`, that cannot be used.
+    pub fn new(args: ServeArgs) -> Result<Self, SettingError> {
+        let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+        let or =
+            |text: Option<String>, default: &str| given(text).unwrap_or_else(|| default.to_owned());
+        let api_keys: Vec<_> = args.api_keys.into_iter().map(Zeroizing::new).collect();
+        let master_keys: Vec<_> = args.master_keys.into_iter().map(Zeroizing::new).collect();
+        let settings = Self {
+            listen: named(LISTEN, parse::listen(or(args.listen, "127.0.0.1:8080")))?,
+            api_keys: named("--api-key (HOOKTURN_API_KEYS)", ApiKeys::parse(&api_keys))?,
+            store: named(
+                "--store (HOOKTURN_STORE)",
+                parse::store(&or(args.store, "memory:")),
+            )?,
+            rate_limit: named(
+                "--rate-limit (HOOKTURN_RATE_LIMIT)",
+                parse::rate_limit(&or(args.rate_limit, "100")),
+            )?,
+            public_url: named(
+                "--public-url (HOOKTURN_PUBLIC_URL)",
+                given(args.public_url)
+                    .as_deref()
+                    .map(parse::public_url)
+                    .transpose(),
+            )?,
+            log: named("--log (HOOKTURN_LOG)", parse::log(&or(args.log, "info")))?,
+            log_format: named(
+                "--log-format (HOOKTURN_LOG_FORMAT)",
+                given(args.log_format)
+                    .as_deref()
+                    .map_or_else(|| Ok(LogFormat::for_stderr()), parse::log_format),
+            )?,
+            dev: args.dev,
+            max_connections: named(
+                "--max-connections (HOOKTURN_MAX_CONNECTIONS)",
+                parse::max_connections(&or(args.max_connections, "4096")),
+            )?,
+        };
+        named(
+            "--master-key (HOOKTURN_MASTER_KEYS)",
+            parse::master_keys(&master_keys),
+        )?;
+        Ok(settings)
+    }
+}
+
+fn named<T>(setting: &'static str, parsed: Result<T, String>) -> Result<T, SettingError> {
+    parsed.map_err(|problem| SettingError { setting, problem })
+}
+
+pub use parse::local_url;

@@ -1,0 +1,326 @@
+//! The parsing of each setting's text. An `Err` is the problem with its mend, without the setting's name.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    num::NonZeroU32,
+};
+
+use base64::{
+    Engine as _, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
+use tracing_subscriber::EnvFilter;
+use url::Url;
+use zeroize::Zeroizing;
+
+use super::Store;
+use crate::telemetry::LogFormat;
+
+/// The bytes of a master key.
+const MASTER_KEY_BYTES: usize = 32;
+
+/// Both of `rate_limit` and `max_connections`.
+const MOST: u32 = 1_000_000;
+
+pub(super) fn listen(text: String) -> Result<String, String> {
+    let sound = text.parse::<SocketAddr>().is_ok()
+        || text.rsplit_once(':').is_some_and(|(host, port)| {
+            !host.is_empty() && !host.contains([':', '/', '@']) && port.parse::<u16>().is_ok()
+        });
+    if sound {
+        Ok(text)
+    } else {
+        Err("write HOST:PORT, such as 127.0.0.1:8080, 0.0.0.0:8080 or [::1]:8080".to_owned())
+    }
+}
+
+pub(super) fn store(text: &str) -> Result<Store, String> {
+    if text == "memory:" {
+        return Ok(Store::Memory);
+    }
+    // Only the scheme is shown: the rest of a store's URL may hold a password.
+    let scheme = text
+        .split_once(':')
+        .map(|(scheme, _)| scheme)
+        .filter(|scheme| {
+            scheme.len() <= 16
+                && !scheme.is_empty()
+                && scheme.bytes().all(|byte| byte.is_ascii_lowercase())
+        });
+    Err(match scheme {
+        Some("memory") => {
+            "the store `memory:` takes nothing after the colon; use memory:".to_owned()
+        }
+        Some(scheme) => format!("store `{scheme}:` is not supported by this version; use memory:"),
+        None => "store URL is not supported by this version; use memory:".to_owned(),
+    })
+}
+
+pub(super) fn rate_limit(text: &str) -> Result<Option<NonZeroU32>, String> {
+    if text == "off" {
+        return Ok(None);
+    }
+    match text.parse::<NonZeroU32>() {
+        Ok(limit) if limit.get() <= MOST => Ok(Some(limit)),
+        _ => Err(format!(
+            "write a whole number of requests a second, 1 to {MOST}, or off"
+        )),
+    }
+}
+
+pub(super) fn max_connections(text: &str) -> Result<usize, String> {
+    match text.parse::<u32>() {
+        Ok(count @ 1..=MOST) => usize::try_from(count).map_err(|error| error.to_string()),
+        _ => Err(format!("write a whole number of connections, 1 to {MOST}")),
+    }
+}
+
+/// An absolute `http` or `https` URL with neither user information, query nor fragment; without its trailing slashes.
+pub(super) fn public_url(text: &str) -> Result<String, String> {
+    let url = Url::parse(text)
+        .map_err(|error| format!("{error}; write such as https://hooks.example.com"))?;
+    let fault = if !matches!(url.scheme(), "http" | "https") {
+        "the scheme must be http or https"
+    } else if !url.username().is_empty() || url.password().is_some() {
+        "it must have no user information"
+    } else if url.query().is_some() || url.fragment().is_some() {
+        "it must have no query and no fragment"
+    } else {
+        return Ok(url.as_str().trim_end_matches('/').to_owned());
+    };
+    Err(format!("{fault}; write such as https://hooks.example.com"))
+}
+
+/// The URL by which this machine reaches a server that is bound to `address`, without a trailing slash. For an
+/// unspecified address (`0.0.0.0`, `[::]`) that is loopback.
+#[must_use]
+pub fn local_url(mut address: SocketAddr) -> String {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    if let SocketAddr::V6(address) = &mut address {
+        // A zone has no place in a URL (RFC 3986).
+        address.set_scope_id(0);
+    }
+    format!("http://{address}")
+}
+
+pub(super) fn log(text: &str) -> Result<EnvFilter, String> {
+    EnvFilter::builder()
+        .parse(text)
+        .map_err(|_| "not a filter; write a level (error, warn, info, debug, trace), or such as info,hookturn=debug".to_owned())
+}
+
+pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("write text or json".to_owned()),
+    }
+}
+
+/// The value of a flag's variable.
+pub(super) fn switch(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" => Ok(true),
+        "" | "0" | "false" | "no" | "off" => Ok(false),
+        _ => Err("write true or false".to_owned()),
+    }
+}
+
+/// Checks the form of master keys, `ID:BASE64`, which the store in memory has no further use for.
+///
+/// An `ID` is 1 to 64 of `[A-Za-z0-9_-]` and given once; the base64 is the standard alphabet's, padded or not.
+pub(super) fn master_keys(texts: &[Zeroizing<String>]) -> Result<(), String> {
+    let base64 = GeneralPurpose::new(
+        &alphabet::STANDARD,
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+    );
+    let mut ids = Vec::new();
+    let entries = texts
+        .iter()
+        .filter(|text| !text.is_empty())
+        .flat_map(|text| text.split(','));
+    for (index, entry) in entries.enumerate() {
+        let problem = |problem: &str| format!("entry {}: {problem}", index + 1);
+        let (id, key) = entry
+            .trim()
+            .split_once(':')
+            .ok_or_else(|| problem("write ID:BASE64"))?;
+        if !(1..=64).contains(&id.len())
+            || !id
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+        {
+            return Err(problem(
+                "the id must be 1 to 64 of A-Z a-z 0-9 _ -; write ID:BASE64",
+            ));
+        }
+        let bytes = base64.decode(key).map(Zeroizing::new);
+        if !bytes.is_ok_and(|bytes| bytes.len() == MASTER_KEY_BYTES) {
+            return Err(problem(
+                "the key must be 32 bytes in base64, as `openssl rand -base64 32` makes them",
+            ));
+        }
+        if ids.contains(&id) {
+            return Err(problem("its id is given twice; give each key its own"));
+        }
+        ids.push(id);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_host_and_port() {
+        for good in [
+            "127.0.0.1:8080",
+            "0.0.0.0:0",
+            "[::1]:80",
+            "localhost:8080",
+            "node-1.internal:1",
+        ] {
+            assert!(listen(good.to_owned()).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "8080",
+            ":8080",
+            "localhost",
+            "localhost:",
+            "localhost:65536",
+            "::1:80",
+            "http://localhost:80",
+            "a:b:1",
+        ] {
+            assert!(listen(bad.to_owned()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_the_store_in_memory_is_known_and_no_password_is_shown() {
+        assert_eq!(store("memory:"), Ok(Store::Memory));
+        for (bad, shown) in [
+            ("sqlite:hookturn.db", "`sqlite:`"),
+            ("postgres://u:PASSWORD@db/x", "`postgres:`"),
+            ("memory:PASSWORD", "`memory:`"),
+            ("PASSWORD", "use memory:"),
+            ("PASSWORD:x", "use memory:"),
+        ] {
+            let error = store(bad).expect_err(bad);
+            assert!(
+                error.contains(shown) && !error.contains("PASSWORD"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn numbers_keep_their_bounds() {
+        assert_eq!(rate_limit("off"), Ok(None));
+        assert_eq!(rate_limit("1"), Ok(NonZeroU32::new(1)));
+        assert_eq!(rate_limit("1000000"), Ok(NonZeroU32::new(1_000_000)));
+        assert_eq!(max_connections("1"), Ok(1));
+        assert_eq!(max_connections("1000000"), Ok(1_000_000));
+        for bad in [
+            "0",
+            "-1",
+            "1000001",
+            "1.5",
+            "ten",
+            "OFF",
+            " 1",
+            "4294967296",
+        ] {
+            assert!(rate_limit(bad).is_err(), "{bad}");
+            assert!(max_connections(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_public_url_is_absolute_and_bare() {
+        for (good, kept) in [
+            ("https://hooks.example.com", "https://hooks.example.com"),
+            ("http://localhost:8080/", "http://localhost:8080"),
+            ("https://example.com/hooks/", "https://example.com/hooks"),
+            ("HTTPS://Example.COM:443", "https://example.com"),
+        ] {
+            assert_eq!(public_url(good).as_deref(), Ok(kept));
+        }
+        for bad in [
+            "example.com",
+            "/hooks",
+            "ftp://example.com",
+            "https://user:PASSWORD@example.com",
+            "https://example.com/?x=PASSWORD",
+            "https://example.com/#PASSWORD",
+            "https://",
+        ] {
+            let error = public_url(bad).expect_err(bad);
+            assert!(!error.contains("PASSWORD"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_url_of_an_unspecified_address_is_loopback() {
+        for (address, url) in [
+            ("127.0.0.1:8080", "http://127.0.0.1:8080"),
+            ("0.0.0.0:81", "http://127.0.0.1:81"),
+            ("[::]:81", "http://[::1]:81"),
+            ("192.0.2.1:1", "http://192.0.2.1:1"),
+        ] {
+            assert_eq!(local_url(address.parse().expect("an address")), url);
+        }
+    }
+
+    #[test]
+    fn filters_and_switches_are_checked() {
+        for good in [
+            "info",
+            "hookturn=debug,warn",
+            "off",
+            "info,hookturn::service=trace",
+        ] {
+            assert!(log(good).is_ok(), "{good}");
+        }
+        for bad in ["hookturn=loud", "info=debug=warn"] {
+            assert!(log(bad).is_err(), "{bad}");
+        }
+        assert_eq!(switch("TRUE"), Ok(true));
+        assert_eq!(switch("1"), Ok(true));
+        assert_eq!(switch("false"), Ok(false));
+        assert_eq!(switch(""), Ok(false));
+        assert!(switch("maybe").is_err());
+    }
+
+    #[test]
+    fn master_keys_have_an_id_and_32_bytes_and_are_not_shown() {
+        let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+        let check = |text: &str| master_keys(&[Zeroizing::new(text.to_owned())]);
+        for good in [
+            String::new(),
+            format!("k1:{key}"),
+            format!("k1:{key}="),
+            format!("k1:{key},k2:{key}="),
+        ] {
+            assert_eq!(check(&good), Ok(()), "{good}");
+        }
+        for bad in [
+            key.to_owned(),
+            format!(":{key}"),
+            format!("k 1:{key}"),
+            format!("k1:{key}AAAA"),
+            format!("k1:{}", &key[..40]),
+            format!("k1:{key},k1:{key}"),
+            format!("{key}:k1"),
+        ] {
+            let error = check(&bad).expect_err(&bad);
+            assert!(!error.contains(&key[..8]), "{error}");
+        }
+    }
+}

@@ -1,0 +1,397 @@
+//! The program as it is started and stopped: spawned, with nothing of this process's environment.
+//!
+//! No test sleeps; each waits for a line, an answer or an exit, within [`PATIENCE`].
+
+use std::{
+    io::{BufRead as _, BufReader, Read, Write as _},
+    net::{TcpListener, TcpStream},
+    process::{Child, Command, Stdio},
+    sync::mpsc::{self, Receiver},
+    thread,
+    time::Duration,
+};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+struct Program {
+    child: Child,
+    out: Receiver<String>,
+    err: Receiver<String>,
+}
+
+struct Ended {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Program {
+    fn start(args: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_hookturn"))
+            .args(args)
+            .env_clear()
+            .envs(variables.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let out = lines(child.stdout.take().expect("piped"));
+        let err = lines(child.stderr.take().expect("piped"));
+        Self { child, out, err }
+    }
+
+    /// Sends a signal by name, through the shell: the standard library has no call for it.
+    fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.child.id());
+        assert!(
+            Command::new("sh")
+                .args(["-c", &kill])
+                .status()
+                .expect("a shell")
+                .success()
+        );
+    }
+
+    fn end(mut self) -> Ended {
+        let out = rest(&self.out);
+        let err = rest(&self.err);
+        // Both of its streams are closed, so this does not wait for long.
+        let code = self.child.wait().expect("a child").code();
+        Ended { code, out, err }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // Only of use if the test failed half-way.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn lines(stream: impl Read + Send + 'static) -> Receiver<String> {
+    let (send, receive) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            if send.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    receive
+}
+
+fn line(lines: &Receiver<String>) -> String {
+    lines.recv_timeout(PATIENCE).expect("another line")
+}
+
+fn rest(lines: &Receiver<String>) -> String {
+    let mut text = String::new();
+    loop {
+        match lines.recv_timeout(PATIENCE) {
+            Ok(line) => text = text + &line + "\n",
+            Err(mpsc::RecvTimeoutError::Disconnected) => return text,
+            Err(mpsc::RecvTimeoutError::Timeout) => panic!("it does not end; it said {text:?}"),
+        }
+    }
+}
+
+fn run(args: &[&str], variables: &[(&str, &str)]) -> Ended {
+    Program::start(args, variables).end()
+}
+
+/// Asserts that the program refuses to start as it should, and returns its one line.
+fn refusal(args: &[&str], variables: &[(&str, &str)]) -> String {
+    let Ended { code, out, err } = run(args, variables);
+    let case = format!("{args:?} {variables:?}: {err}");
+    assert_eq!(code, Some(2), "{case}");
+    assert_eq!(out, "", "{case}");
+    assert_eq!(err.lines().count(), 1, "{case}");
+    assert!(err.starts_with("hookturn: "), "{case}");
+    assert!(!err.contains("SECRET"), "{case}");
+    err
+}
+
+/// The status line of `GET /healthz`.
+fn health(address: &str) -> String {
+    let mut socket = TcpStream::connect(address).expect("a connection");
+    socket
+        .set_read_timeout(Some(PATIENCE))
+        .expect("an open socket");
+    write!(
+        socket,
+        "GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    )
+    .expect("it reads");
+    let mut answer = String::new();
+    BufReader::new(socket)
+        .read_line(&mut answer)
+        .expect("an answer");
+    answer
+}
+
+/// The address in the log line that says where the server listens.
+fn listening(program: &Program) -> (String, serde_json::Value) {
+    let line: serde_json::Value =
+        serde_json::from_str(&line(&program.err)).expect("JSON, off a terminal");
+    assert_eq!(line["message"], "listening");
+    (
+        line["address"].as_str().expect("an address").to_owned(),
+        line,
+    )
+}
+
+#[test]
+fn a_bad_setting_is_one_line_that_names_it() {
+    let cases: [(&[&str], &str, &str, &str); 12] = [
+        (
+            &["--listen", "8080"],
+            "HOOKTURN_LISTEN",
+            "8080",
+            "--listen (HOOKTURN_LISTEN): ",
+        ),
+        (
+            &["--api-key", "SECRET"],
+            "HOOKTURN_API_KEYS",
+            "SECRET",
+            "--api-key (HOOKTURN_API_KEYS): entry 1: ",
+        ),
+        (
+            &["--api-key", "a=SECRET-KEY", "--api-key", "b=SECRET-KEY"],
+            "HOOKTURN_API_KEYS",
+            "a=SECRET-KEY,b=SECRET-KEY",
+            "--api-key (HOOKTURN_API_KEYS): entry 2: ",
+        ),
+        (
+            &["--store", "sqlite:SECRET.db"],
+            "HOOKTURN_STORE",
+            "sqlite:SECRET.db",
+            "`sqlite:` is not supported",
+        ),
+        (
+            &["--store", "postgres://u:SECRET@db"],
+            "HOOKTURN_STORE",
+            "postgres://u:SECRET@db",
+            "--store (HOOKTURN_STORE): store `postgres:` is not supported by this version; use memory:",
+        ),
+        (
+            &["--master-key", "k:SECRET"],
+            "HOOKTURN_MASTER_KEYS",
+            "k:SECRET",
+            "--master-key (HOOKTURN_MASTER_KEYS): ",
+        ),
+        (
+            &["--rate-limit", "0"],
+            "HOOKTURN_RATE_LIMIT",
+            "0",
+            "--rate-limit (HOOKTURN_RATE_LIMIT): ",
+        ),
+        (
+            &["--public-url", "https://u:SECRET@h"],
+            "HOOKTURN_PUBLIC_URL",
+            "https://u:SECRET@h",
+            "--public-url (HOOKTURN_PUBLIC_URL): ",
+        ),
+        (
+            &["--log", "hookturn=loud"],
+            "HOOKTURN_LOG",
+            "hookturn=loud",
+            "--log (HOOKTURN_LOG): ",
+        ),
+        (
+            &["--log-format", "xml"],
+            "HOOKTURN_LOG_FORMAT",
+            "xml",
+            "--log-format (HOOKTURN_LOG_FORMAT): ",
+        ),
+        (
+            &["--max-connections", "0"],
+            "HOOKTURN_MAX_CONNECTIONS",
+            "0",
+            "--max-connections (HOOKTURN_MAX_CONNECTIONS): ",
+        ),
+        // A flag without a value has no bad one.
+        (&["--dev=maybe"], "HOOKTURN_DEV", "maybe", "--dev"),
+    ];
+    for (flags, variable, value, expected) in cases {
+        // Port 0, so that a setting that is wrongly taken does not stand in the way of another test.
+        let args = [&["serve"], flags].concat();
+        let said = refusal(&args, &[("HOOKTURN_LISTEN", "127.0.0.1:0")]);
+        assert!(said.contains(expected), "{said}");
+        let said = refusal(&["serve"], &[(variable, value)]);
+        assert!(said.contains(expected), "{said}");
+    }
+}
+
+#[test]
+fn a_bad_command_line_is_one_line_that_quotes_no_value() {
+    for (args, expected) in [
+        (&[][..], "no command"),
+        (&["SECRET"], "unknown command"),
+        (&["serve", "a=SECRET-KEY"], "unexpected argument"),
+        (
+            &["serve", "--api-kye=a=SECRET-KEY"],
+            "unknown flag --api-kye; did you mean --api-key?",
+        ),
+        (
+            &["serve", "--api-kye", "a=SECRET-KEY"],
+            "unknown flag --api-kye",
+        ),
+        (&["serve", "-kSECRET"], "unexpected argument"),
+        (&["serve", "--listen"], "--listen needs a value"),
+        (
+            &["serve", "--listen=a:1", "--listen=SECRET"],
+            "--listen can be given only once",
+        ),
+        (&["serve", "--dev=SECRET"], "--dev takes no value"),
+        (&["openapi"], "missing argument <DIALECT>"),
+        (&["openapi", "SECRET"], "write 2026-03-01 or verbex-v1"),
+    ] {
+        let said = refusal(args, &[]);
+        assert!(said.contains(expected), "{args:?}: {said}");
+    }
+}
+
+#[test]
+fn a_taken_port_is_one_line() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("a bound socket").to_string();
+    let said = refusal(&["serve", "--listen", &address], &[]);
+    assert!(
+        said.contains("--listen (HOOKTURN_LISTEN): cannot listen on"),
+        "{said}"
+    );
+    assert!(
+        said.contains(&address) && said.contains("choose another port"),
+        "{said}"
+    );
+}
+
+#[test]
+fn without_a_key_one_is_made_and_told_once() {
+    let program = Program::start(&["serve", "--listen", "127.0.0.1:0"], &[]);
+    let first = line(&program.out);
+    let url = first
+        .split(' ')
+        .find(|word| word.starts_with("http://"))
+        .expect("a URL")
+        .to_owned();
+    assert!(first.contains(&format!("{url}/docs")), "{first}");
+    let address = url.trim_start_matches("http://");
+    assert!(health(address).starts_with("HTTP/1.1 200"));
+    program.signal("TERM");
+    let Ended { code, out, err } = program.end();
+    assert_eq!(code, Some(0), "{err}");
+    let curl = out
+        .lines()
+        .find(|line| line.trim().starts_with("curl "))
+        .expect("a curl line");
+    assert!(
+        curl.contains(r#"--json '{"url":"https://example.com/hook"}'"#),
+        "{curl}"
+    );
+    assert!(
+        curl.ends_with(&format!("{url}/webhooks/endpoints")),
+        "{curl}"
+    );
+    let key = curl
+        .split_once("Bearer ")
+        .and_then(|(_, rest)| rest.split_once('\''))
+        .expect("a key")
+        .0;
+    assert!(key.starts_with("hk_") && key.len() >= 35, "{key}");
+    assert!(!err.contains(key), "{err}");
+
+    let other = Program::start(&["serve", "--listen", "127.0.0.1:0"], &[]);
+    line(&other.out);
+    other.signal("TERM");
+    assert!(!other.end().out.contains(key));
+}
+
+#[test]
+fn with_a_key_standard_output_stays_empty() {
+    for signal in ["TERM", "INT"] {
+        let args = [
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--api-key",
+            "a=SECRET-KEY-1",
+            "--api-key",
+            "b=SECRET-KEY-2",
+        ];
+        let program = Program::start(&args, &[]);
+        let (address, said) = listening(&program);
+        assert_eq!(said["dev"], false);
+        assert!(health(&address).starts_with("HTTP/1.1 200"));
+        // An idle connection does not hold it up.
+        let idle = TcpStream::connect(&address).expect("a connection");
+        program.signal(signal);
+        let Ended { code, out, err } = program.end();
+        assert_eq!((code, out.as_str()), (Some(0), ""), "{err}");
+        assert!(!err.contains("SECRET"), "{err}");
+        drop(idle);
+    }
+}
+
+#[test]
+fn variables_mirror_flags() {
+    let all = [
+        ("HOOKTURN_LISTEN", "localhost:0"),
+        ("HOOKTURN_API_KEYS", "a=SECRET-KEY-1,a=SECRET-KEY-2"),
+        ("HOOKTURN_STORE", "memory:"),
+        (
+            "HOOKTURN_MASTER_KEYS",
+            "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+        ),
+        ("HOOKTURN_RATE_LIMIT", "off"),
+        ("HOOKTURN_PUBLIC_URL", "https://hooks.example.com/"),
+        ("HOOKTURN_LOG", "info"),
+        ("HOOKTURN_LOG_FORMAT", "json"),
+        ("HOOKTURN_DEV", "1"),
+        ("HOOKTURN_MAX_CONNECTIONS", "10"),
+    ];
+    let program = Program::start(&["serve"], &all);
+    let (_, said) = listening(&program);
+    assert_eq!(said["dev"], true);
+    program.signal("TERM");
+    let ended = program.end();
+    assert_eq!((ended.code, ended.out.as_str()), (Some(0), ""));
+
+    // An empty variable is none; only the address is changed, to a free port.
+    let empty: Vec<_> = all.iter().map(|(name, _)| (*name, "")).collect();
+    let program = Program::start(&["serve", "--listen", "127.0.0.1:0"], &empty);
+    assert!(line(&program.out).contains("http://127.0.0.1:"));
+    program.signal("TERM");
+    assert_eq!(program.end().code, Some(0));
+}
+
+#[test]
+fn help_and_version_are_no_failures_and_show_no_key() {
+    let secrets = [
+        ("HOOKTURN_API_KEYS", "a=SECRET-KEY"),
+        ("HOOKTURN_MASTER_KEYS", "k:SECRET"),
+        ("HOOKTURN_STORE", "postgres://u:SECRET@db"),
+        ("HOOKTURN_PUBLIC_URL", "https://u:SECRET@h"),
+    ];
+    let Ended { code, out, err } = run(&["serve", "--help"], &secrets);
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    assert!(
+        out.contains("HOOKTURN_API_KEYS") && !out.contains("SECRET"),
+        "{out}"
+    );
+    let Ended { code, out, err } = run(&["--version"], &[]);
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    assert_eq!(out, format!("hookturn {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn a_document_is_all_of_standard_output() {
+    for dialect in ["2026-03-01", "verbex-v1"] {
+        let Ended { code, out, err } = run(&["openapi", dialect], &[]);
+        assert_eq!((code, err.as_str()), (Some(0), ""));
+        let document: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+        assert!(document["openapi"].is_string());
+    }
+}
