@@ -1,0 +1,50 @@
+# Every check of the project behind one name each; `.ci/run` runs the same ones.
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint bench openapi fuzz
+
+# The versions of the API, each a document in openapi/.
+OPENAPI_DOCUMENTS := 2026-03-01 verbex-v1
+# Where `make openapi` writes. The check that the documents are in step writes elsewhere and compares.
+OPENAPI_DIR ?= openapi
+# How long each fuzz target runs.
+FUZZ_SECONDS ?= 60
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## Start a server for development on 127.0.0.1:8080
+	cargo run --release --locked -- serve --dev
+
+# `--all-targets` leaves doc tests out, hence the second line.
+test: ## Run every test, including doc tests
+	cargo test --all-targets --locked
+	cargo test --doc --locked
+
+lint: ## Check formatting, clippy, documentation, and what the dependencies are
+	cargo fmt --check
+	cargo clippy --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
+	cargo deny --locked check bans licenses sources
+
+bench: ## Run the benchmarks, including the HTTP load run (about three minutes for that one)
+	cargo bench --locked
+
+# Written to a temporary file first: a document that fails to render must not leave an empty one behind.
+openapi: ## Regenerate the OpenAPI documents
+	@mkdir -p $(OPENAPI_DIR)
+	cargo build --locked
+	@set -e; for name in $(OPENAPI_DOCUMENTS); do \
+		cargo run --quiet --locked -- openapi "$$name" > "$(OPENAPI_DIR)/$$name.json.new"; \
+		mv "$(OPENAPI_DIR)/$$name.json.new" "$(OPENAPI_DIR)/$$name.json"; \
+		echo "wrote $(OPENAPI_DIR)/$$name.json"; \
+	done
+
+# The targets are the files, so that one that was added cannot be forgotten here.
+fuzz: ## Run each fuzz target for FUZZ_SECONDS (60); needs nightly and cargo-fuzz
+	@set -e; for file in fuzz/fuzz_targets/*.rs; do \
+		test -e "$$file" || { echo "there are no fuzz targets yet"; break; }; \
+		target=$$(basename "$$file" .rs); \
+		echo "fuzzing $$target for $(FUZZ_SECONDS) s"; \
+		cargo +nightly fuzz run "$$target" -- -max_total_time=$(FUZZ_SECONDS); \
+	done

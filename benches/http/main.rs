@@ -1,0 +1,113 @@
+//! The side-by-side HTTP load run: how much of a bare axum server's speed does Hookturn keep?
+//!
+//! Requests per second on one machine say little about another machine. So everything here is a ratio: a round on the
+//! *floor* (the smallest axum server that parses the same request and answers the same JSON, and remembers nothing), then
+//! at once a round on Hookturn, by the same load generator over the same number of connections. The median of several
+//! such pairs cancels most of what else the machine was doing.
+//!
+//! ```sh
+//! cargo bench --bench http                 # everything, about three minutes
+//! cargo bench --bench http -- rotation     # Hookturn beside the floor
+//! cargo bench --bench http -- population   # the same server with 100 endpoints and with 200,000 more
+//! cargo bench --bench http -- calibrate    # the floor beside itself: how far from 1 noise alone goes
+//! ```
+//!
+//! `BENCH_ROUNDS` (5), `BENCH_SECONDS` (3, of each round) and `BENCH_POPULATION` (200000) change the sizes. Speed is
+//! printed and never asserted: it depends on what else the machine does. A request that fails does fail the run.
+//!
+//! Reading order: [`floor`], [`subject`] (a server under load), [`load`] and [`wire`] (the generator), [`work`] (what is
+//! asked), then the runs: [`rotation`], [`population`].
+
+mod floor;
+mod load;
+mod measure;
+mod population;
+mod process;
+mod rotation;
+mod settings;
+mod subject;
+mod wire;
+mod work;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use settings::Settings;
+
+/// What any step can end with: an error here is only ever shown.
+type Fallible<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+/// One thing this program can be asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Run {
+    Rotation,
+    Population,
+    Calibrate,
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let outcome = match arguments.as_slice() {
+        [word, port] if word == floor::ARGUMENT => floor::serve(port),
+        _ => choose(&arguments).and_then(|(settings, runs)| run_all(&settings, &runs)),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("http bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// `cargo bench` passes `--bench` and then what the user wrote. Without it this is `cargo test --all-targets`, which
+/// runs benchmarks to see that they still work: everything, but as small as it gets.
+fn choose(arguments: &[String]) -> Fallible<(Settings, Vec<Run>)> {
+    let words: Vec<&str> = arguments
+        .iter()
+        .map(String::as_str)
+        .filter(|word| !word.starts_with('-'))
+        .collect();
+    if !arguments.iter().any(|word| word == "--bench") {
+        let wanted = words.is_empty() && !arguments.iter().any(|word| word == "--list");
+        let runs = if wanted {
+            vec![Run::Calibrate, Run::Rotation, Run::Population]
+        } else {
+            Vec::new()
+        };
+        return Ok((Settings::smallest(), runs));
+    }
+    let mut runs = Vec::new();
+    for word in &words {
+        match *word {
+            "rotation" => runs.push(Run::Rotation),
+            "population" => runs.push(Run::Population),
+            "calibrate" => runs.push(Run::Calibrate),
+            // Not an error: `cargo bench -- NAME` hands the name to every benchmark of the package.
+            other => eprintln!(
+                "http bench: no run is called {other:?} (there are rotation, population, calibrate)"
+            ),
+        }
+    }
+    if words.is_empty() {
+        runs = vec![Run::Rotation, Run::Population];
+    }
+    Ok((Settings::from_environment()?, runs))
+}
+
+/// On one thread: the generator shares the machine with the server that it measures, so it must not spread out.
+fn run_all(settings: &Settings, runs: &[Run]) -> Fallible<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        for run in runs {
+            match run {
+                Run::Rotation => rotation::run(settings).await?,
+                Run::Population => population::run(settings).await?,
+                Run::Calibrate => rotation::calibrate(settings).await?,
+            }
+        }
+        Ok(())
+    })
+}

@@ -1,0 +1,68 @@
+//! Does a server that holds many endpoints rotate as fast as one that holds few, and what does an endpoint cost?
+
+use crate::Fallible;
+use crate::measure::median;
+use crate::settings::Settings;
+use crate::subject::{Configuration, Subject};
+
+const FEW: Configuration = Configuration {
+    name: "few endpoints",
+    arguments: &["--log", "warn"],
+    logs_requests: false,
+    target: 1.0,
+};
+const MANY: Configuration = Configuration {
+    name: "many endpoints",
+    target: 0.75,
+    ..FEW
+};
+
+/// Two servers, one of them with a large population, in pairs of rounds.
+pub async fn run(settings: &Settings) -> Fallible<()> {
+    let few = Subject::hookturn(&FEW, settings).await?;
+    let mut many = Subject::hookturn(&MANY, settings).await?;
+
+    let before = many.server.resident_bytes();
+    let ids = many.create_endpoints(settings.population, settings).await?;
+    let after = many.server.resident_bytes();
+    println!(
+        "{} endpoints beside one with {} more",
+        settings.endpoints, settings.population
+    );
+    if let (Some(before), Some(after), Ok(count)) =
+        (before, after, u32::try_from(settings.population))
+    {
+        println!(
+            "         resident {:.1} MiB, then {:.1} MiB: {:.0} bytes an endpoint",
+            mebibytes(before),
+            mebibytes(after),
+            (f64::from(after) - f64::from(before)) / f64::from(count)
+        );
+    }
+
+    // As many as the other server rotates, so that the generator does the same work for both, but from all over the
+    // population, so that the store cannot live on what it touched last.
+    let step = (settings.population / settings.endpoints).max(1);
+    many.rotate_these(ids.iter().step_by(step).take(settings.endpoints));
+
+    let mut ratios = Vec::new();
+    for round in 1..=settings.rounds {
+        let (alone, crowded) = (few.round(settings).await?, many.round(settings).await?);
+        let ratio = crowded.per_second / alone.per_second;
+        println!("round {round}  {alone}  {}", few.name);
+        println!("         {crowded}  {}: {ratio:.2} of the rate", many.name);
+        ratios.push(ratio);
+    }
+    println!(
+        "median of {}  with {} more endpoints: {:.2} of the rate (target {:.2})",
+        ratios.len(),
+        settings.population,
+        median(ratios),
+        MANY.target
+    );
+    Ok(())
+}
+
+fn mebibytes(bytes: u32) -> f64 {
+    f64::from(bytes) / f64::from(1 << 20)
+}

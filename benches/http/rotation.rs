@@ -1,0 +1,98 @@
+//! Hookturn beside the floor, in pairs of rounds.
+
+use crate::Fallible;
+use crate::measure::{Sample, median};
+use crate::settings::Settings;
+use crate::subject::{Configuration, Subject};
+
+/// What is measured beside the floor. `warn` shows the server itself; `info` is how it is run, with a line for each
+/// request.
+const CONFIGURATIONS: &[Configuration] = &[
+    Configuration {
+        name: "hookturn, log warn",
+        arguments: &["--log", "warn"],
+        logs_requests: false,
+        target: 0.75,
+    },
+    Configuration {
+        name: "hookturn, request lines in a file",
+        arguments: &["--log", "info"],
+        logs_requests: true,
+        target: 0.60,
+    },
+];
+
+/// Every configuration beside the floor.
+pub async fn run(settings: &Settings) -> Fallible<()> {
+    let floor = Subject::floor("floor", settings).await?;
+    let mut contenders = Vec::new();
+    for configuration in CONFIGURATIONS {
+        let subject = Subject::hookturn(configuration, settings).await?;
+        let (ours, floors) = (subject.answer_length().await?, floor.answer_length().await?);
+        if ours != floors {
+            return Err(format!(
+                "{} answers {ours} bytes and the floor {floors}: no comparison",
+                subject.name
+            )
+            .into());
+        }
+        contenders.push((subject, configuration.target));
+    }
+    compare(settings, &floor, &contenders).await
+}
+
+/// The floor beside a second floor: whatever this shows apart from 1 is noise, and so is that much of [`run`].
+pub async fn calibrate(settings: &Settings) -> Fallible<()> {
+    let floor = Subject::floor("floor", settings).await?;
+    let same = Subject::floor("the floor again", settings).await?;
+    compare(settings, &floor, &[(same, 1.0)]).await
+}
+
+/// All servers stay up, and one at a time is under load: an idle one costs nothing, and a fresh one would be measured
+/// with an empty heap.
+async fn compare(
+    settings: &Settings,
+    floor: &Subject,
+    contenders: &[(Subject, f64)],
+) -> Fallible<()> {
+    println!(
+        "rotations over {} connections and {} endpoints, {:?} a round",
+        settings.connections, settings.endpoints, settings.measured
+    );
+    let mut pairs: Vec<Vec<(Sample, Sample)>> = vec![Vec::new(); contenders.len()];
+    for round in 1..=settings.rounds {
+        for ((contender, _), pairs) in contenders.iter().zip(&mut pairs) {
+            let pair = (
+                floor.round(settings).await?,
+                contender.round(settings).await?,
+            );
+            println!("round {round}  {}  {}", pair.0, floor.name);
+            println!(
+                "         {}  {}: {:.2} of the rate, {:.2} times the p99",
+                pair.1,
+                contender.name,
+                rate(&pair),
+                tail(&pair)
+            );
+            pairs.push(pair);
+        }
+    }
+    for ((contender, target), pairs) in contenders.iter().zip(&pairs) {
+        println!(
+            "median of {}  {}: {:.2} of the floor's rate (target {target:.2}), {:.2} times its p99",
+            pairs.len(),
+            contender.name,
+            median(pairs.iter().map(rate)),
+            median(pairs.iter().map(tail)),
+        );
+    }
+    Ok(())
+}
+
+fn rate((floor, contender): &(Sample, Sample)) -> f64 {
+    contender.per_second / floor.per_second
+}
+
+fn tail((floor, contender): &(Sample, Sample)) -> f64 {
+    contender.p99 / floor.p99
+}

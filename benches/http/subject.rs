@@ -1,0 +1,151 @@
+//! A server under load, with the requests that are sent to it.
+
+use std::process::Command;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::Fallible;
+use crate::floor;
+use crate::load::drive;
+use crate::measure::{Sample, cost};
+use crate::process::{Server, own_processor_time};
+use crate::settings::Settings;
+use crate::wire::{API_KEY, Connection};
+use crate::work::{Creation, Timed, rotation_of};
+
+/// How to start Hookturn for one line of the report. Another store or another log is another value of this.
+#[derive(Debug, Clone, Copy)]
+pub struct Configuration {
+    pub name: &'static str,
+    /// Arguments of `hookturn serve` beside those that every configuration has.
+    pub arguments: &'static [&'static str],
+    /// Whether each request has to leave a line in the log.
+    pub logs_requests: bool,
+    /// The share of the floor's rate that it is meant to keep.
+    pub target: f64,
+}
+
+/// A running server and what to ask it.
+pub struct Subject {
+    pub name: &'static str,
+    pub server: Server,
+    logs_requests: bool,
+    requests: Rc<[Vec<u8>]>,
+}
+
+impl Subject {
+    /// The floor. Its endpoints are made up: it knows none and takes any.
+    pub async fn floor(name: &'static str, settings: &Settings) -> Fallible<Self> {
+        let command = Command::new(std::env::current_exe()?);
+        let server = Server::start(command, |address| {
+            vec![floor::ARGUMENT.to_owned(), address.port().to_string()]
+        })
+        .await?;
+        let requests = (0..settings.endpoints)
+            .map(|n| rotation_of(&format!("we_550e8400-e29b-41d4-a716-{n:012}")))
+            .collect();
+        Ok(Self {
+            name,
+            server,
+            logs_requests: false,
+            requests,
+        })
+    }
+
+    /// Hookturn with that many endpoints of its own.
+    pub async fn hookturn(configuration: &Configuration, settings: &Settings) -> Fallible<Self> {
+        let command = Command::new(env!("CARGO_BIN_EXE_hookturn"));
+        let arguments = |address: std::net::SocketAddr| {
+            let listen = address.to_string();
+            let key = format!("bench={API_KEY}");
+            // `--dev`: the load is on loopback, and the one thing under measurement that it changes is the clock,
+            // which then adds its offset.
+            [
+                "serve",
+                "--listen",
+                &listen,
+                "--api-key",
+                &key,
+                "--rate-limit",
+                "off",
+                "--dev",
+            ]
+            .iter()
+            .chain(configuration.arguments)
+            .map(ToString::to_string)
+            .collect()
+        };
+        let mut subject = Self {
+            name: configuration.name,
+            server: Server::start(command, arguments).await?,
+            logs_requests: configuration.logs_requests,
+            requests: Rc::new([]),
+        };
+        let ids = subject
+            .create_endpoints(settings.endpoints, settings)
+            .await?;
+        subject.rotate_these(ids.iter());
+        Ok(subject)
+    }
+
+    /// Makes endpoints through the API, over all connections, and says their ids.
+    pub async fn create_endpoints(
+        &self,
+        count: usize,
+        settings: &Settings,
+    ) -> Fallible<Vec<String>> {
+        const WITHIN: Duration = Duration::from_secs(300);
+        let work = drive(
+            self.server.address(),
+            settings.connections,
+            WITHIN,
+            Creation::of(count),
+        )
+        .await?;
+        Ok(work.ids)
+    }
+
+    /// From now on a round rotates these, in turn.
+    pub fn rotate_these<'a>(&mut self, ids: impl Iterator<Item = &'a String>) {
+        self.requests = ids.map(|id| rotation_of(id)).collect();
+    }
+
+    /// How long the body of one rotation's answer is.
+    pub async fn answer_length(&self) -> Fallible<usize> {
+        let mut connection = Connection::open(self.server.address()).await?;
+        let answer = connection.call(&self.requests[0]).await?;
+        answer.expect_status(200)?;
+        Ok(answer.body.len())
+    }
+
+    /// One round: rotations over all connections, for the warm-up and then for the time that counts.
+    pub async fn round(&self, settings: &Settings) -> Fallible<Sample> {
+        self.server.forget_log()?;
+        let (server_before, own_before) = (self.server.processor_time(), own_processor_time());
+        let work = Timed::start(
+            Rc::clone(&self.requests),
+            settings.warm_up,
+            settings.measured,
+        )?;
+        let within = settings.warm_up + settings.measured + Duration::from_secs(20);
+        let done = drive(self.server.address(), settings.connections, within, work)
+            .await
+            .map_err(|error| format!("{}: {error}", self.name))?;
+        let (server_after, own_after) = (self.server.processor_time(), own_processor_time());
+        if self.logs_requests {
+            self.server.wait_for_log_lines(done.answered).await?;
+        }
+        let millis = |quantile: f64| {
+            let micros =
+                u32::try_from(done.latencies.value_at_quantile(quantile)).unwrap_or(u32::MAX);
+            f64::from(micros) / 1e3
+        };
+        Ok(Sample {
+            per_second: f64::from(done.measured) / settings.measured.as_secs_f64(),
+            p50: millis(0.50),
+            p99: millis(0.99),
+            server_cost: cost(server_before, server_after, done.answered),
+            generator_cost: cost(own_before, own_after, done.answered),
+        })
+    }
+}
