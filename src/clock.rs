@@ -99,7 +99,9 @@ fn wall_clock() -> Timestamp {
     let now = std::time::SystemTime::now();
     let millis = match now.duration_since(std::time::UNIX_EPOCH) {
         Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
-        Err(before) => i64::try_from(before.duration().as_millis()).map_or(i64::MIN, |millis| -millis),
+        Err(before) => {
+            i64::try_from(before.duration().as_millis()).map_or(i64::MIN, |millis| -millis)
+        }
     };
     Timestamp::from_millis(millis)
 }

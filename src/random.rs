@@ -21,6 +21,17 @@ pub fn secret() -> Result<Secret, NoRandomness> {
     Ok(Secret::from_bytes(&bytes))
 }
 
+/// 256 random bits for an API key.
+///
+/// # Errors
+///
+/// [`NoRandomness`] when the generator fails.
+pub fn key() -> Result<Zeroizing<[u8; 32]>, NoRandomness> {
+    let mut bytes = Zeroizing::new([0; 32]);
+    fill(bytes.as_mut())?;
+    Ok(bytes)
+}
+
 /// A new id in the 2026-03-01 form: `we_` and a random UUID (RFC 9562, version 4).
 ///
 /// # Errors

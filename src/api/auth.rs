@@ -93,10 +93,26 @@ mod tests {
 
     #[test]
     fn prefixes_end_at_a_slash() {
-        for path in ["/webhooks", "/webhooks/", "/dev/x", "/v1/public", "/v1/public/y", "/events"] {
+        for path in [
+            "/webhooks",
+            "/webhooks/",
+            "/dev/x",
+            "/v1/public",
+            "/v1/public/y",
+            "/events",
+        ] {
             assert!(is_protected(path), "{path}");
         }
-        for path in ["/", "/webhook", "/webhooksx", "/devx", "/v1", "/v1/publicx", "/docs", "/healthz"] {
+        for path in [
+            "/",
+            "/webhook",
+            "/webhooksx",
+            "/devx",
+            "/v1",
+            "/v1/publicx",
+            "/docs",
+            "/healthz",
+        ] {
             assert!(!is_protected(path), "{path}");
         }
     }
@@ -104,7 +120,14 @@ mod tests {
     #[test]
     fn the_scheme_may_be_in_any_case_and_needs_a_space() {
         assert_eq!(bearer_token(b"bEARER  abc"), Some(&b"abc"[..]));
-        for value in [&b"Bearer"[..], b"Bearer ", b"Bearerabc", b"Basic abc", b"", b"abc"] {
+        for value in [
+            &b"Bearer"[..],
+            b"Bearer ",
+            b"Bearerabc",
+            b"Basic abc",
+            b"",
+            b"abc",
+        ] {
             assert_eq!(bearer_token(value), None, "{value:?}");
         }
     }

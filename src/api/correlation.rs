@@ -33,6 +33,9 @@ pub fn request_id(headers: &HeaderMap) -> HeaderValue {
 pub struct TraceId(u128);
 
 impl TraceId {
+    /// The one that the W3C's own examples show.
+    pub const EXAMPLE: Self = Self(0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736);
+
     /// The trace id of a valid `traceparent`, else a new one.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Self {
@@ -56,7 +59,8 @@ impl TraceId {
         let parent_id = lower_hex(parts.next()?, 16)?;
         lower_hex(parts.next()?, 2)?;
         let has_more = parts.next().is_some();
-        let sound = version != 0xff && trace_id != 0 && parent_id != 0 && !(version == 0 && has_more);
+        let sound =
+            version != 0xff && trace_id != 0 && parent_id != 0 && !(version == 0 && has_more);
         sound.then_some(Self(trace_id))
     }
 }
@@ -92,8 +96,14 @@ mod tests {
     #[test]
     fn only_a_valid_traceparent_is_believed() {
         let parent = "00f067aa0ba902b7";
-        assert_eq!(parsed(&format!("00-{TRACE}-{parent}-01")).as_deref(), Some(TRACE));
-        assert_eq!(parsed(&format!("cc-{TRACE}-{parent}-01-more-")).as_deref(), Some(TRACE));
+        assert_eq!(
+            parsed(&format!("00-{TRACE}-{parent}-01")).as_deref(),
+            Some(TRACE)
+        );
+        assert_eq!(
+            parsed(&format!("cc-{TRACE}-{parent}-01-more-")).as_deref(),
+            Some(TRACE)
+        );
         for bad in [
             String::new(),
             format!("00-{TRACE}-{parent}"),

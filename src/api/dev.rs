@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use axum::extract::State;
 use axum::Router;
+use axum::extract::State;
 use axum::response::Response;
 use axum::routing::{get, post};
 use serde::Serialize;
@@ -32,7 +32,6 @@ pub struct DevClock {
 
 /// How far to move the clock.
 #[derive(ToSchema)]
-#[schema(additional_properties = false)]
 pub struct AdvanceClock {
     /// Whole seconds to move ahead, 100 years at most in all.
     #[schema(minimum = 0, maximum = 3_162_240_000_i64, example = 259_200)]
@@ -62,7 +61,10 @@ pub(super) async fn read_clock(State(app): State<App>) -> Response {
     request_body = AdvanceClock,
     responses((status = 200, description = "The server's new time.", body = DevClock)),
 )]
-pub(super) async fn advance_clock(State(app): State<App>, body: JsonBody) -> Result<Response, Failure> {
+pub(super) async fn advance_clock(
+    State(app): State<App>,
+    body: JsonBody,
+) -> Result<Response, Failure> {
     let range = 0..=i64::try_from(MAX_ADVANCE_SECONDS).unwrap_or(i64::MAX);
     let mut object = body.object()?;
     let seconds = object.integer("seconds", &range);

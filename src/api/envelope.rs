@@ -74,7 +74,7 @@ pub async fn envelope(State(app): State<App>, mut request: Request, next: Next) 
     }
 
     let headers = response.headers_mut();
-    if let Some(tenant) = &tenant {
+    if tenant.is_some() {
         // Answers with a secret must not be kept, and no other answer to a key needs to be.
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(taken) = taken {
@@ -108,8 +108,8 @@ fn admit(
     let found = app.tenants().authenticate(request.headers())?;
     let found = tenant.insert(Arc::clone(found));
     if let Some(limit) = &found.rate_limit {
-        let token = *taken.insert(limit.take());
-        if let Some(wait) = token.refused_for {
+        let found_tokens = *taken.insert(limit.take());
+        if let Some(wait) = found_tokens.refused_for {
             return Err(Failure::RateLimited {
                 retry_after_seconds: whole_seconds(wait).max(1),
             });
@@ -124,7 +124,10 @@ fn put_failure(response: &mut Response, failure: &Failure, rendered: Rendered) {
     *response.status_mut() = rendered.status;
     *response.body_mut() = Body::from(rendered.body);
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(rendered.content_type));
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static(rendered.content_type),
+    );
     match failure {
         Failure::MissingToken => {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -79,7 +79,8 @@ impl<'a> Object<'a> {
 
     /// Leaves these fields unread: they may be sent, and change nothing.
     pub fn ignore(&mut self, names: &[&str]) {
-        self.fields.retain(|(name, _)| !names.contains(&name.as_str()));
+        self.fields
+            .retain(|(name, _)| !names.contains(&name.as_str()));
     }
 
     fn take(&mut self, name: &str) -> Option<&'a RawValue> {
@@ -88,7 +89,11 @@ impl<'a> Object<'a> {
     }
 
     fn wrong_type(&mut self, param: &str, expected: &str) {
-        self.fail(param, FieldCode::InvalidType, &format!("must be {expected}"));
+        self.fail(
+            param,
+            FieldCode::InvalidType,
+            &format!("must be {expected}"),
+        );
     }
 
     /// An integer within `range`, if the field is there. By JSON Schema's rule a number without a
@@ -168,7 +173,11 @@ impl<'a> Object<'a> {
         }
         // It was read as JSON before, so only a member's name can fail, by a broken escape.
         let Ok(members) = serde_json::from_str::<Members<'a>>(value.get()) else {
-            self.fail(name, FieldCode::InvalidFormat, "has a name that is not valid Unicode");
+            self.fail(
+                name,
+                FieldCode::InvalidFormat,
+                "has a name that is not valid Unicode",
+            );
             return None;
         };
         let entries = members
@@ -188,7 +197,11 @@ impl<'a> Object<'a> {
             return None;
         }
         let Ok(Text(text)) = serde_json::from_str(value.get()) else {
-            self.fail(param, FieldCode::InvalidFormat, "must be valid Unicode text");
+            self.fail(
+                param,
+                FieldCode::InvalidFormat,
+                "must be valid Unicode text",
+            );
             return None;
         };
         Some(text)
@@ -201,7 +214,11 @@ impl<'a> Object<'a> {
     /// [`Failure::InvalidFields`] with all that was noted.
     pub fn finish(mut self) -> Result<(), Failure> {
         for (name, _) in std::mem::take(&mut self.fields) {
-            self.fail(&echo(&name), FieldCode::UnknownField, "is not a field of this request");
+            self.fail(
+                &echo(&name),
+                FieldCode::UnknownField,
+                "is not a field of this request",
+            );
         }
         if self.errors.is_empty() {
             Ok(())
@@ -255,7 +272,12 @@ fn integer(text: &str) -> Option<i64> {
     };
     let (mantissa, exponent) = digits.split_once(['e', 'E']).unwrap_or((digits, "0"));
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let digits = || whole.bytes().chain(fraction.bytes()).map(|byte| byte - b'0');
+    let digits = || {
+        whole
+            .bytes()
+            .chain(fraction.bytes())
+            .map(|byte| byte - b'0')
+    };
     let Some(leading_zeros) = digits().position(|digit| digit != 0) else {
         return Some(0);
     };
@@ -415,9 +437,21 @@ mod tests {
             let failure = Object::parse(body.as_bytes()).err();
             assert!(matches!(failure, Some(Failure::NotAnObject)), "{body}");
         }
-        for body in ["{", "{}x", " ", "{\"a\":1,}", "nul", "{\"a\":\u{1}}", "{'a':1}", "\u{feff}{}"] {
+        for body in [
+            "{",
+            "{}x",
+            " ",
+            "{\"a\":1,}",
+            "nul",
+            "{\"a\":\u{1}}",
+            "{'a':1}",
+            "\u{feff}{}",
+        ] {
             let failure = Object::parse(body.as_bytes()).err();
-            assert!(matches!(failure, Some(Failure::MalformedJson(_))), "{body:?}");
+            assert!(
+                matches!(failure, Some(Failure::MalformedJson(_))),
+                "{body:?}"
+            );
         }
         assert!(matches!(
             Object::parse(b"{\"a\":\"\xff\"}").err(),

@@ -23,12 +23,11 @@ pub mod verbex_v1;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use axum::http::{Extensions, Uri};
 use axum::middleware;
-use axum::routing::get;
-use axum::Router;
 
 use crate::clock::TestClock;
 use crate::domain::{EndpointId, TenantId};
@@ -94,9 +93,7 @@ pub fn router(app: App) -> Router {
         .merge(v2026_03_01::routes())
         .merge(verbex_v1::routes())
         .merge(pages::routes())
-        .merge(openapi::routes())
-        .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(readyz));
+        .merge(openapi::routes());
     if app.test_clock().is_some() {
         router = router.merge(dev::routes());
     }
@@ -104,13 +101,11 @@ pub fn router(app: App) -> Router {
         .fallback(async || Failure::RouteNotFound)
         .method_not_allowed_fallback(async || Failure::MethodNotAllowed)
         // Last, and so outermost: also what leads nowhere is authenticated, counted and logged.
-        .layer(middleware::from_fn_with_state(app.clone(), envelope::envelope))
+        .layer(middleware::from_fn_with_state(
+            app.clone(),
+            envelope::envelope,
+        ))
         .with_state(app)
-}
-
-async fn readyz(axum::extract::State(app): axum::extract::State<App>) -> Result<&'static str, Failure> {
-    let ready = app.service().store().ready().await;
-    ready.map(|()| "ok\n").map_err(|error| Failure::from(Error::from(error)))
 }
 
 /// A dialect: whose words a path is answered in.
@@ -176,6 +171,8 @@ impl<S: Sync + Send> FromRequestParts<S> for EndpointPath {
 }
 
 /// The query of a request as pairs; an empty one has none.
-fn query_pairs(uri: &Uri) -> impl Iterator<Item = (std::borrow::Cow<'_, str>, std::borrow::Cow<'_, str>)> {
+fn query_pairs(
+    uri: &Uri,
+) -> impl Iterator<Item = (std::borrow::Cow<'_, str>, std::borrow::Cow<'_, str>)> {
     ::url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
 }

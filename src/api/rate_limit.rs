@@ -72,7 +72,11 @@ mod tests {
         let limit = RateLimit::per_second(NonZeroU32::MIN);
         assert_eq!((limit.take().remaining, limit.take().remaining), (1, 0));
         let refused = limit.take();
-        assert!(refused.refused_for.is_some_and(|wait| wait <= Duration::from_secs(1)));
+        assert!(
+            refused
+                .refused_for
+                .is_some_and(|wait| wait <= Duration::from_secs(1))
+        );
         assert_eq!((refused.limit, refused.remaining), (2, 0));
         assert_eq!(refused.full_in, Duration::from_secs(2));
     }

@@ -19,7 +19,10 @@ pub fn check(text: &str, allow_http: bool) -> Result<(), (FieldCode, &'static st
         return Err((FieldCode::OutOfRange, "must be at most 2048 characters"));
     }
     // The parser drops these silently; what is stored must be what is dialled.
-    if text.chars().any(|char| char.is_control() || char.is_whitespace()) {
+    if text
+        .chars()
+        .any(|char| char.is_control() || char.is_whitespace())
+    {
         return malformed("must not contain spaces or control characters");
     }
     let Ok(url) = Url::parse(text) else {
@@ -88,6 +91,9 @@ mod tests {
         }
         assert_eq!(check("http://127.0.0.1:9000/hook", true), Ok(()));
         let long = format!("https://example.com/{}", "a".repeat(2048));
-        assert_eq!(check(&long, true).map_err(|(code, _)| code), Err(FieldCode::OutOfRange));
+        assert_eq!(
+            check(&long, true).map_err(|(code, _)| code),
+            Err(FieldCode::OutOfRange)
+        );
     }
 }

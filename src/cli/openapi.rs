@@ -3,6 +3,7 @@
 use std::io::{self, Write as _};
 
 use super::{Failure, written};
+use crate::api;
 
 #[derive(clap::Args)]
 pub(super) struct OpenapiArgs {
@@ -12,17 +13,11 @@ pub(super) struct OpenapiArgs {
 }
 
 pub(super) fn run(args: &OpenapiArgs) -> Result<(), Failure> {
-    let Some(document) = document(&args.dialect) else {
+    let Some(document) = api::openapi::document(&args.dialect) else {
         return Err(Failure::new(
             "DIALECT: no such document; write 2026-03-01 or verbex-v1",
         ));
     };
     let mut out = io::stdout().lock();
     written(writeln!(out, "{}", document.trim_end()).and_then(|()| out.flush()))
-}
-
-// PLACEHOLDER: to be replaced by `crate::api::openapi(name)`.
-fn document(name: &str) -> Option<String> {
-    matches!(name, "2026-03-01" | "verbex-v1")
-        .then(|| format!(r#"{{"openapi":"3.1.0","info":{{"title":"{name}"}}}}"#))
 }

@@ -3,6 +3,7 @@
 use std::{
     io::{self, Write as _},
     num::NonZeroU32,
+    sync::Arc,
     time::Duration,
 };
 
@@ -17,16 +18,18 @@ use zeroize::Zeroizing;
 
 use super::Failure;
 use crate::{
+    api::{self, App, AppConfig, auth::Tenants, submission::BODY_TIMEOUT},
+    clock::{Clock, SystemClock, TestClock},
     config::{ApiKey, ApiKeys, LISTEN, ServeArgs, SettingError, Settings, Store, local_url},
+    random,
     server::{self, Limits},
+    service::Service,
+    store::MemoryStore,
     telemetry,
 };
 
 /// The tenant of a generated key.
 const DEFAULT_TENANT: &str = "default";
-
-/// Bytes of randomness in a generated key.
-const KEY_BYTES: usize = 32;
 
 /// For tasks that are still blocked in a system call when the server has ended. With the server's own drain timeout it
 /// must stay below the 30 s within which the program promises to end.
@@ -61,7 +64,7 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
     let public_url = settings.public_url.unwrap_or(url);
     let app = router(
         settings.store,
-        keys,
+        &keys,
         settings.rate_limit,
         public_url,
         settings.dev,
@@ -81,15 +84,30 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
     Ok(())
 }
 
-// PLACEHOLDER: to be replaced by the API's own app and router. Only this function knows how they are built.
 fn router(
-    _store: Store,
-    _keys: ApiKeys,
-    _rate_limit: Option<NonZeroU32>,
-    _public_url: String,
-    _dev: bool,
+    store: Store,
+    keys: &ApiKeys,
+    rate_limit: Option<NonZeroU32>,
+    public_url: String,
+    dev: bool,
 ) -> Router {
-    Router::new().route("/healthz", axum::routing::get(|| async { "ok" }))
+    let test_clock = dev.then(|| Arc::new(TestClock::running()));
+    let clock: Arc<dyn Clock> = match &test_clock {
+        Some(clock) => Arc::clone(clock) as Arc<dyn Clock>,
+        None => Arc::new(SystemClock),
+    };
+    let store = match store {
+        Store::Memory => Arc::new(MemoryStore::new(Arc::clone(&clock))),
+    };
+    let keys = keys.iter().map(|(tenant, key)| (tenant, key.expose()));
+    let app = App::new(AppConfig {
+        service: Service::new(store, clock),
+        tenants: Tenants::new(keys, rate_limit),
+        public_url,
+        test_clock,
+        body_timeout: BODY_TIMEOUT,
+    });
+    api::router(app)
 }
 
 async fn bind(address: &str) -> Result<TcpListener, SettingError> {
@@ -133,12 +151,7 @@ fn announce(url: &str) -> Result<ApiKeys, Failure> {
 }
 
 fn generate_key() -> Result<ApiKey, Failure> {
-    let mut bytes = Zeroizing::new([0; KEY_BYTES]);
-    getrandom::fill(bytes.as_mut()).map_err(|error| {
-        Failure::new(&format!(
-            "the operating system gives no random bytes: {error}"
-        ))
-    })?;
+    let bytes = random::key().map_err(|error| Failure::new(&error.to_string()))?;
     let text = Zeroizing::new(format!(
         "hk_{}",
         *Zeroizing::new(BASE64_URL_SAFE_NO_PAD.encode(*bytes))

@@ -103,7 +103,9 @@ mod tests {
 
     #[test]
     fn malformed_patterns_are_refused() {
-        for text in ["", ".", "a.", ".a", "a..b", "a b", "a.*.b", "**", "*.a", ".*", "é"] {
+        for text in [
+            "", ".", "a.", ".a", "a..b", "a b", "a.*.b", "**", "*.a", ".*", "é",
+        ] {
             assert_eq!(text.parse::<EventPattern>(), Err(NotAPattern), "{text:?}");
         }
         assert!("a".repeat(129).parse::<EventPattern>().is_err());

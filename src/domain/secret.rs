@@ -118,11 +118,6 @@ mod tests {
     fn the_fingerprint_is_the_start_of_the_digest_of_the_text() {
         // From: printf %s "whsec_$(printf 'A%.0s' {1..40})" | sha256sum
         let zero = Secret::from_bytes(&[0; SECRET_BYTES]);
-        let hex: String = Sha256::digest(zero.expose().as_bytes())
-            .iter()
-            .take(8)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        assert_eq!(zero.fingerprint().to_string(), format!("sha256:{hex}"));
+        assert_eq!(zero.fingerprint().to_string(), "sha256:237c15df8390c9fc");
     }
 }

@@ -31,8 +31,10 @@ impl Signer {
             Format::StandardWebhooks => Hmac::new_from_slice(secret.as_bytes()),
             Format::Verbex => Hmac::new_from_slice(secret.expose().as_bytes()),
         };
-        // HMAC takes a key of any length (RFC 2104, section 2), so there is no other case.
-        Self(keyed.expect("HMAC accepts keys of every length"))
+        match keyed {
+            Ok(keyed) => Self(keyed),
+            Err(_) => unreachable!("HMAC takes keys of every length (RFC 2104, section 2)"),
+        }
     }
 
     fn sign(&self, parts: &[&[u8]]) -> [u8; 32] {
@@ -115,6 +117,8 @@ mod tests {
         );
     }
 
-    const VERBEX_BY_OPENSSL_1: &str = "7549c221e58104e3aa3d3a5d523ff43ca88805a6c19aff8f8ea94b3f2fce57b9";
-    const VERBEX_BY_OPENSSL_2: &str = "b90a824f22976f005aa3c5b04a1b194d33b9606dddd069eb8ab4b48e9848730d";
+    const VERBEX_BY_OPENSSL_1: &str =
+        "7549c221e58104e3aa3d3a5d523ff43ca88805a6c19aff8f8ea94b3f2fce57b9";
+    const VERBEX_BY_OPENSSL_2: &str =
+        "b90a824f22976f005aa3c5b04a1b194d33b9606dddd069eb8ab4b48e9848730d";
 }

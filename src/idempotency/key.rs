@@ -115,7 +115,14 @@ mod tests {
         assert_eq!(key("é".as_bytes()), Err(InvalidKey::NotVisibleAscii));
         assert_eq!(key(b"\xff"), Err(InvalidKey::NotVisibleAscii));
         assert_eq!(key(&[b'a'; 256]), Err(InvalidKey::TooLong));
-        for value in [&br#"""#[..], br#""a"#, br#""a"b"#, br#""a";p=1"#, br#""\a""#, br#""a\"#] {
+        for value in [
+            &br#"""#[..],
+            br#""a"#,
+            br#""a"b"#,
+            br#""a";p=1"#,
+            br#""\a""#,
+            br#""a\"#,
+        ] {
             assert_eq!(key(value), Err(InvalidKey::BadQuotes), "{value:?}");
         }
     }

@@ -158,7 +158,8 @@ impl Service {
             };
             Ok((Change::Replace(replaced.clone()), (replaced, issued)))
         };
-        let render = |(endpoint, issued): &(Endpoint, Option<Secret>)| render(endpoint, issued.as_ref());
+        let render =
+            |(endpoint, issued): &(Endpoint, Option<Secret>)| render(endpoint, issued.as_ref());
         Ok(self.update(caller, id, decide, render).await?.0)
     }
 

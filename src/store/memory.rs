@@ -34,10 +34,12 @@ const SWEPT_PER_COMMIT: usize = 4;
 pub struct MemoryStore {
     clock: Arc<dyn Clock>,
     hasher: RandomState,
-    endpoints: Box<[Mutex<HashMap<(TenantId, EndpointId), Stored>>]>,
+    endpoints: Box<[EndpointShard]>,
     records: Box<[Mutex<Records>]>,
     indexes: RwLock<HashMap<TenantId, Arc<Mutex<Index>>>>,
 }
+
+type EndpointShard = Mutex<HashMap<(TenantId, EndpointId), Stored>>;
 
 /// An endpoint with its place in the order of creation.
 struct Stored {
@@ -85,7 +87,11 @@ impl Records {
             return;
         };
         // The key may have been used again since: then its record has a later expiry, and stays.
-        if self.by_key.get(&key).is_some_and(|(of_record, _)| *of_record == expiry) {
+        if self
+            .by_key
+            .get(&key)
+            .is_some_and(|(of_record, _)| *of_record == expiry)
+        {
             self.by_key.remove(&key);
         }
     }
@@ -105,7 +111,7 @@ impl MemoryStore {
         }
     }
 
-    fn shard(&self, id: EndpointId) -> &Mutex<HashMap<(TenantId, EndpointId), Stored>> {
+    fn shard(&self, id: EndpointId) -> &EndpointShard {
         &self.endpoints[self.place(&id)]
     }
 

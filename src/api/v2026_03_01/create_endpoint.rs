@@ -13,12 +13,15 @@ use crate::domain::{Endpoint, Format, Secret, Settings};
 
 /// The endpoint to create.
 #[derive(ToSchema)]
-#[schema(additional_properties = false)]
 #[expect(dead_code, reason = "describes the body for the OpenAPI document")]
 pub struct CreateEndpoint {
     /// Where deliveries are sent: an absolute `https` URL (also `http` with `--dev`), without user
     /// information and fragment.
-    #[schema(format = Uri, max_length = 2048, example = "https://example.com/hook")]
+    #[schema(
+        format = "uri",
+        max_length = 2048,
+        example = "https://example.com/hook"
+    )]
     url: String,
     /// Which event types are sent: exact types, prefixes followed by `.*`, or `*`. Empty or absent
     /// means all.
@@ -59,7 +62,10 @@ pub(super) async fn create_endpoint(
     object.finish()?;
 
     let render = |endpoint: &Endpoint, secret: Option<&Secret>| {
-        answer(StatusCode::CREATED, &CreatedWebhookEndpoint::new(endpoint, secret))
+        answer(
+            StatusCode::CREATED,
+            &CreatedWebhookEndpoint::new(endpoint, secret),
+        )
     };
     let created = app.service().create_endpoint(
         submission.caller,

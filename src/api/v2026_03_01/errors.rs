@@ -113,7 +113,11 @@ pub const UNPROCESSABLE: ProblemType = ProblemType {
     explanation: "The request is sound but does not fit the state of things: its idempotency key was used for \
                   another request, the endpoint has no signing secret, or ten secrets are live already. Sending it \
                   again unchanged does not help.",
-    codes: &["idempotency_key_reused", "signing_disabled", "too_many_live_secrets"],
+    codes: &[
+        "idempotency_key_reused",
+        "signing_disabled",
+        "too_many_live_secrets",
+    ],
 };
 
 /// Too many requests.
@@ -155,7 +159,7 @@ pub const PROBLEM_TYPES: [&ProblemType; 9] = [
 pub struct Problem<'a> {
     /// The kind of problem: a URI that answers with a page about it.
     #[serde(rename = "type")]
-    #[schema(value_type = String, format = Uri)]
+    #[schema(value_type = String, format = "uri")]
     kind: String,
     /// A short summary of the kind.
     title: &'a str,
@@ -286,7 +290,11 @@ fn words(failure: &Failure) -> Words<'_> {
             "rate_limit_exceeded",
             format!("Too many requests; try again in {retry_after_seconds} s."),
         ),
-        Failure::RouteNotFound => plain(&NOT_FOUND, "route_not_found", "There is nothing at this path."),
+        Failure::RouteNotFound => plain(
+            &NOT_FOUND,
+            "route_not_found",
+            "There is nothing at this path.",
+        ),
         Failure::MethodNotAllowed => plain(
             &METHOD_NOT_ALLOWED,
             "method_not_allowed",

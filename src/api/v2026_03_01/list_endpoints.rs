@@ -10,7 +10,6 @@ use crate::api::failure::{Failure, FieldCode, FieldError};
 use crate::api::submission::json;
 use crate::api::{App, Authenticated, query_pairs};
 use crate::domain::EndpointId;
-use crate::service::Error;
 
 /// Which page of the list.
 #[derive(IntoParams)]
@@ -68,7 +67,11 @@ impl Paging {
                 "limit" | "starting_after" => {
                     fail(&name, FieldCode::DuplicateField, "must be sent once");
                 }
-                _ => fail(&name, FieldCode::UnknownField, "is not a parameter of this request"),
+                _ => fail(
+                    &name,
+                    FieldCode::UnknownField,
+                    "is not a parameter of this request",
+                ),
             }
         }
         if errors.is_empty() {
@@ -99,7 +102,10 @@ pub(super) async fn list_endpoints(
     uri: Uri,
 ) -> Result<Response, Failure> {
     let paging = Paging::read(&uri)?;
-    let page = app.service().endpoints(&tenant, paging.starting_after, paging.limit).await?;
+    let page = app
+        .service()
+        .endpoints(&tenant, paging.starting_after, paging.limit)
+        .await?;
     Ok(json(&WebhookEndpointList {
         object: "list",
         data: page.items.iter().map(WebhookEndpoint::from).collect(),

@@ -8,6 +8,7 @@ pub mod delete_endpoint;
 pub mod errors;
 pub mod list_endpoints;
 pub mod list_secrets;
+pub mod openapi;
 pub mod patch_endpoint;
 pub mod read_endpoint;
 pub mod revoke_previous;

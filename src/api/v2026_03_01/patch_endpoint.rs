@@ -13,11 +13,14 @@ use crate::service::endpoints::SettingsPatch;
 
 /// The settings to change. What is not sent stays as it is.
 #[derive(ToSchema)]
-#[schema(additional_properties = false)]
 #[expect(dead_code, reason = "describes the body for the OpenAPI document")]
 pub struct PatchEndpoint {
     /// Where deliveries are sent.
-    #[schema(format = Uri, max_length = 2048, example = "https://example.com/hook")]
+    #[schema(
+        format = "uri",
+        max_length = 2048,
+        example = "https://example.com/hook"
+    )]
     url: Option<String>,
     /// Which event types are sent. Empty means all.
     #[schema(max_items = 100, example = json!(["call.*"]))]
@@ -52,20 +55,26 @@ pub(super) async fn patch_endpoint(
         Some("active") => Some(true),
         Some("disabled") => Some(false),
         Some(_) => {
-            object.fail("status", FieldCode::InvalidFormat, "must be active or disabled");
+            object.fail(
+                "status",
+                FieldCode::InvalidFormat,
+                "must be active or disabled",
+            );
             None
         }
     };
     object.finish()?;
-    let patch = SettingsPatch {
+    let changes = SettingsPatch {
         url,
         events,
         description,
         active,
     };
 
-    let patched = app.service().patch_endpoint(submission.caller, path.id()?, patch, |endpoint| {
-        answer(StatusCode::OK, &WebhookEndpoint::from(endpoint))
-    });
+    let patched =
+        app.service()
+            .patch_endpoint(submission.caller, path.id()?, changes, |endpoint| {
+                answer(StatusCode::OK, &WebhookEndpoint::from(endpoint))
+            });
     Ok(respond(patched.await?))
 }

@@ -3,11 +3,16 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use utoipa::ToSchema;
 
 use super::wire::LiveSecretList;
 use crate::api::failure::Failure;
 use crate::api::submission::{Submission, answer, respond};
 use crate::api::{App, EndpointPath};
+
+/// Nothing to say: no body, or an object without fields.
+#[derive(ToSchema)]
+pub struct RevokePrevious {}
 
 /// Revoke the retiring secrets
 ///
@@ -16,6 +21,7 @@ use crate::api::{App, EndpointPath};
 #[utoipa::path(
     post, path = "/webhooks/endpoints/{webhook_endpoint_id}/secret/revoke-previous",
     operation_id = "revokePreviousWebhookEndpointSecrets", tag = "Secrets",
+    request_body = RevokePrevious,
     responses((status = 200, description = "The current secret is the only live one.", body = LiveSecretList)),
 )]
 pub(super) async fn revoke_previous(
@@ -26,8 +32,10 @@ pub(super) async fn revoke_previous(
     submission.body.object()?.finish()?;
 
     let id = path.id()?;
-    let revoked = app.service().revoke_previous(submission.caller, id, |left| {
-        answer(StatusCode::OK, &LiveSecretList::from(left))
-    });
+    let revoked = app
+        .service()
+        .revoke_previous(submission.caller, id, |left| {
+            answer(StatusCode::OK, &LiveSecretList::from(left))
+        });
     Ok(respond(revoked.await?))
 }

@@ -22,7 +22,6 @@ pub const MAX_GRACE_SECONDS: i64 = 86_400;
 
 /// How to rotate.
 #[derive(ToSchema)]
-#[schema(additional_properties = false)]
 pub struct RotateSecret {
     /// Seconds until the current secret expires; 0 retires it at once. An integer by JSON Schema's
     /// rule, so `3600.0` is one.
@@ -66,13 +65,15 @@ pub(super) async fn rotate_secret(
 
     let id = path.id()?;
     let grace = Duration::from_secs(seconds);
-    let rotated = app.service().rotate(submission.caller, id, grace, move |rotation| {
-        let body = RotatedSecret {
-            id,
-            secret: (&rotation.secret).into(),
-            previous_secret_expires_at: rotation.previous_secret_expires_at,
-        };
-        answer(StatusCode::OK, &body)
-    });
+    let rotated = app
+        .service()
+        .rotate(submission.caller, id, grace, move |rotation| {
+            let body = RotatedSecret {
+                id,
+                secret: (&rotation.secret).into(),
+                previous_secret_expires_at: rotation.previous_secret_expires_at,
+            };
+            answer(StatusCode::OK, &body)
+        });
     Ok(respond(rotated.await?))
 }

@@ -24,7 +24,7 @@ pub struct WebhookEndpoint {
     #[schema(value_type = String, pattern = "^(we_[0-9a-f]{32}|[0-9a-f]{24})$", example = "we_550e8400e29b41d4a716446655440000")]
     id: domain::EndpointId,
     /// Where deliveries are sent.
-    #[schema(value_type = String, format = Uri, max_length = 2048, example = "https://example.com/hook")]
+    #[schema(value_type = String, format = "uri", max_length = 2048, example = "https://example.com/hook")]
     url: Box<str>,
     /// Which event types are sent: exact types, prefixes followed by `.*`, or `*`. Empty means all.
     #[schema(value_type = Vec<String>, max_items = 100, example = json!(["call.*"]))]
@@ -177,7 +177,11 @@ pub fn read_url(object: &mut Object<'_>, allow_http: bool) -> Option<Box<str>> {
 pub fn read_events(object: &mut Object<'_>) -> Option<Box<[EventPattern]>> {
     let texts = object.strings("events")?;
     if texts.len() > MAX_EVENTS {
-        object.fail("events", FieldCode::OutOfRange, "must have at most 100 entries");
+        object.fail(
+            "events",
+            FieldCode::OutOfRange,
+            "must have at most 100 entries",
+        );
         return None;
     }
     let patterns = texts.iter().enumerate().filter_map(|(place, text)| {
@@ -202,7 +206,11 @@ pub fn read_description(object: &mut Object<'_>) -> Option<Option<Box<str>>> {
         return Some(None);
     };
     if text.chars().count() > MAX_DESCRIPTION {
-        object.fail("description", FieldCode::OutOfRange, "must be at most 1500 characters");
+        object.fail(
+            "description",
+            FieldCode::OutOfRange,
+            "must be at most 1500 characters",
+        );
         return None;
     }
     Some(Some(text.into()))

@@ -27,8 +27,13 @@ pub(super) async fn create_subscription(
 
     let tenant = caller.tenant.clone();
     let render = move |endpoint: &Endpoint, secret: Option<&Secret>| {
-        answer(StatusCode::CREATED, &Subscription::new(&tenant, endpoint, secret))
+        answer(
+            StatusCode::CREATED,
+            &Subscription::new(&tenant, endpoint, secret),
+        )
     };
-    let created = app.service().create_endpoint(caller, Format::Verbex, settings, signing, render);
+    let created = app
+        .service()
+        .create_endpoint(caller, Format::Verbex, settings, signing, render);
     Ok(respond(created.await?))
 }

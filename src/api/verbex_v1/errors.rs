@@ -218,7 +218,8 @@ fn service_words(error: &Error) -> Words<'_> {
             "Signing is not enabled for this subscription, so it has no secret to rotate",
         ),
         Error::TooManyLiveSecrets { next_expires_at } => {
-            let message = format!("Ten secrets are live; the next one expires at {next_expires_at}");
+            let message =
+                format!("Ten secrets are live; the next one expires at {next_expires_at}");
             let mut words = conflict("too_many_live_secrets", message);
             if let Some(details) = &mut words.details {
                 details.next_expires_at = Some(*next_expires_at);

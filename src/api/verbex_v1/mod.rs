@@ -6,6 +6,7 @@
 pub mod create_subscription;
 pub mod delete_subscription;
 pub mod errors;
+pub mod openapi;
 pub mod read_subscription;
 pub mod replace_subscription;
 pub mod rotate_secret;

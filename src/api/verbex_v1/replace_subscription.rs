@@ -40,8 +40,13 @@ pub(super) async fn replace_subscription(
 
     let tenant = caller.tenant.clone();
     let render = move |endpoint: &Endpoint, secret: Option<&Secret>| {
-        answer(StatusCode::OK, &Subscription::new(&tenant, endpoint, secret))
+        answer(
+            StatusCode::OK,
+            &Subscription::new(&tenant, endpoint, secret),
+        )
     };
-    let replaced = app.service().replace_endpoint(caller, path.id()?, settings, signing, render);
+    let replaced = app
+        .service()
+        .replace_endpoint(caller, path.id()?, settings, signing, render);
     Ok(respond(replaced.await?))
 }

@@ -47,7 +47,7 @@ pub struct Subscription {
     #[schema(value_type = String, example = "Production receiver")]
     name: Box<str>,
     /// Where deliveries are sent.
-    #[schema(value_type = String, format = Uri, max_length = 2048, example = "https://example.com/hook")]
+    #[schema(value_type = String, format = "uri", max_length = 2048, example = "https://example.com/hook")]
     url: Box<str>,
     /// Which events are sent. Empty means all.
     #[schema(value_type = Vec<String>, max_items = 100, example = json!(["Call.Started"]))]
@@ -101,7 +101,10 @@ impl Subscription {
     #[must_use]
     pub fn new(tenant: &TenantId, endpoint: &Endpoint, secret: Option<&Secret>) -> Self {
         let settings = &endpoint.settings;
-        let name = settings.name.clone().or_else(|| settings.description.clone());
+        let name = settings
+            .name
+            .clone()
+            .or_else(|| settings.description.clone());
         let scope = if !settings.agent_ids.is_empty() {
             Scope::Agent
         } else if !settings.workspace_ids.is_empty() {
@@ -146,7 +149,6 @@ impl Serialize for Headers {
 
 /// A subscription, as it is sent to create or replace one.
 #[derive(ToSchema)]
-#[schema(additional_properties = false)]
 #[expect(dead_code, reason = "describes the body for the OpenAPI document")]
 pub struct SubscriptionInput {
     /// A name, not blank, and unique among those that the tenant gave.
@@ -154,7 +156,12 @@ pub struct SubscriptionInput {
     name: String,
     /// Where deliveries are sent: an absolute `https` or `http` URL, without user information and
     /// fragment.
-    #[schema(format = Uri, max_length = 2048, pattern = "^[Hh][Tt][Tt][Pp][Ss]?://", example = "https://example.com/hook")]
+    #[schema(
+        format = "uri",
+        max_length = 2048,
+        pattern = "^[Hh][Tt][Tt][Pp][Ss]?://",
+        example = "https://example.com/hook"
+    )]
     url: String,
     /// Whether deliveries are signed.
     enable_signed_webhooks: bool,
@@ -214,7 +221,11 @@ fn read_name(object: &mut Object<'_>) -> Option<Box<str>> {
     if name.trim().is_empty() {
         object.fail("name", FieldCode::InvalidFormat, "must not be blank");
     } else if name.chars().count() > MAX_NAME {
-        object.fail("name", FieldCode::OutOfRange, "must be at most 255 characters");
+        object.fail(
+            "name",
+            FieldCode::OutOfRange,
+            "must be at most 255 characters",
+        );
     }
     Some(name.into())
 }
@@ -233,7 +244,11 @@ fn read_url(object: &mut Object<'_>) -> Option<Box<str>> {
 fn read_description(object: &mut Object<'_>) -> Option<Box<str>> {
     let text = object.string("description")?;
     if text.chars().count() > MAX_DESCRIPTION {
-        object.fail("description", FieldCode::OutOfRange, "must be at most 1500 characters");
+        object.fail(
+            "description",
+            FieldCode::OutOfRange,
+            "must be at most 1500 characters",
+        );
     }
     Some(text.into())
 }
@@ -258,7 +273,8 @@ fn read_events(object: &mut Object<'_>) -> Box<[EventPattern]> {
             } else {
                 FieldCode::InvalidFormat
             };
-            let detail = "must be Service.Event, a prefix followed by .*, or * (at most 128 characters)";
+            let detail =
+                "must be Service.Event, a prefix followed by .*, or * (at most 128 characters)";
             object.fail(&format!("events[{place}]"), code, detail);
         }
         pattern
@@ -288,23 +304,31 @@ fn read_references(object: &mut Object<'_>, name: &str) -> Box<[Box<str>]> {
 fn read_headers(object: &mut Object<'_>) -> Box<[HeaderEntry]> {
     let entries = object.string_map("headers").unwrap_or_default();
     if entries.len() > MAX_ENTRIES {
-        object.fail("headers", FieldCode::OutOfRange, "must have at most 100 entries");
+        object.fail(
+            "headers",
+            FieldCode::OutOfRange,
+            "must have at most 100 entries",
+        );
         return Box::default();
     }
     let mut seen = HashSet::new();
-    let checked = entries.into_iter().filter_map(|(name, value)| {
+    let checked = entries.into_iter().map(|(name, value)| {
         let param = || format!("headers.{}", name.chars().take(64).collect::<String>());
         match check_header(&name, &value) {
             Err((code, detail)) => object.fail(&param(), code, detail),
             Ok(()) if !seen.insert(name.to_ascii_lowercase()) => {
-                object.fail(&param(), FieldCode::DuplicateField, "must be sent once, in any case");
+                object.fail(
+                    &param(),
+                    FieldCode::DuplicateField,
+                    "must be sent once, in any case",
+                );
             }
             Ok(()) => {}
         }
-        Some(HeaderEntry {
+        HeaderEntry {
             name: name.into(),
             value: Zeroizing::new(value.into()),
-        })
+        }
     });
     checked.collect()
 }
@@ -321,12 +345,19 @@ fn check_header(name: &str, value: &str) -> Result<(), (FieldCode, &'static str)
     }
     let lower = name.to_ascii_lowercase();
     let reserved = RESERVED.contains(&lower.as_str())
-        || RESERVED_PREFIXES.iter().any(|prefix| lower.starts_with(prefix));
+        || RESERVED_PREFIXES
+            .iter()
+            .any(|prefix| lower.starts_with(prefix));
     if reserved {
-        return Err((FieldCode::InvalidFormat, "is set by the server and cannot be chosen"));
+        return Err((
+            FieldCode::InvalidFormat,
+            "is set by the server and cannot be chosen",
+        ));
     }
     // Visible ASCII, spaces and tabs: what every receiver reads the same.
-    let plain = value.bytes().all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte));
+    let plain = value
+        .bytes()
+        .all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte));
     if !plain || HeaderValue::from_str(value).is_err() || value.trim() != value {
         return Err((
             FieldCode::InvalidFormat,

@@ -1,0 +1,83 @@
+//! What needs no key: health, and pages for people.
+
+use askama::Template;
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{Html, IntoResponse as _, Response};
+use axum::routing::get;
+
+use super::App;
+use super::failure::Failure;
+use super::v2026_03_01::errors::{PROBLEM_TYPES, PROBLEMS_PATH, ProblemType};
+use crate::service::Error;
+
+/// The routes that need no key.
+pub fn routes() -> Router<App> {
+    Router::new()
+        .route("/", get(home))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route(&format!("{PROBLEMS_PATH}/{{slug}}"), get(problem))
+}
+
+#[derive(Template)]
+#[template(path = "home.html")]
+struct Home {
+    version: &'static str,
+    problems: &'static [&'static ProblemType],
+}
+
+#[derive(Template)]
+#[template(path = "problem.html")]
+struct ProblemPage {
+    problem: &'static ProblemType,
+}
+
+fn page(template: &impl Template) -> Result<Response, Failure> {
+    let html = template
+        .render()
+        .map_err(|error| Error::Internal(error.to_string()))?;
+    Ok(Html(html).into_response())
+}
+
+async fn home() -> Result<Response, Failure> {
+    page(&Home {
+        version: env!("CARGO_PKG_VERSION"),
+        problems: &PROBLEM_TYPES,
+    })
+}
+
+/// Whether the process is up
+#[utoipa::path(
+    get, path = "/healthz", operation_id = "healthz", tag = "Server",
+    responses((status = 200, description = "It is.", body = String, content_type = "text/plain")),
+)]
+pub(super) async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// Whether the store answers
+#[utoipa::path(
+    get, path = "/readyz", operation_id = "readyz", tag = "Server",
+    responses((status = 200, description = "It does.", body = String, content_type = "text/plain")),
+)]
+pub(super) async fn readyz(State(app): State<App>) -> Result<(StatusCode, &'static str), Failure> {
+    app.service().store().ready().await.map_err(Error::from)?;
+    Ok((StatusCode::OK, "ok\n"))
+}
+
+/// Read about a problem type
+///
+/// A page for people. The `type` of every problem document leads here.
+#[utoipa::path(
+    get, path = "/problems/{slug}", operation_id = "readProblemType", tag = "Server",
+    responses((status = 200, description = "The page.", body = String, content_type = "text/html")),
+)]
+pub(super) async fn problem(slug: Option<Path<String>>) -> Result<Response, Failure> {
+    let slug = slug.map(|Path(slug)| slug).unwrap_or_default();
+    let problem = PROBLEM_TYPES.iter().find(|problem| problem.slug == slug);
+    page(&ProblemPage {
+        problem: problem.ok_or(Failure::RouteNotFound)?,
+    })
+}
