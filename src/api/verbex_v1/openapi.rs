@@ -1,4 +1,4 @@
-//! The OpenAPI document of this dialect.
+//! The `OpenAPI` document of this dialect.
 
 use serde_json::Value;
 use utoipa::OpenApi;
@@ -40,6 +40,7 @@ use crate::service::Error;
 struct Annotations;
 
 /// The whole document.
+#[must_use]
 pub fn document() -> Value {
     complete(
         Annotations::openapi(),
