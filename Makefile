@@ -40,8 +40,10 @@ openapi: ## Regenerate the OpenAPI documents
 		echo "wrote $(OPENAPI_DIR)/$$name.json"; \
 	done
 
-# The targets are the files, so that one that was added cannot be forgotten here.
+# The targets are the files, so that one that was added cannot be forgotten here. They run with the server's versions
+# of what they share with it: what is fuzzed is what is shipped.
 fuzz: ## Run each fuzz target for FUZZ_SECONDS (60); needs nightly and cargo-fuzz
+	@cp Cargo.lock fuzz/Cargo.lock
 	@set -e; for file in fuzz/fuzz_targets/*.rs; do \
 		test -e "$$file" || { echo "there are no fuzz targets yet"; break; }; \
 		target=$$(basename "$$file" .rs); \

@@ -35,7 +35,13 @@ impl Server {
             .stdout(Stdio::null())
             // Appending: what is written after `forget_log` starts at the file's new end, and leaves no hole.
             .stderr(File::options().append(true).open(&stderr)?)
-            .spawn()?;
+            .spawn()
+            .map_err(|error| {
+                format!(
+                    "{} cannot be started: {error}",
+                    command.get_program().display()
+                )
+            })?;
         let mut server = Self {
             child,
             address,

@@ -42,7 +42,7 @@ impl Subject {
         })
         .await?;
         let requests = (0..settings.endpoints)
-            .map(|n| rotation_of(&format!("we_550e8400-e29b-41d4-a716-{n:012}")))
+            .map(|n| rotation_of(&format!("we_550e8400e29b41d4a716{n:012}")))
             .collect();
         Ok(Self {
             name,
