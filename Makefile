@@ -14,7 +14,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Start a server for development on 127.0.0.1:8080
-	cargo run --release --locked -- serve --dev
+	cargo run --release --locked -- serve --dev --api-key demo=demo-key
 
 # `--all-targets` leaves doc tests out, hence the second line.
 test: ## Run every test, including doc tests
