@@ -1,5 +1,6 @@
 //! Runs the commands of the README as they are printed, and compares what they print.
 
+use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, Stdio};
 
@@ -138,7 +139,7 @@ fn the_walk_through_prints_what_the_readme_says() {
     for block in &blocks {
         if block.language == "sh" {
             script.push_str(&block.text);
-            script.push_str(&format!("echo; echo '{mark}'\n"));
+            let _ = writeln!(script, "echo; echo '{mark}'");
             expected.push(String::new());
         } else {
             let last = expected.last_mut().expect("an output follows a command");
