@@ -25,9 +25,11 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{FromRequestParts, Path};
+use axum::http::header::ALLOW;
 use axum::http::request::Parts;
-use axum::http::{Extensions, Uri};
+use axum::http::{Extensions, StatusCode, Uri};
 use axum::middleware;
+use axum::response::Response;
 
 use crate::clock::TestClock;
 use crate::domain::{EndpointId, TenantId};
@@ -97,7 +99,7 @@ pub fn router(app: App) -> Router {
     if app.test_clock().is_some() {
         router = router.merge(dev::routes());
     }
-    router
+    let router = router
         .fallback(async || Failure::RouteNotFound)
         .method_not_allowed_fallback(async || Failure::MethodNotAllowed)
         // Last, and so outermost: also what leads nowhere is authenticated, counted and logged.
@@ -105,7 +107,20 @@ pub fn router(app: App) -> Router {
             app.clone(),
             envelope::envelope,
         ))
-        .with_state(app)
+        .with_state(app);
+    // The router adds `Allow` outside of all its layers, to a 401 as well: only what surrounds the
+    // whole router can take it away again.
+    Router::new()
+        .fallback_service(router)
+        .layer(middleware::map_response(allow_only_with_405))
+}
+
+/// Which methods a path has is told with a 405 only: without a key not even that it exists is told.
+async fn allow_only_with_405(mut response: Response) -> Response {
+    if response.status() != StatusCode::METHOD_NOT_ALLOWED {
+        response.headers_mut().remove(ALLOW);
+    }
+    response
 }
 
 /// A dialect: whose words a path is answered in.

@@ -1,0 +1,9 @@
+//! The server's promises, held against a real server on a real socket.
+//!
+//! Every answer that a test receives is also held against the `OpenAPI` documents: see `openapi_check`.
+
+mod openapi_check;
+mod support;
+
+mod auth;
+mod documents;

@@ -1,0 +1,513 @@
+//! A real server on a real socket, and a client that holds every answer against the `OpenAPI` documents.
+
+use std::{
+    fmt, future::IntoFuture, net::SocketAddr, num::NonZeroU32, pin::Pin, sync::Arc, time::Duration,
+};
+
+use hookturn::{
+    api::{App, AppConfig, auth::Tenants, router, submission::BODY_TIMEOUT},
+    clock::{Clock, TestClock},
+    domain::Timestamp,
+    server::{self, Limits},
+    service::Service,
+    store::{MemoryStore, Store},
+};
+use reqwest::{
+    Method,
+    header::{HeaderMap, HeaderName, HeaderValue},
+    redirect::Policy,
+};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    sync::oneshot,
+    time::timeout,
+};
+
+use crate::openapi_check::{Exchange, check};
+
+/// The keys of tenant `acme`, which has two, and of tenant `globex`.
+pub const ACME: &str = "key-of-acme";
+pub const ACME_TOO: &str = "another-key-of-acme";
+pub const GLOBEX: &str = "key-of-globex";
+
+/// What the clock says when a server starts: `2026-06-09T10:15:00.000Z`.
+pub const START: i64 = 1_781_000_100_000;
+
+/// Longer than any answer takes, on however busy a machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A clock that stands at [`START`].
+pub fn frozen() -> Arc<TestClock> {
+    Arc::new(TestClock::frozen_at(Timestamp::from_millis(START)))
+}
+
+/// [`START`] and `seconds`, as answers show it.
+pub fn after(seconds: i64) -> String {
+    Timestamp::from_millis(START + seconds * 1000).to_string()
+}
+
+/// What a server is started with.
+pub struct Builder {
+    clock: Arc<TestClock>,
+    store: Option<Arc<dyn Store>>,
+    rate_limit: Option<NonZeroU32>,
+    dev: bool,
+    body_timeout: Duration,
+}
+
+impl Builder {
+    /// Another clock than a new one that stands at [`START`].
+    pub fn clock(self, clock: Arc<TestClock>) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// Another store than a new one in memory. It must tell the time by the clock of [`Self::clock`].
+    pub fn store(self, store: Arc<dyn Store>) -> Self {
+        Self {
+            store: Some(store),
+            ..self
+        }
+    }
+
+    /// A limit of so many requests a second; without this there is none.
+    pub fn rate_limit(self, per_second: u32) -> Self {
+        Self {
+            rate_limit: NonZeroU32::new(per_second),
+            ..self
+        }
+    }
+
+    /// As without `--dev`: the test moves the clock, but no client can.
+    pub fn without_dev(self) -> Self {
+        Self { dev: false, ..self }
+    }
+
+    /// Another patience with slow bodies than the usual 20 seconds.
+    pub fn body_timeout(self, body_timeout: Duration) -> Self {
+        Self {
+            body_timeout,
+            ..self
+        }
+    }
+
+    /// Starts it.
+    pub async fn start(self) -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("a bound socket");
+        let base = format!("http://{address}");
+        let clock: Arc<dyn Clock> = self.clock.clone();
+        let store = self
+            .store
+            .unwrap_or_else(|| Arc::new(MemoryStore::new(clock.clone())));
+        let keys = [("acme", ACME), ("globex", GLOBEX), ("acme", ACME_TOO)];
+        let app = App::new(AppConfig {
+            service: Service::new(store, clock),
+            tenants: Tenants::new(keys, self.rate_limit),
+            public_url: base.clone(),
+            test_clock: self.dev.then(|| self.clock.clone()),
+            body_timeout: self.body_timeout,
+        });
+        let (stop, stopped) = oneshot::channel::<()>();
+        tokio::spawn(server::serve(
+            listener,
+            router(app),
+            Limits::default(),
+            async {
+                // Also when the sender is dropped, with the server's handle.
+                let _ = stopped.await;
+            },
+        ));
+        let client = reqwest::Client::builder()
+            .redirect(Policy::none())
+            .no_proxy()
+            .timeout(PATIENCE);
+        Server {
+            address,
+            base,
+            clock: self.clock,
+            client: client.build().expect("a client"),
+            _stop: stop,
+        }
+    }
+}
+
+/// A running server. It stops when this is dropped.
+pub struct Server {
+    pub address: SocketAddr,
+    /// The public URL: what problem types start with.
+    pub base: String,
+    pub clock: Arc<TestClock>,
+    client: reqwest::Client,
+    _stop: oneshot::Sender<()>,
+}
+
+impl Server {
+    /// What to start a server with. By default a store in memory, a clock that stands, no rate limit, and `--dev`.
+    pub fn builder() -> Builder {
+        Builder {
+            clock: frozen(),
+            store: None,
+            rate_limit: None,
+            dev: true,
+            body_timeout: BODY_TIMEOUT,
+        }
+    }
+
+    /// A server with the defaults.
+    pub async fn start() -> Self {
+        Self::builder().start().await
+    }
+
+    /// Moves the clock, as `POST /dev/clock/advance` does.
+    pub fn advance(&self, seconds: u64) {
+        self.advance_millis(seconds * 1000);
+    }
+
+    /// Moves the clock by its smallest steps.
+    pub fn advance_millis(&self, millis: u64) {
+        let by = Duration::from_millis(millis);
+        self.clock.advance(by).expect("not too far");
+    }
+
+    pub fn get(&self, target: &str) -> Request<'_> {
+        self.request(Method::GET, target)
+    }
+
+    pub fn post(&self, target: &str) -> Request<'_> {
+        self.request(Method::POST, target)
+    }
+
+    pub fn put(&self, target: &str) -> Request<'_> {
+        self.request(Method::PUT, target)
+    }
+
+    pub fn patch(&self, target: &str) -> Request<'_> {
+        self.request(Method::PATCH, target)
+    }
+
+    pub fn delete(&self, target: &str) -> Request<'_> {
+        self.request(Method::DELETE, target)
+    }
+
+    /// A request for `target`, a path with or without a query, with `acme`'s key.
+    pub fn request(&self, method: Method, target: &str) -> Request<'_> {
+        Request {
+            server: self,
+            method,
+            target: target.to_owned(),
+            headers: HeaderMap::new(),
+            key: Some(ACME),
+            body: None,
+        }
+    }
+
+    /// Sends `bytes` as they are, for what no client library would send, and reads the answer to its end. They must ask
+    /// for `Connection: close`.
+    pub async fn raw(&self, bytes: &[u8]) -> Answer {
+        let exchange = async {
+            let mut socket = TcpStream::connect(self.address).await.expect("connected");
+            socket.write_all(bytes).await.expect("sent");
+            let mut answer = Vec::new();
+            socket.read_to_end(&mut answer).await.expect("read");
+            answer
+        };
+        let read = timeout(PATIENCE, exchange).await.expect("an answer");
+        let mut headers = [httparse::EMPTY_HEADER; 64];
+        let mut head = httparse::Response::new(&mut headers);
+        let length = match head.parse(&read) {
+            Ok(httparse::Status::Complete(length)) => length,
+            other => panic!("no response head: {other:?} in {}", lossy(&read)),
+        };
+        let mut map = HeaderMap::new();
+        for header in head.headers.iter() {
+            let name = HeaderName::from_bytes(header.name.as_bytes()).expect("a name");
+            map.append(
+                name,
+                HeaderValue::from_bytes(header.value).expect("a value"),
+            );
+        }
+        let line = lossy(
+            bytes
+                .split(|byte| *byte == b'\r')
+                .next()
+                .unwrap_or_default(),
+        );
+        let mut words = line.split(' ');
+        Answer {
+            method: words.next().unwrap_or_default().to_owned(),
+            target: words.next().unwrap_or_default().to_owned(),
+            status: head.code.expect("a status"),
+            headers: map,
+            body: read[length..].to_vec(),
+            base: self.base.clone(),
+        }
+        .checked(None)
+    }
+
+    /// Makes an endpoint through 2026-03-01 and answers what its creation answered.
+    pub async fn endpoint(&self) -> Value {
+        let body = json!({ "url": "https://example.com/hook" });
+        self.post("/webhooks/endpoints")
+            .json(&body)
+            .await
+            .expect_json(201)
+    }
+
+    /// Makes an endpoint through 2026-03-01 and answers its path.
+    pub async fn endpoint_path(&self) -> String {
+        format!("/webhooks/endpoints/{}", id(&self.endpoint().await))
+    }
+
+    /// Makes a subscription through Verbex v1 and answers what its creation answered.
+    pub async fn subscription(&self, name: &str, signed: bool) -> Value {
+        self.post(SUBSCRIPTIONS)
+            .json(&subscription(name, signed))
+            .await
+            .expect_json(201)
+    }
+
+    /// The fingerprints of an endpoint's live secrets, in signing order.
+    pub async fn live(&self, id: &str) -> Vec<Value> {
+        let path = format!("/webhooks/endpoints/{id}/secrets");
+        let list = self.get(&path).await.expect_json(200);
+        list["data"].as_array().expect("a list").clone()
+    }
+}
+
+/// Where subscriptions are.
+pub const SUBSCRIPTIONS: &str = "/v1/public/webhook/subscription";
+
+/// The least that makes a subscription.
+pub fn subscription(name: &str, signed: bool) -> Value {
+    json!({ "name": name, "url": "https://example.com/hook", "enable_signed_webhooks": signed })
+}
+
+/// The `id` of a record.
+pub fn id(record: &Value) -> &str {
+    record["id"].as_str().expect("an id")
+}
+
+/// The names of the fields of `object`, sorted.
+pub fn fields(object: &Value) -> Vec<&str> {
+    let mut names: Vec<_> = object
+        .as_object()
+        .expect("an object")
+        .keys()
+        .map(String::as_str)
+        .collect();
+    names.sort_unstable();
+    names
+}
+
+/// A request that is sent when it is awaited.
+pub struct Request<'a> {
+    server: &'a Server,
+    method: Method,
+    target: String,
+    headers: HeaderMap,
+    key: Option<&'a str>,
+    body: Option<Vec<u8>>,
+}
+
+impl<'a> Request<'a> {
+    /// With another API key.
+    pub fn key(self, key: &'a str) -> Self {
+        Self {
+            key: Some(key),
+            ..self
+        }
+    }
+
+    /// Without an API key.
+    pub fn no_key(self) -> Self {
+        Self { key: None, ..self }
+    }
+
+    /// With one more header.
+    pub fn header(mut self, name: &'static str, value: impl AsRef<[u8]>) -> Self {
+        let value = HeaderValue::from_bytes(value.as_ref()).expect("a header's value");
+        self.headers.append(name, value);
+        self
+    }
+
+    /// With `value` as `application/json`.
+    pub fn json(self, value: &Value) -> Self {
+        self.json_text(value.to_string())
+    }
+
+    /// With this text as `application/json`, whatever it is.
+    pub fn json_text(self, text: impl Into<Vec<u8>>) -> Self {
+        self.header("content-type", "application/json").body(text)
+    }
+
+    /// With this body, of no declared type.
+    pub fn body(self, body: impl Into<Vec<u8>>) -> Self {
+        Self {
+            body: Some(body.into()),
+            ..self
+        }
+    }
+
+    async fn send(self) -> Answer {
+        let url = format!("{}{}", self.server.base, self.target);
+        let mut headers = self.headers;
+        if let Some(key) = self.key {
+            let value = HeaderValue::try_from(format!("Bearer {key}")).expect("a header's value");
+            headers.append("authorization", value);
+        }
+        let sent = self.body.clone();
+        let mut request = self.server.client.request(self.method.clone(), url);
+        if let Some(body) = self.body {
+            request = request.body(body);
+        }
+        let response = request.headers(headers).send().await;
+        let response = response.expect("an answer");
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let body = response.bytes().await.expect("a whole body").to_vec();
+        Answer {
+            method: self.method.to_string(),
+            target: self.target,
+            status,
+            headers,
+            body,
+            base: self.server.base.clone(),
+        }
+        .checked(sent.as_deref())
+    }
+}
+
+impl<'a> IntoFuture for Request<'a> {
+    type Output = Answer;
+    type IntoFuture = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.send())
+    }
+}
+
+/// An answer that the `OpenAPI` documents allow.
+pub struct Answer {
+    pub method: String,
+    pub target: String,
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+    base: String,
+}
+
+impl Answer {
+    fn checked(self, sent: Option<&[u8]>) -> Self {
+        let exchange = Exchange {
+            method: &self.method,
+            target: &self.target,
+            sent,
+            status: self.status,
+            headers: &self.headers,
+            body: &self.body,
+        };
+        if let Err(fault) = check(&exchange) {
+            panic!("the OpenAPI document does not allow this answer: {fault}\n{self}");
+        }
+        self
+    }
+
+    /// A header's one value.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut values = self.headers.get_all(name).iter();
+        let value = values.next()?.to_str().expect("visible ASCII");
+        assert!(values.next().is_none(), "{name} came twice\n{self}");
+        Some(value)
+    }
+
+    pub fn text(&self) -> String {
+        lossy(&self.body)
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("no JSON: {error}\n{self}"))
+    }
+
+    /// The body of an answer that must have this status.
+    pub fn expect_json(&self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{self}");
+        self.json()
+    }
+
+    /// The body of an answer that must be this problem of 2026-03-01.
+    pub fn problem(&self, status: u16, slug: &str, code: &str) -> Value {
+        let problem = self.expect_json(status);
+        let path = self.target.split('?').next();
+        assert_eq!(
+            self.header("content-type"),
+            Some("application/problem+json")
+        );
+        assert_eq!(
+            problem["type"],
+            format!("{}/problems/{slug}", self.base),
+            "{self}"
+        );
+        assert_eq!(problem["status"], status, "{self}");
+        assert_eq!(problem["code"], code, "{self}");
+        assert_eq!(problem["instance"].as_str(), path, "{self}");
+        problem
+    }
+
+    /// The `param` and `code` of each field error of an answer that must be a 422 about fields.
+    pub fn field_errors(&self) -> Vec<(String, String)> {
+        let problem = self.problem(422, "validation-failed", "validation_failed");
+        let errors = problem["errors"].as_array().expect("errors");
+        let text = |value: &Value| value.as_str().expect("a text").to_owned();
+        let mut errors: Vec<_> = errors
+            .iter()
+            .map(|error| (text(&error["param"]), text(&error["code"])))
+            .collect();
+        errors.sort();
+        errors
+    }
+
+    /// Asserts that this is a 422 about exactly one field.
+    pub fn one_field_error(&self, param: &str, code: &str) {
+        let expected = [(param.to_owned(), code.to_owned())];
+        assert_eq!(self.field_errors(), expected, "{self}");
+        assert_eq!(self.json()["param"], param, "{self}");
+    }
+
+    /// The body of an answer that must be this error of Verbex v1.
+    pub fn verbex_error(&self, status: u16, kind: &str) -> Value {
+        let error = self.expect_json(status);
+        assert_eq!(self.header("content-type"), Some("application/json"));
+        assert_eq!(error["status"], status, "{self}");
+        assert_eq!(error["type"], kind, "{self}");
+        assert_eq!(
+            error["path"].as_str(),
+            self.target.split('?').next(),
+            "{self}"
+        );
+        error
+    }
+
+    /// The fields that a 400 of Verbex v1 tells something about.
+    pub fn verbex_fields(&self) -> Vec<String> {
+        let error = self.verbex_error(400, "VALIDATION_ERROR");
+        let names = fields(&error["details"]["fields"]);
+        names.into_iter().map(str::to_owned).collect()
+    }
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} {} -> {}", self.method, self.target, self.status)?;
+        for (name, value) in &self.headers {
+            writeln!(f, "{name}: {}", lossy(value.as_bytes()))?;
+        }
+        let start: String = self.text().chars().take(2000).collect();
+        writeln!(f, "\n{start}")
+    }
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
