@@ -4,8 +4,11 @@
 //! endpoints run beside each other on all cores. A commit holds, in this order and never in another:
 //!
 //! 1. the shard of its idempotency key, if it has one,
-//! 2. the shard of its endpoint,
+//! 2. the shard of its endpoint, if it changes one,
 //! 3. the index of its tenant, if the set of endpoints or names changes.
+//!
+//! A creation decides under the index alone, so that times of creation follow the order of the list, and
+//! puts the endpoint in its shard after it has let the index go: until then nobody knows the id.
 //!
 //! No lock is held across an await, so a dropped call is over before it can be dropped. A decision
 //! that panics leaves everything as it was: the locks do not poison, and nothing is written before the
@@ -133,19 +136,20 @@ impl MemoryStore {
     fn apply(&self, tenant: &TenantId, write: Write) -> Result<(Timestamp, Answer), CommitError> {
         match write {
             Write::Create(decide) => {
+                let index = self.index(tenant);
+                let mut index = index.lock();
                 let now = self.clock.now();
                 let (endpoint, answer) = decide(now)?;
                 let id = endpoint.id;
-                let mut shard = self.shard(id).lock();
-                let index = self.index(tenant);
-                let mut index = index.lock();
                 if let Some(name) = &endpoint.settings.name {
                     index.claim_name(name, id)?;
                 }
                 let position = index.next_position;
                 index.next_position += 1;
                 index.by_position.insert(position, id);
-                shard.insert((tenant.clone(), id), Stored { endpoint, position });
+                drop(index);
+                let stored = Stored { endpoint, position };
+                self.shard(id).lock().insert((tenant.clone(), id), stored);
                 Ok((now, answer))
             }
             Write::Update(id, decide) => {
@@ -265,34 +269,41 @@ impl Store for MemoryStore {
         after: Option<EndpointId>,
         limit: usize,
     ) -> Result<Option<Page<Endpoint>>, StoreError> {
-        let before = match after {
+        let mut before = match after {
             None => u64::MAX,
             Some(id) => match self.shard(id).lock().get(&(tenant.clone(), id)) {
                 Some(stored) => stored.position,
                 None => return Ok(None),
             },
         };
-        // The index is let go before the shards are asked: the order of locks is shard, then index.
         let index = self.index(tenant);
-        let mut ids: Vec<EndpointId> = index
-            .lock()
-            .by_position
-            .range(..before)
-            .rev()
-            .take(limit.saturating_add(1))
-            .map(|(_, id)| *id)
-            .collect();
-        let has_more = ids.len() > limit;
-        ids.truncate(limit);
-        let items = ids
-            .into_iter()
-            // One that was deleted meanwhile is left out.
-            .filter_map(|id| {
+        let wanted = limit.saturating_add(1);
+        let mut items: Vec<Endpoint> = Vec::new();
+        // As often as it takes to fill the page: a short one, let alone an empty one, that says that
+        // more follow would leave the caller without a cursor.
+        while items.len() < wanted {
+            // The index is let go before the shards are asked: the order of locks is shard, then index.
+            let older: Vec<(u64, EndpointId)> = index
+                .lock()
+                .by_position
+                .range(..before)
+                .rev()
+                .take(wanted - items.len())
+                .map(|(position, id)| (*position, *id))
+                .collect();
+            let Some((last, _)) = older.last() else {
+                break;
+            };
+            before = *last;
+            items.extend(older.into_iter().filter_map(|(_, id)| {
                 let shard = self.shard(id).lock();
+                // One that was deleted meanwhile, or is only being created, is left out.
                 let stored = shard.get(&(tenant.clone(), id));
                 stored.map(|stored| stored.endpoint.clone())
-            })
-            .collect();
+            }));
+        }
+        let has_more = items.len() > limit;
+        items.truncate(limit);
         Ok(Some(Page { items, has_more }))
     }
 

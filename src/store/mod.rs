@@ -5,7 +5,7 @@
 //! and, in one transaction, writes what was decided together with the answer for the idempotency
 //! key, or nothing at all.
 //!
-//! The rules, which `tests/it/store_conformance.rs` holds every store to:
+//! The rules, which `tests/stores/conformance` holds every store to:
 //!
 //! 1. *Order.* Commits on one endpoint are linearizable (I4): each decision sees the record as the one
 //!    before left it.
