@@ -21,7 +21,7 @@ use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 
 use super::auth::{Tenant, is_protected};
-use super::correlation::{TraceId, X_REQUEST_ID, request_id};
+use super::correlation::{X_REQUEST_ID, request_id, trace_id};
 use super::failure::Failure;
 use super::rate_limit::Taken;
 use super::{App, Dialect, RequestTenant, v2026_03_01, verbex_v1};
@@ -46,7 +46,7 @@ pub struct Rendered {
 pub async fn envelope(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let request_id = request_id(request.headers());
-    let trace_id = TraceId::of(request.headers());
+    let trace_id = trace_id(request.headers());
     let method = request.method().clone();
     let uri = request.uri().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
