@@ -166,23 +166,24 @@ pub struct SubscriptionInput {
     /// Whether deliveries are signed.
     enable_signed_webhooks: bool,
     /// Whether deliveries are made.
-    #[schema(default = true)]
+    #[schema(default = true, nullable = false)]
     active: Option<bool>,
     /// Which events are sent: `Service.Event` (case-sensitive), a prefix followed by `.*`, or `*`.
     /// Empty or absent means all.
-    #[schema(max_items = 100, example = json!(["Call.Started"]))]
+    #[schema(nullable = false, max_items = 100, example = json!(["Call.Started"]))]
     events: Option<Vec<String>>,
     /// Headers to send with each delivery. Not `Host`, `Content-*`, `Connection`,
     /// `Transfer-Encoding`, `User-Agent`, `webhook-*` or `X-Webhook-*`.
+    #[schema(nullable = false)]
     headers: Option<std::collections::BTreeMap<String, String>>,
     /// A text for people.
-    #[schema(max_length = 1500)]
+    #[schema(nullable = false, max_length = 1500)]
     description: Option<String>,
     /// The agents that it is about.
-    #[schema(max_items = 100)]
+    #[schema(nullable = false, max_items = 100)]
     agent_ids: Option<Vec<String>>,
     /// The workspaces that it is about.
-    #[schema(max_items = 100)]
+    #[schema(nullable = false, max_items = 100)]
     workspace_ids: Option<Vec<String>>,
 }
 
