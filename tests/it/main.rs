@@ -2,8 +2,11 @@
 //!
 //! Every answer that a test receives is also held against the `OpenAPI` documents: see `openapi_check`.
 
+mod broken_store;
 mod openapi_check;
 mod support;
 
 mod auth;
 mod documents;
+mod rotate_2026;
+mod rotate_verbex;
