@@ -8,5 +8,7 @@ mod support;
 
 mod auth;
 mod documents;
+mod endpoints_2026;
 mod rotate_2026;
 mod rotate_verbex;
+mod subscriptions_verbex;
