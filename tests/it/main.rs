@@ -7,8 +7,12 @@ mod openapi_check;
 mod support;
 
 mod auth;
+mod cross_dialect;
 mod documents;
 mod endpoints_2026;
+mod rate_limit;
 mod rotate_2026;
 mod rotate_verbex;
+mod secrets_2026;
 mod subscriptions_verbex;
+mod tenants;
