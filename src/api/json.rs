@@ -147,8 +147,9 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// A list of strings, if the field is there. Those that are no strings are noted and left out.
-    pub fn strings(&mut self, name: &str) -> Option<Vec<Cow<'a, str>>> {
+    /// A list of strings, each with its place in it, if the field is there. Those that are no strings
+    /// are noted and left out.
+    pub fn strings(&mut self, name: &str) -> Option<Vec<(usize, Cow<'a, str>)>> {
         let value = self.take(name)?;
         if kind(value) != Kind::Array {
             self.wrong_type(name, "an array of strings");
@@ -159,7 +160,10 @@ impl<'a> Object<'a> {
         let texts = items
             .into_iter()
             .enumerate()
-            .filter_map(|(place, item)| self.text(&format!("{name}[{place}]"), item))
+            .filter_map(|(place, item)| {
+                let text = self.text(&format!("{name}[{place}]"), item)?;
+                Some((place, text))
+            })
             .collect();
         Some(texts)
     }

@@ -2,8 +2,17 @@
 //!
 //! Every answer that a test receives is also held against the `OpenAPI` documents: see `openapi_check`.
 
+mod broken_store;
 mod openapi_check;
 mod support;
 
 mod auth;
+mod cross_dialect;
 mod documents;
+mod endpoints_2026;
+mod rate_limit;
+mod rotate_2026;
+mod rotate_verbex;
+mod secrets_2026;
+mod subscriptions_verbex;
+mod tenants;

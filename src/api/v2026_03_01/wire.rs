@@ -184,7 +184,7 @@ pub fn read_events(object: &mut Object<'_>) -> Option<Box<[EventPattern]>> {
         );
         return None;
     }
-    let patterns = texts.iter().enumerate().filter_map(|(place, text)| {
+    let patterns = texts.iter().filter_map(|(place, text)| {
         let pattern = text.parse();
         if let Err(NotAPattern) = pattern {
             let code = if text.chars().count() > MAX_PATTERN_LENGTH {
