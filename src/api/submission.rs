@@ -11,7 +11,8 @@ use axum::extract::{FromRequest, Request};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use bytes::BytesMut;
+use http_body_util::BodyExt as _;
 
 use super::App;
 use super::failure::Failure;
@@ -150,25 +151,39 @@ impl JsonBody {
         body: axum::body::Body,
         timeout: Duration,
     ) -> Result<Self, Failure> {
-        let too_large = Failure::BodyTooLarge { limit: MAX_BODY };
         let announced = headers
             .get(CONTENT_LENGTH)
             .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
         if announced.is_some_and(|length| length > MAX_BODY as u64) {
-            return Err(too_large);
+            return Err(Failure::BodyTooLarge { limit: MAX_BODY });
         }
-        let whole = Limited::new(body, MAX_BODY).collect();
-        let bytes = match tokio::time::timeout(timeout, whole).await {
+        let bytes = match tokio::time::timeout(timeout, whole(body)).await {
             Err(_) => return Err(Failure::BodyTimeout),
-            Ok(Ok(collected)) => collected.to_bytes(),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(too_large),
-            Ok(Err(_)) => return Err(Failure::BodyUnreadable),
+            Ok(read) => read?,
         };
         Ok(Self {
             bytes,
             is_json: is_json(headers),
         })
     }
+}
+
+/// The body, copied together as it comes: kept in its pieces, one that is sent a byte at a time would take
+/// forty times its size.
+async fn whole(mut body: axum::body::Body) -> Result<Bytes, Failure> {
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Failure::BodyUnreadable)?;
+        // What is no data are trailers, which say nothing here.
+        let Some(data) = frame.data_ref() else {
+            continue;
+        };
+        if whole.len() + data.len() > MAX_BODY {
+            return Err(Failure::BodyTooLarge { limit: MAX_BODY });
+        }
+        whole.extend_from_slice(data);
+    }
+    Ok(whole.freeze())
 }
 
 /// Whether the body is declared as JSON, with whatever parameters, or not declared at all.
