@@ -147,6 +147,16 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// An object, if the field is there: its JSON text as it was sent.
+    pub fn object(&mut self, name: &str) -> Option<&'a str> {
+        let value = self.take(name)?;
+        if kind(value) != Kind::Object {
+            self.wrong_type(name, "an object");
+            return None;
+        }
+        Some(value.get())
+    }
+
     /// A list of strings, each with its place in it, if the field is there. Those that are no strings
     /// are noted and left out.
     pub fn strings(&mut self, name: &str) -> Option<Vec<(usize, Cow<'a, str>)>> {

@@ -14,7 +14,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi, Url};
 
 use super::envelope::Rendered;
 use super::failure::{Failure, FieldCode, FieldError};
-use super::submission::MAX_BODY;
+use super::submission::{MAX_BODY, MAX_EVENT_BODY};
 use super::{App, v2026_03_01, verbex_v1};
 use crate::idempotency::InvalidKey;
 use crate::service::Error;
@@ -153,11 +153,15 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value, with: &Co
             retry_after_seconds: 1,
         });
     }
-    if path.contains('{') && is_protected {
+    if path.contains("{webhook_endpoint_id}") || path.contains("{id}") {
         failures.push(Error::EndpointNotFound.into());
     }
     if is_write {
-        failures.push(Failure::BodyTooLarge { limit: MAX_BODY });
+        let limit = match path {
+            "/events" => MAX_EVENT_BODY,
+            _ => MAX_BODY,
+        };
+        failures.push(Failure::BodyTooLarge { limit });
         failures.push(Failure::BodyTimeout);
     }
     if takes_keys {
@@ -234,6 +238,13 @@ fn path_parameters(path: &str) -> Vec<Value> {
             "webhook_endpoint_id",
             "The endpoint's id.",
             "we_550e8400e29b41d4a716446655440000",
+        ));
+    }
+    if path.contains("{delivery_id}") {
+        parameters.push(parameter(
+            "delivery_id",
+            "The delivery's id.",
+            "dlv_550e8400e29b41d4a716446655440000",
         ));
     }
     if path.contains("{id}") {

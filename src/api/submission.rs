@@ -25,6 +25,9 @@ use crate::store::Committed;
 /// The longest body that is read, in bytes: 64 KiB.
 pub const MAX_BODY: usize = 64 * 1024;
 
+/// The longest body of an event, in bytes: 256 KiB.
+pub const MAX_EVENT_BODY: usize = 256 * 1024;
+
 /// How long a body may take to come to its end.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -60,25 +63,25 @@ impl FromRequest<App> for JsonBody {
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Failure> {
         let (parts, body) = request.into_parts();
-        Self::read(&parts.headers, body, app.body_timeout()).await
+        Self::read(&parts.headers, body, app.body_timeout(), MAX_BODY).await
     }
 }
 
-/// A change whose body counts: what was sent, and on whose behalf.
+/// A change whose body, of at most `LIMIT` bytes, counts: what was sent, and on whose behalf.
 ///
 /// As an extractor it rejects with the failure, or with the remembered answer of the key.
-pub struct Submission {
+pub struct Submission<const LIMIT: usize = MAX_BODY> {
     /// The tenant and the key.
     pub caller: Caller,
     /// What was sent.
     pub body: JsonBody,
 }
 
-impl FromRequest<App> for Submission {
+impl<const LIMIT: usize> FromRequest<App> for Submission<LIMIT> {
     type Rejection = Response;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Response> {
-        let (caller, body) = read(request, app, true).await?;
+        let (caller, body) = read(request, app, true, LIMIT).await?;
         Ok(Self { caller, body })
     }
 }
@@ -90,7 +93,7 @@ impl FromRequest<App> for BodilessSubmission {
     type Rejection = Response;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Response> {
-        let (caller, _) = read(request, app, false).await?;
+        let (caller, _) = read(request, app, false, MAX_BODY).await?;
         Ok(Self(caller))
     }
 }
@@ -99,12 +102,13 @@ async fn read(
     request: Request,
     app: &App,
     body_counts: bool,
+    limit: usize,
 ) -> Result<(Caller, JsonBody), Response> {
     let fail = IntoResponse::into_response;
     let (parts, body) = request.into_parts();
-    let tenant = super::tenant_of(&parts.extensions).map_err(fail)?;
+    let tenant = super::asker(&parts.extensions).map_err(fail)?.tenant.clone();
     let key = idempotency_key(&parts.headers).map_err(fail)?;
-    let body = JsonBody::read(&parts.headers, body, app.body_timeout());
+    let body = JsonBody::read(&parts.headers, body, app.body_timeout(), limit);
     let body = body.await.map_err(fail)?;
 
     let claim = key.map(|key| {
@@ -150,14 +154,15 @@ impl JsonBody {
         headers: &HeaderMap,
         body: axum::body::Body,
         timeout: Duration,
+        limit: usize,
     ) -> Result<Self, Failure> {
         let announced = headers
             .get(CONTENT_LENGTH)
             .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-        if announced.is_some_and(|length| length > MAX_BODY as u64) {
-            return Err(Failure::BodyTooLarge { limit: MAX_BODY });
+        if announced.is_some_and(|length| length > limit as u64) {
+            return Err(Failure::BodyTooLarge { limit });
         }
-        let bytes = match tokio::time::timeout(timeout, whole(body)).await {
+        let bytes = match tokio::time::timeout(timeout, whole(body, limit)).await {
             Err(_) => return Err(Failure::BodyTimeout),
             Ok(read) => read?,
         };
@@ -170,7 +175,7 @@ impl JsonBody {
 
 /// The body, copied together as it comes: kept in its pieces, one that is sent a byte at a time would take
 /// forty times its size.
-async fn whole(mut body: axum::body::Body) -> Result<Bytes, Failure> {
+async fn whole(mut body: axum::body::Body, limit: usize) -> Result<Bytes, Failure> {
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Failure::BodyUnreadable)?;
@@ -178,8 +183,8 @@ async fn whole(mut body: axum::body::Body) -> Result<Bytes, Failure> {
         let Some(data) = frame.data_ref() else {
             continue;
         };
-        if whole.len() + data.len() > MAX_BODY {
-            return Err(Failure::BodyTooLarge { limit: MAX_BODY });
+        if whole.len() + data.len() > limit {
+            return Err(Failure::BodyTooLarge { limit });
         }
         whole.extend_from_slice(data);
     }

@@ -35,6 +35,7 @@ struct Inner {
     /// The HMAC keyed with this secret: no cache beside the key ring, which could outlive a rotation,
     /// but part of the secret itself.
     signer: OnceLock<Box<(Format, Signer)>>,
+    fingerprint: OnceLock<Fingerprint>,
 }
 
 impl Secret {
@@ -44,6 +45,7 @@ impl Secret {
         Self(Arc::new(Inner {
             bytes: Zeroizing::new(*bytes),
             signer: OnceLock::new(),
+            fingerprint: OnceLock::new(),
         }))
     }
 
@@ -76,10 +78,12 @@ impl Secret {
     /// The public name of this secret.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
-        let digest = Sha256::digest(self.expose().as_bytes());
-        let mut first = [0u8; 8];
-        first.copy_from_slice(&digest[..8]);
-        Fingerprint(first)
+        *self.0.fingerprint.get_or_init(|| {
+            let digest = Sha256::digest(self.expose().as_bytes());
+            let mut first = [0u8; 8];
+            first.copy_from_slice(&digest[..8]);
+            Fingerprint(first)
+        })
     }
 }
 

@@ -4,7 +4,9 @@
 //! its commit, and a `render` that turns the outcome into the answer, run there too, so that the
 //! answer is remembered by the very commit that it answers.
 
+pub mod deliveries;
 pub mod endpoints;
+pub mod events;
 pub mod rotation;
 
 use std::sync::Arc;

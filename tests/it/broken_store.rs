@@ -4,10 +4,14 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use async_trait::async_trait;
 use hookturn::{
-    domain::{Endpoint, EndpointId, TenantId},
+    domain::{Delivery, DeliveryId, DeliveryStatus, Endpoint, EndpointId, TenantId},
     idempotency::{Claim, IdempotencyKey, Record},
-    store::{CommitError, Committed, MemoryStore, Page, Store, StoreError, Write},
+    store::{
+        Claims, CommitError, Committed, MemoryStore, Page, ReceiverState, Settle, Store,
+        StoreError, Write,
+    },
 };
+use tokio::sync::Notify;
 
 /// What must never be told to a client.
 pub const INSIDE: &str = "disk /var/lib/inside is on fire";
@@ -88,6 +92,49 @@ impl Store for BrokenStore {
     ) -> Result<Option<Page<Endpoint>>, StoreError> {
         self.break_down()?;
         self.inner.endpoints(tenant, after, limit).await
+    }
+
+    async fn delivery(
+        &self,
+        tenant: &TenantId,
+        id: DeliveryId,
+    ) -> Result<Option<Delivery>, StoreError> {
+        self.break_down()?;
+        self.inner.delivery(tenant, id).await
+    }
+
+    async fn deliveries(
+        &self,
+        tenant: &TenantId,
+        endpoint: EndpointId,
+        status: Option<DeliveryStatus>,
+        after: Option<DeliveryId>,
+        limit: usize,
+    ) -> Result<Option<Page<Delivery>>, StoreError> {
+        self.break_down()?;
+        self.inner
+            .deliveries(tenant, endpoint, status, after, limit)
+            .await
+    }
+
+    async fn claim(&self, batch: usize) -> Result<Claims, StoreError> {
+        self.break_down()?;
+        self.inner.claim(batch).await
+    }
+
+    async fn settle(
+        &self,
+        tenant: &TenantId,
+        id: DeliveryId,
+        settle: Settle,
+        receiver: ReceiverState,
+    ) -> Result<(), StoreError> {
+        self.break_down()?;
+        self.inner.settle(tenant, id, settle, receiver).await
+    }
+
+    fn work(&self) -> &Notify {
+        self.inner.work()
     }
 
     async fn ready(&self) -> Result<(), StoreError> {

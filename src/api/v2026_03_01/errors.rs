@@ -6,9 +6,9 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::list_endpoints::CURSOR_DETAIL;
 use crate::api::envelope::Rendered;
 use crate::api::failure::{Failure, FieldCode, FieldError};
+use crate::api::query::CURSOR_DETAIL;
 use crate::service::Error;
 
 /// The path under the public URL where the pages about problem types are.
