@@ -24,7 +24,7 @@ use super::auth::{Tenant, is_protected};
 use super::correlation::{TraceId, X_REQUEST_ID, request_id, trace_id};
 use super::failure::Failure;
 use super::rate_limit::Taken;
-use super::{App, Dialect, Asker, v2026_03_01, verbex_v1};
+use super::{App, Asker, Dialect, v2026_03_01, verbex_v1};
 use crate::domain::Timestamp;
 use crate::service::Error;
 

@@ -106,7 +106,10 @@ async fn read(
 ) -> Result<(Caller, JsonBody), Response> {
     let fail = IntoResponse::into_response;
     let (parts, body) = request.into_parts();
-    let tenant = super::asker(&parts.extensions).map_err(fail)?.tenant.clone();
+    let tenant = super::asker(&parts.extensions)
+        .map_err(fail)?
+        .tenant
+        .clone();
     let key = idempotency_key(&parts.headers).map_err(fail)?;
     let body = JsonBody::read(&parts.headers, body, app.body_timeout(), limit);
     let body = body.await.map_err(fail)?;

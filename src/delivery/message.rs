@@ -6,10 +6,10 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::domain::signature::Signer;
 use crate::domain::{
     DeliveryId, Endpoint, EventId, Fingerprint, Format, Timestamp, TraceId, signature,
 };
-use crate::domain::signature::Signer;
 use crate::store::Claimed;
 
 /// What deliveries call themselves.
@@ -119,9 +119,17 @@ impl Message {
 
 /// The secrets that are live at `at`, keyed, in signing order; none when signing is not enabled.
 fn signers(endpoint: &Endpoint, at: Timestamp) -> (Vec<Signer>, Box<[Fingerprint]>) {
-    let live = endpoint.key_ring.iter().flat_map(|key_ring| key_ring.live(at));
+    let live = endpoint
+        .key_ring
+        .iter()
+        .flat_map(|key_ring| key_ring.live(at));
     let (signers, fingerprints): (Vec<_>, Vec<_>) = live
-        .map(|live| (live.secret.signer(endpoint.format), live.secret.fingerprint()))
+        .map(|live| {
+            (
+                live.secret.signer(endpoint.format),
+                live.secret.fingerprint(),
+            )
+        })
         .unzip();
     (signers, fingerprints.into())
 }

@@ -16,9 +16,9 @@ use tokio::task::JoinSet;
 use super::message::Message;
 use super::sender::{Reply, Sender};
 use crate::clock::{Clock, real_sleep};
-use crate::domain::{Attempt, Delivery, Verdict};
+use crate::domain::{Attempt, Delivery, Timestamp, Verdict};
 use crate::random;
-use crate::store::{Claimed, Claims, ReceiverState, Store, StoreError};
+use crate::store::{Claimed, ReceiverState, Store, StoreError};
 
 /// How many deliveries are claimed at once.
 const BATCH: usize = 64;
@@ -80,7 +80,7 @@ impl Worker {
                 }
             };
             let found = claims.claimed.len();
-            let wait = self.next(&claims, attempts.is_empty() && found == 0);
+            let wait = self.until(claims.next_due, attempts.is_empty() && found == 0);
             for claimed in claims.claimed {
                 attempts.spawn(self.clone().attempt(claimed));
             }
@@ -109,8 +109,8 @@ impl Worker {
     /// Waits until there is something due, as far as a claim could tell. What is due already but had
     /// no room is not waited for by the clock: it gets room when an attempt ends. Only when `idle`, with
     /// no attempt to end, is it looked at again at once.
-    async fn next(&self, claims: &Claims, idle: bool) {
-        match claims.next_due {
+    async fn until(&self, next_due: Option<Timestamp>, idle: bool) {
+        match next_due {
             Some(at) if at > self.clock.now() => self.clock.sleep_until(at).await,
             Some(_) if idle => tokio::task::yield_now().await,
             _ => std::future::pending().await,
@@ -158,9 +158,14 @@ impl Worker {
         };
         loop {
             let attempt = attempt.clone();
-            let settle = Box::new(move |delivery: &Delivery, now| delivery.settle(attempt, verdict, now));
+            let settle =
+                Box::new(move |delivery: &Delivery, now| delivery.settle(attempt, verdict, now));
             let id = claimed.delivery.id;
-            match self.store.settle(&claimed.tenant, id, settle, receiver).await {
+            match self
+                .store
+                .settle(&claimed.tenant, id, settle, receiver)
+                .await
+            {
                 Ok(()) => return,
                 Err(error) => {
                     tracing::error!(%error, delivery = %id, "an attempt cannot be recorded");

@@ -73,7 +73,10 @@ impl Verdict {
         match status {
             Some(200..=299) => Self::Success,
             Some(410) => Self::Gone,
-            _ => Self::Failure { retry_after, jitter },
+            _ => Self::Failure {
+                retry_after,
+                jitter,
+            },
         }
     }
 }
@@ -156,10 +159,13 @@ impl Delivery {
             Verdict::Success => Some(DeliveryStatus::Succeeded),
             Verdict::Gone => Some(DeliveryStatus::Failed),
             Verdict::Failure { .. } if self.is_last_attempt => Some(DeliveryStatus::Failed),
-            Verdict::Failure { retry_after, jitter } => {
+            Verdict::Failure {
+                retry_after,
+                jitter,
+            } => {
                 settled.failures += 1;
-                settled.next_attempt_at = retry::wait(settled.failures, jitter, retry_after)
-                    .map(|wait| now.plus(wait));
+                settled.next_attempt_at =
+                    retry::wait(settled.failures, jitter, retry_after).map(|wait| now.plus(wait));
                 match settled.next_attempt_at {
                     Some(_) => None,
                     None => Some(DeliveryStatus::Failed),

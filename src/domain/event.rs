@@ -31,7 +31,8 @@ impl Event {
     pub fn is_same(&self, event_type: &str, data: &str) -> bool {
         let value = |text| serde_json::from_str::<serde_json::Value>(text).ok();
         *self.event_type == *event_type
-            && (*self.data == *data || value(&self.data).is_some_and(|own| Some(own) == value(data)))
+            && (*self.data == *data
+                || value(&self.data).is_some_and(|own| Some(own) == value(data)))
     }
 }
 
@@ -73,7 +74,9 @@ impl EventPattern {
         let prefixes = event_type
             .match_indices('.')
             .map(|(end, _)| Self::Prefix(event_type[..end].into()));
-        [Self::All, Self::Exact(event_type.into())].into_iter().chain(prefixes)
+        [Self::All, Self::Exact(event_type.into())]
+            .into_iter()
+            .chain(prefixes)
     }
 
     /// Whether an event of type `event_type` is meant. Case-sensitive.

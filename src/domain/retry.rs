@@ -46,7 +46,10 @@ mod tests {
             .filter_map(|failures| wait(failures, 0.0, None))
             .map(|wait| wait.as_secs())
             .collect();
-        assert_eq!(waits, [5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400]);
+        assert_eq!(
+            waits,
+            [5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400]
+        );
         assert_eq!(wait(10, 0.0, None), None);
         assert_eq!(wait(10, 0.0, Some(Duration::from_secs(1))), None);
         assert_eq!(wait(0, 0.0, None), None);

@@ -30,7 +30,9 @@ impl Service {
         limit: usize,
     ) -> Result<Page<Delivery>, Error> {
         self.endpoint(tenant, endpoint).await?;
-        let page = self.store.deliveries(tenant, endpoint, status, after, limit);
+        let page = self
+            .store
+            .deliveries(tenant, endpoint, status, after, limit);
         page.await?.ok_or(Error::InvalidCursor)
     }
 

@@ -64,7 +64,11 @@ pub const NOT_FOUND: ProblemType = ProblemType {
     status: StatusCode::NOT_FOUND,
     explanation: "There is no such path, or no such record among those of the key\u{2019}s tenant. Records of other \
                   tenants look just like records that do not exist.",
-    codes: &["webhook_endpoint_not_found", "delivery_not_found", "route_not_found"],
+    codes: &[
+        "webhook_endpoint_not_found",
+        "delivery_not_found",
+        "route_not_found",
+    ],
 };
 
 /// The path is there, the method is not.

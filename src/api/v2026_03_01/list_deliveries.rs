@@ -56,7 +56,9 @@ pub(super) async fn list_deliveries(
     let (after, limit) = (query.starting_after(), query.limit());
     query.finish()?;
 
-    let page = app.service().deliveries(&tenant, path.id()?, status, after, limit);
+    let page = app
+        .service()
+        .deliveries(&tenant, path.id()?, status, after, limit);
     let page = page.await?;
     Ok(json(&DeliveryList {
         object: "list",

@@ -41,10 +41,7 @@ pub(super) async fn list_endpoints(
     let (after, limit) = (query.starting_after(), query.limit());
     query.finish()?;
 
-    let page = app
-        .service()
-        .endpoints(&tenant, after, limit)
-        .await?;
+    let page = app.service().endpoints(&tenant, after, limit).await?;
     Ok(json(&WebhookEndpointList {
         object: "list",
         data: page.items.iter().map(WebhookEndpoint::from).collect(),

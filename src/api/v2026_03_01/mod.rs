@@ -64,7 +64,10 @@ pub fn routes() -> Router<App> {
             "/webhooks/endpoints/{webhook_endpoint_id}/deliveries",
             get(list_deliveries::list_deliveries),
         )
-        .route("/deliveries/{delivery_id}", get(read_delivery::read_delivery))
+        .route(
+            "/deliveries/{delivery_id}",
+            get(read_delivery::read_delivery),
+        )
         .route(
             "/deliveries/{delivery_id}/resend",
             post(resend_delivery::resend_delivery),

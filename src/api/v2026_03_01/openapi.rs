@@ -5,9 +5,9 @@ use utoipa::OpenApi;
 
 use super::errors::{Problem, render};
 use super::{
-    create_endpoint, delete_endpoint, list_deliveries, list_endpoints, list_secrets, patch_endpoint,
-    publish_event, read_delivery, read_endpoint, resend_delivery, revoke_previous, rotate_secret,
-    send_test_event,
+    create_endpoint, delete_endpoint, list_deliveries, list_endpoints, list_secrets,
+    patch_endpoint, publish_event, read_delivery, read_endpoint, resend_delivery, revoke_previous,
+    rotate_secret, send_test_event,
 };
 use crate::api::failure::{Failure, FieldCode};
 use crate::api::openapi::{Completion, complete, example_field};

@@ -20,7 +20,12 @@ use crate::store::Published;
 #[expect(dead_code, reason = "describes the body for the OpenAPI document")]
 pub struct PublishEvent {
     /// The type: words of letters, digits and underscores, joined by dots.
-    #[schema(rename = "type", pattern = "^[A-Za-z0-9_]+(\\.[A-Za-z0-9_]+)*$", max_length = 128, example = "call.started")]
+    #[schema(
+        rename = "type",
+        pattern = "^[A-Za-z0-9_]+(\\.[A-Za-z0-9_]+)*$",
+        max_length = 128,
+        example = "call.started"
+    )]
     r#type: String,
     /// What happened: any JSON object.
     #[schema(value_type = Object, example = json!({"call_id": "c_1"}))]

@@ -27,9 +27,8 @@ pub(super) async fn resend_delivery(
 ) -> Result<Response, Failure> {
     submission.body.object()?.finish()?;
 
-    let render = |delivery: &domain::Delivery| {
-        answer(StatusCode::ACCEPTED, &Delivery::from(delivery))
-    };
+    let render =
+        |delivery: &domain::Delivery| answer(StatusCode::ACCEPTED, &Delivery::from(delivery));
     let resent = app.service().resend(submission.caller, path.id()?, render);
     Ok(respond(resent.await?))
 }

@@ -32,6 +32,8 @@ pub(super) async fn send_test_event(
         let delivery = published.delivery.as_ref().map(Delivery::from);
         answer(StatusCode::ACCEPTED, &delivery)
     };
-    let sent = app.service().send_test(submission.caller, id, trace_id, render);
+    let sent = app
+        .service()
+        .send_test(submission.caller, id, trace_id, render);
     Ok(respond(sent.await?))
 }

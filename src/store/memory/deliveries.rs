@@ -124,7 +124,8 @@ impl Deliveries {
     pub fn publish(&mut self, tenant: &TenantId, event: Arc<Event>, deliveries: Vec<Delivery>) {
         let expiry = event.created_at.plus(self.limits.retention);
         let id = event.id.clone();
-        self.events_by_expiry.insert((expiry, tenant.clone(), id.clone()));
+        self.events_by_expiry
+            .insert((expiry, tenant.clone(), id.clone()));
         let published = Published {
             event,
             deliveries: deliveries.len(),
@@ -325,7 +326,8 @@ impl Deliveries {
             };
         }
         if let Some(deadline) = entry.deadline {
-            self.deadlines.insert((deadline, entry.position, key.clone()));
+            self.deadlines
+                .insert((deadline, entry.position, key.clone()));
         }
         if let Some(queue) = self.queues.get_mut(&queue_key) {
             queue.by_status[place(delivery.status)].insert(entry.position);
@@ -344,7 +346,8 @@ impl Deliveries {
         let delivery = &entry.delivery;
         let queue_key = (key.0.clone(), delivery.endpoint_id);
         if let Some(deadline) = entry.deadline.take() {
-            self.deadlines.remove(&(deadline, entry.position, key.clone()));
+            self.deadlines
+                .remove(&(deadline, entry.position, key.clone()));
         }
         if let Some(queue) = self.queues.get_mut(&queue_key) {
             queue.by_status[place(delivery.status)].remove(&entry.position);
@@ -359,7 +362,10 @@ impl Deliveries {
         let Some(queue) = self.queues.get_mut(queue_key) else {
             return;
         };
-        let earliest = queue.waiting.first().filter(|_| queue.has_room(&self.limits));
+        let earliest = queue
+            .waiting
+            .first()
+            .filter(|_| queue.has_room(&self.limits));
         let due = earliest.map(|(at, position, _)| (*at, *position));
         if due == queue.due {
             return;
@@ -394,7 +400,10 @@ impl Deliveries {
             };
             // The id may have been used again since, for an event that expires later, and stays.
             let key = (tenant, id);
-            let of_event = self.events.get(&key).map(|published| published.event.created_at);
+            let of_event = self
+                .events
+                .get(&key)
+                .map(|published| published.event.created_at);
             if of_event.is_some_and(|created_at| created_at.plus(self.limits.retention) <= expiry) {
                 self.events.remove(&key);
             }
@@ -408,7 +417,10 @@ impl Deliveries {
         let queue_key = (key.0.clone(), entry.delivery.endpoint_id);
         let position = entry.position;
         if entry.delivery.status == DeliveryStatus::Pending {
-            let is_active = self.queues.get(&queue_key).is_some_and(|queue| queue.is_active);
+            let is_active = self
+                .queues
+                .get(&queue_key)
+                .is_some_and(|queue| queue.is_active);
             if is_active {
                 // Overdue for want of a worker, not of an endpoint: it stays due, and gets more time.
                 let later = now.plus(DeliveryLimits::WAIT_WHILE_DISABLED);

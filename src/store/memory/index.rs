@@ -69,7 +69,10 @@ impl Index {
     pub fn subscribe(&mut self, id: EndpointId, settings: &Settings) {
         if settings.active {
             for pattern in patterns(settings) {
-                self.subscribers.entry(pattern.clone()).or_default().insert(id);
+                self.subscribers
+                    .entry(pattern.clone())
+                    .or_default()
+                    .insert(id);
             }
         }
     }

@@ -152,7 +152,9 @@ impl MemoryStore {
             }
             Change::Delete => {
                 let settings = &stored.endpoint.settings;
-                self.index(tenant).lock().remove(id, stored.position, settings);
+                self.index(tenant)
+                    .lock()
+                    .remove(id, stored.position, settings);
                 shard.remove(&key);
                 self.deliveries.lock().cancel_all(&key, now);
             }
@@ -245,14 +247,17 @@ impl MemoryStore {
     ) -> Result<(Timestamp, Answer), CommitError> {
         let endpoint = {
             let deliveries = self.deliveries.lock();
-            let (delivery, _) = deliveries.get(tenant, id).ok_or(CommitError::DeliveryNotFound)?;
+            let (delivery, _) = deliveries
+                .get(tenant, id)
+                .ok_or(CommitError::DeliveryNotFound)?;
             delivery.endpoint_id
         };
         let shard = self.shard(endpoint).lock();
         active(shard.get(&(tenant.clone(), endpoint)))?;
         let mut deliveries = self.deliveries.lock();
-        let (delivery, is_in_flight) =
-            deliveries.get(tenant, id).ok_or(CommitError::DeliveryNotFound)?;
+        let (delivery, is_in_flight) = deliveries
+            .get(tenant, id)
+            .ok_or(CommitError::DeliveryNotFound)?;
         let now = self.clock.now();
         let (changed, answer) = decide(delivery, is_in_flight, now)?;
         deliveries.replace(tenant, changed);
@@ -445,7 +450,9 @@ impl Store for MemoryStore {
         id: DeliveryId,
     ) -> Result<Option<Delivery>, StoreError> {
         let deliveries = self.deliveries.lock();
-        Ok(deliveries.get(tenant, id).map(|(delivery, _)| delivery.clone()))
+        Ok(deliveries
+            .get(tenant, id)
+            .map(|(delivery, _)| delivery.clone()))
     }
 
     async fn deliveries(
