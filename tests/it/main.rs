@@ -7,9 +7,12 @@ mod openapi_check;
 mod support;
 
 mod auth;
+mod clock;
 mod cross_dialect;
 mod documents;
 mod endpoints_2026;
+mod envelope;
+mod pages;
 mod rate_limit;
 mod rotate_2026;
 mod rotate_verbex;

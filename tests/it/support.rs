@@ -203,9 +203,9 @@ impl Server {
         }
     }
 
-    /// Sends `bytes` as they are, for what no client library would send, and reads the answer to its end. They must ask
+    /// Sends `bytes` as they are, for what no client library would send, and reads all that comes back. They must ask
     /// for `Connection: close`.
-    pub async fn raw(&self, bytes: &[u8]) -> Answer {
+    pub async fn raw_bytes(&self, bytes: &[u8]) -> Vec<u8> {
         let exchange = async {
             let mut socket = TcpStream::connect(self.address).await.expect("connected");
             socket.write_all(bytes).await.expect("sent");
@@ -213,7 +213,12 @@ impl Server {
             socket.read_to_end(&mut answer).await.expect("read");
             answer
         };
-        let read = timeout(PATIENCE, exchange).await.expect("an answer");
+        timeout(PATIENCE, exchange).await.expect("an answer")
+    }
+
+    /// One answer to [`Self::raw_bytes`], checked like every other.
+    pub async fn raw(&self, bytes: &[u8]) -> Answer {
+        let read = self.raw_bytes(bytes).await;
         let mut headers = [httparse::EMPTY_HEADER; 64];
         let mut head = httparse::Response::new(&mut headers);
         let length = match head.parse(&read) {
