@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
+use axum::middleware;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use serde_json::{Value, json};
 use utoipa_swagger_ui::{Config, SwaggerUi, Url};
@@ -53,6 +55,15 @@ pub(super) fn routes() -> Router<App> {
         .route("/openapi/2026-03-01.json", serve("2026-03-01"))
         .route("/openapi/verbex-v1.json", serve("verbex-v1"))
         .merge(SwaggerUi::new("/docs").config(config))
+        .layer(middleware::map_response(in_our_words))
+}
+
+/// Swagger UI says in its own words that it has no such file; here an unknown path has others.
+async fn in_our_words(response: Response) -> Response {
+    if response.status().is_client_error() {
+        return Failure::RouteNotFound.into_response();
+    }
+    response
 }
 
 /// What completes one dialect's document.
