@@ -6,9 +6,9 @@
 
 use std::time::Duration;
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -26,6 +26,11 @@ pub const MAX_BODY: usize = 64 * 1024;
 
 /// How long a body may take to come to its end.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How much more of a body that is too long is read and thrown away, in bytes, and for how long. Ending the
+/// connection on a client that is still sending resets it, and the client sees that instead of the answer.
+const MAX_DISCARDED: usize = 1024 * 1024;
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The two headers that may carry an idempotency key: the standard one, and the one that some client
 /// libraries send.
@@ -145,23 +150,26 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Failur
 }
 
 impl JsonBody {
-    async fn read(
-        headers: &HeaderMap,
-        body: axum::body::Body,
-        timeout: Duration,
-    ) -> Result<Self, Failure> {
+    async fn read(headers: &HeaderMap, mut body: Body, timeout: Duration) -> Result<Self, Failure> {
         let too_large = Failure::BodyTooLarge { limit: MAX_BODY };
         let announced = headers
             .get(CONTENT_LENGTH)
             .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
         if announced.is_some_and(|length| length > MAX_BODY as u64) {
+            // Who asked first whether to send (RFC 9110, section 10.1.1) need not begin.
+            if !headers.contains_key(EXPECT) {
+                discard(body).await;
+            }
             return Err(too_large);
         }
-        let whole = Limited::new(body, MAX_BODY).collect();
+        let whole = Limited::new(&mut body, MAX_BODY).collect();
         let bytes = match tokio::time::timeout(timeout, whole).await {
             Err(_) => return Err(Failure::BodyTimeout),
             Ok(Ok(collected)) => collected.to_bytes(),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(too_large),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {
+                discard(body).await;
+                return Err(too_large);
+            }
             Ok(Err(_)) => return Err(Failure::BodyUnreadable),
         };
         Ok(Self {
@@ -169,6 +177,14 @@ impl JsonBody {
             is_json: is_json(headers),
         })
     }
+}
+
+/// Reads what is left of a body, as far as that is cheap.
+async fn discard(body: Body) {
+    let mut body = Limited::new(body, MAX_DISCARDED);
+    let rest = async { while let Some(Ok(_)) = body.frame().await {} };
+    // Whoever takes longer, or sends more, is cut off.
+    let _ = tokio::time::timeout(DISCARD_TIMEOUT, rest).await;
 }
 
 /// Whether the body is declared as JSON, with whatever parameters, or not declared at all.
