@@ -6,13 +6,13 @@
 
 use std::time::Duration;
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::BytesMut;
-use http_body_util::BodyExt as _;
+use http_body_util::{BodyExt as _, Limited};
 
 use super::App;
 use super::failure::Failure;
@@ -30,6 +30,11 @@ pub const MAX_EVENT_BODY: usize = 256 * 1024;
 
 /// How long a body may take to come to its end.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How much more of a body that is too long is read and thrown away, in bytes, and for how long. Ending the
+/// connection on a client that is still sending resets it, and the client sees that instead of the answer.
+const MAX_DISCARDED: usize = 1024 * 1024;
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The two headers that may carry an idempotency key: the standard one, and the one that some client
 /// libraries send.
@@ -155,7 +160,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Failur
 impl JsonBody {
     async fn read(
         headers: &HeaderMap,
-        body: axum::body::Body,
+        mut body: Body,
         timeout: Duration,
         limit: usize,
     ) -> Result<Self, Failure> {
@@ -163,10 +168,18 @@ impl JsonBody {
             .get(CONTENT_LENGTH)
             .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
         if announced.is_some_and(|length| length > limit as u64) {
+            // Who asked first whether to send (RFC 9110, section 10.1.1) need not begin.
+            if !headers.contains_key(EXPECT) {
+                discard(body).await;
+            }
             return Err(Failure::BodyTooLarge { limit });
         }
-        let bytes = match tokio::time::timeout(timeout, whole(body, limit)).await {
+        let bytes = match tokio::time::timeout(timeout, whole(&mut body, limit)).await {
             Err(_) => return Err(Failure::BodyTimeout),
+            Ok(Err(too_large @ Failure::BodyTooLarge { .. })) => {
+                discard(body).await;
+                return Err(too_large);
+            }
             Ok(read) => read?,
         };
         Ok(Self {
@@ -178,7 +191,7 @@ impl JsonBody {
 
 /// The body, copied together as it comes: kept in its pieces, one that is sent a byte at a time would take
 /// forty times its size.
-async fn whole(mut body: axum::body::Body, limit: usize) -> Result<Bytes, Failure> {
+async fn whole(body: &mut Body, limit: usize) -> Result<Bytes, Failure> {
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Failure::BodyUnreadable)?;
@@ -192,6 +205,14 @@ async fn whole(mut body: axum::body::Body, limit: usize) -> Result<Bytes, Failur
         whole.extend_from_slice(data);
     }
     Ok(whole.freeze())
+}
+
+/// Reads what is left of a body, as far as that is cheap.
+async fn discard(body: Body) {
+    let mut body = Limited::new(body, MAX_DISCARDED);
+    let rest = async { while let Some(Ok(_)) = body.frame().await {} };
+    // Whoever takes longer, or sends more, is cut off.
+    let _ = tokio::time::timeout(DISCARD_TIMEOUT, rest).await;
 }
 
 /// Whether the body is declared as JSON, with whatever parameters, or not declared at all.
