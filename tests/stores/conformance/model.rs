@@ -159,6 +159,7 @@ impl Model {
                 return Ok(answer);
             }
             Write::Update(id, decide) => (id, decide),
+            other => unreachable!("this model is of endpoints alone: {other:?}"),
         };
         let place = self.find(tenant, id).ok_or(CommitError::NotFound)?;
         let (change, answer) = decide(&self.endpoints[place].1, now)?;
