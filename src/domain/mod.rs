@@ -1,9 +1,10 @@
 //! The rules of the product as pure values and functions: no HTTP, no runtime, no database.
 //!
 //! Read [`secret`] first (what a signing secret is), then [`key_ring`] (what a rotation does to the
-//! secrets of an endpoint), then [`signature`] (what the live secrets do to a delivery), then
-//! [`delivery`] and [`retry`] (what becomes of a delivery). The rest ([`endpoint`], [`event`], [`id`],
-//! [`refusal`], [`time`]) are the nouns those need.
+//! secrets of an endpoint), then [`signature`] (what the live secrets do to a delivery) and
+//! [`verification`] (what a receiver makes of it), then [`delivery`] and [`retry`] (what becomes of a
+//! delivery). The rest ([`endpoint`], [`event`], [`id`], [`refusal`], [`time`]) are the nouns those
+//! need.
 
 pub mod delivery;
 pub mod endpoint;
@@ -15,6 +16,7 @@ pub mod retry;
 pub mod secret;
 pub mod signature;
 pub mod time;
+pub mod verification;
 
 pub use delivery::{Attempt, Delivery, DeliveryStatus, Verdict};
 pub use endpoint::{Endpoint, Format, HeaderEntry, Settings};

@@ -78,12 +78,8 @@ impl Secret {
     /// The public name of this secret.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
-        *self.0.fingerprint.get_or_init(|| {
-            let digest = Sha256::digest(self.expose().as_bytes());
-            let mut first = [0u8; 8];
-            first.copy_from_slice(&digest[..8]);
-            Fingerprint(first)
-        })
+        let of_text = || Fingerprint::of(&self.expose());
+        *self.0.fingerprint.get_or_init(of_text)
     }
 }
 
@@ -106,6 +102,17 @@ impl fmt::Debug for Secret {
 /// Enough to tell secrets apart in a list or a log; far too little to sign with.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint([u8; 8]);
+
+impl Fingerprint {
+    /// The public name of the secret with this text.
+    #[must_use]
+    pub fn of(text: &str) -> Self {
+        let digest = Sha256::digest(text.as_bytes());
+        let mut first = [0u8; 8];
+        first.copy_from_slice(&digest[..8]);
+        Self(first)
+    }
+}
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -27,23 +27,43 @@ impl Signer {
     /// Keys an HMAC-SHA256 (RFC 2104) with `secret`, in the way that `format` demands.
     #[must_use]
     pub fn new(format: Format, secret: &Secret) -> Self {
-        let keyed = match format {
-            Format::StandardWebhooks => Hmac::new_from_slice(secret.as_bytes()),
-            Format::Verbex => Hmac::new_from_slice(secret.expose().as_bytes()),
-        };
-        match keyed {
+        match format {
+            Format::StandardWebhooks => Self::from_key(secret.as_bytes()),
+            Format::Verbex => Self::from_key(secret.expose().as_bytes()),
+        }
+    }
+
+    /// Keys an HMAC-SHA256 (RFC 2104) with these bytes.
+    #[must_use]
+    pub fn from_key(key: &[u8]) -> Self {
+        match Hmac::new_from_slice(key) {
             Ok(keyed) => Self(keyed),
             Err(_) => unreachable!("HMAC takes keys of every length (RFC 2104, section 2)"),
         }
     }
 
-    fn sign(&self, parts: &[&[u8]]) -> [u8; 32] {
+    /// The HMAC of `parts`, one after the other. Compare it in constant time.
+    pub(super) fn sign(&self, parts: &[&[u8]]) -> [u8; 32] {
         let mut mac = self.0.clone();
         for part in parts {
             mac.update(part);
         }
         mac.finalize().into_bytes().into()
     }
+}
+
+/// The bytes that Standard Webhooks signs, in parts: `id.timestamp.body`.
+pub(super) fn standard_webhooks_parts<'a>(
+    id: &'a [u8],
+    timestamp: &'a [u8],
+    body: &'a [u8],
+) -> [&'a [u8]; 5] {
+    [id, b".", timestamp, b".", body]
+}
+
+/// The bytes that Verbex v1 signs, in parts: `t.body`.
+pub(super) fn verbex_parts<'a>(timestamp: &'a [u8], body: &'a [u8]) -> [&'a [u8]; 3] {
+    [timestamp, b".", body]
 }
 
 /// The `webhook-signature` header of Standard Webhooks for one attempt, made at `timestamp` (Unix
@@ -57,7 +77,8 @@ pub fn standard_webhooks(signers: &[Signer], id: &str, timestamp: i64, body: &[u
             header.push(' ');
         }
         header.push_str("v1,");
-        let signature = signer.sign(&[id.as_bytes(), b".", timestamp.as_bytes(), b".", body]);
+        let parts = standard_webhooks_parts(id.as_bytes(), timestamp.as_bytes(), body);
+        let signature = signer.sign(&parts);
         STANDARD.encode_string(signature, &mut header);
     }
     header
@@ -72,7 +93,7 @@ pub fn verbex(signers: &[Signer], timestamp: i64, body: &[u8]) -> String {
     header.push_str(&timestamp);
     for signer in signers {
         header.push_str(",v1=");
-        for byte in signer.sign(&[timestamp.as_bytes(), b".", body]) {
+        for byte in signer.sign(&verbex_parts(timestamp.as_bytes(), body)) {
             // Writing to a String cannot fail.
             let _ = write!(header, "{byte:02x}");
         }

@@ -1,0 +1,321 @@
+//! The signature headers of both formats, read without trust.
+//!
+//! - Standard Webhooks 1.0.0 ("Webhook headers"): `webhook-id`, `webhook-timestamp` and
+//!   `webhook-signature`, a list of `scheme,base64` separated by single spaces.
+//! - Verbex v1: `X-Webhook-Signature: t=<Unix seconds>,v1=<hex>[,v1=<hex>…]`.
+//!
+//! A signature of another scheme, or a broken one, is noted and passed over, as Standard Webhooks
+//! lets a sender add schemes that a receiver does not know. What is read strictly is what is signed:
+//! the timestamp and the id are used as they were sent, byte for byte.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::report::{Failure, printable};
+use crate::domain::endpoint::Format;
+
+/// The event's id in Standard Webhooks.
+pub const WEBHOOK_ID: &str = "webhook-id";
+/// The Unix second of the attempt in Standard Webhooks.
+pub const WEBHOOK_TIMESTAMP: &str = "webhook-timestamp";
+/// The signatures in Standard Webhooks.
+pub const WEBHOOK_SIGNATURE: &str = "webhook-signature";
+/// The Unix second of the attempt and the signatures in Verbex v1.
+pub const X_WEBHOOK_SIGNATURE: &str = "X-Webhook-Signature";
+/// The event's type in Verbex v1. It comes with deliveries that are not signed, too.
+pub const X_WEBHOOK_EVENT: &str = "X-Webhook-Event";
+/// The trace id of the delivery in Verbex v1.
+pub const X_WEBHOOK_TRACEID: &str = "X-Webhook-Traceid";
+
+/// The one scheme that both formats sign with today: HMAC-SHA256.
+const V1: &str = "v1";
+
+/// Digits in a timestamp, at most: up to the year 5138, and one less than milliseconds have today.
+const TIMESTAMP_DIGITS: usize = 11;
+
+/// One entry of a signature header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Mark {
+    Digest([u8; 32]),
+    OtherScheme(String),
+    Malformed(&'static str),
+}
+
+/// What the headers say. Where `failures` is empty, all is there that is needed to verify.
+pub(super) struct Parsed<'a> {
+    pub format: Option<Format>,
+    /// Empty for Verbex v1, which signs none.
+    pub id: &'a [u8],
+    /// As sent, and so as signed.
+    pub timestamp: &'a [u8],
+    pub seconds: Option<i64>,
+    /// In the order of the header.
+    pub marks: Vec<Mark>,
+    pub failures: Vec<Failure>,
+}
+
+/// All values of a header. Names are compared without regard to case (RFC 9110, section 5.1).
+pub(super) fn values<'a>(
+    headers: &[(&'a str, &'a [u8])],
+    name: &str,
+) -> impl Iterator<Item = &'a [u8]> {
+    headers
+        .iter()
+        .filter(move |(known, _)| known.eq_ignore_ascii_case(name))
+        .map(|(_, value)| *value)
+}
+
+/// Recognises the format by its headers and reads them.
+pub(super) fn parse<'a>(headers: &[(&'a str, &'a [u8])]) -> Parsed<'a> {
+    let mut parsed = Parsed {
+        format: None,
+        id: b"",
+        timestamp: b"",
+        seconds: None,
+        marks: Vec::new(),
+        failures: Vec::new(),
+    };
+    let has = |name| values(headers, name).next().is_some();
+    let signed = (has(WEBHOOK_SIGNATURE), has(X_WEBHOOK_SIGNATURE));
+    parsed.format = match signed {
+        (true, true) => None,
+        (true, false) => Some(Format::StandardWebhooks),
+        (false, true) => Some(Format::Verbex),
+        // Not signed, but perhaps by a known sender.
+        (false, false) if has(WEBHOOK_ID) || has(WEBHOOK_TIMESTAMP) => {
+            Some(Format::StandardWebhooks)
+        }
+        (false, false) if has(X_WEBHOOK_EVENT) || has(X_WEBHOOK_TRACEID) => Some(Format::Verbex),
+        (false, false) => None,
+    };
+    match (signed, parsed.format) {
+        ((true, true), _) => parsed.failures.push(Failure::TwoFormats),
+        (_, Some(Format::StandardWebhooks)) => standard_webhooks(headers, &mut parsed),
+        ((_, true), _) => verbex(headers, &mut parsed),
+        ((false, false), format) => parsed.failures.push(Failure::NotSigned { format }),
+        ((true, false), _) => {}
+    }
+    parsed
+}
+
+fn standard_webhooks<'a>(headers: &[(&'a str, &'a [u8])], parsed: &mut Parsed<'a>) {
+    if let Some(id) = one(headers, WEBHOOK_ID, parsed) {
+        if id.is_empty() || !id.iter().all(u8::is_ascii_graphic) {
+            parsed.malformed(WEBHOOK_ID, 1, "an id is one or more visible characters");
+        } else if let Some(at) = id.iter().position(|byte| *byte == b'.') {
+            // "id.timestamp.body" could otherwise be read in two ways.
+            parsed.malformed(WEBHOOK_ID, at + 1, "an id must not contain a full stop");
+        } else {
+            parsed.id = id;
+        }
+    }
+    if let Some(text) = one(headers, WEBHOOK_TIMESTAMP, parsed) {
+        match seconds(text) {
+            Ok(seconds) => {
+                parsed.timestamp = text;
+                parsed.seconds = Some(seconds);
+            }
+            Err(problem) => parsed.malformed(WEBHOOK_TIMESTAMP, 1, problem),
+        }
+    }
+    if let Some(list) = one(headers, WEBHOOK_SIGNATURE, parsed) {
+        if list.is_empty() {
+            parsed.malformed(WEBHOOK_SIGNATURE, 1, "it is empty");
+            return;
+        }
+        let entries = entries(list, b' ');
+        parsed.marks = entries
+            .iter()
+            .map(|(_, entry)| base64_mark(entry))
+            .collect();
+        parsed.judge_marks(WEBHOOK_SIGNATURE, &entries);
+    }
+}
+
+fn verbex<'a>(headers: &[(&'a str, &'a [u8])], parsed: &mut Parsed<'a>) {
+    let Some(list) = one(headers, X_WEBHOOK_SIGNATURE, parsed) else {
+        return;
+    };
+    let mut signatures = Vec::new();
+    for (at, entry) in entries(list, b',') {
+        match entry.strip_prefix(b"t=") {
+            None => {
+                parsed.marks.push(hex_mark(entry));
+                signatures.push((at, entry));
+            }
+            // Two would leave open which one is signed.
+            Some(_) if parsed.seconds.is_some() => {
+                parsed.malformed(X_WEBHOOK_SIGNATURE, at, "t= comes twice");
+            }
+            Some(text) => match seconds(text) {
+                Ok(seconds) => {
+                    parsed.timestamp = text;
+                    parsed.seconds = Some(seconds);
+                }
+                Err(problem) => parsed.malformed(X_WEBHOOK_SIGNATURE, at + 2, problem),
+            },
+        }
+    }
+    if parsed.seconds.is_none() && parsed.failures.is_empty() {
+        let problem = "t=<Unix seconds> is missing";
+        parsed.malformed(X_WEBHOOK_SIGNATURE, 1, problem);
+    }
+    if signatures.is_empty() {
+        let at = list.len() + 1;
+        parsed.malformed(X_WEBHOOK_SIGNATURE, at, "no v1=<hex> follows");
+    } else {
+        parsed.judge_marks(X_WEBHOOK_SIGNATURE, &signatures);
+    }
+}
+
+impl Parsed<'_> {
+    fn malformed(&mut self, header: &'static str, at: usize, problem: &'static str) {
+        self.failures.push(Failure::MalformedHeader {
+            header,
+            at,
+            problem,
+        });
+    }
+
+    /// A failure if there is no signature that could be compared with one of ours.
+    fn judge_marks(&mut self, header: &'static str, entries: &[(usize, &[u8])]) {
+        if self
+            .marks
+            .iter()
+            .any(|mark| matches!(mark, Mark::Digest(_)))
+        {
+            return;
+        }
+        let broken = self
+            .marks
+            .iter()
+            .zip(entries)
+            .find_map(|(mark, (at, _))| match mark {
+                Mark::Malformed(problem) => Some((*at, *problem)),
+                _ => None,
+            });
+        match broken {
+            Some((at, problem)) => self.malformed(header, at, problem),
+            None => {
+                let mut schemes: Vec<String> = Vec::new();
+                for mark in &self.marks {
+                    if let Mark::OtherScheme(scheme) = mark
+                        && !schemes.contains(scheme)
+                    {
+                        schemes.push(scheme.clone());
+                    }
+                }
+                self.failures.push(Failure::UnknownScheme { schemes });
+            }
+        }
+    }
+}
+
+/// The value of a header that must come once: which of two is meant would be a guess.
+fn one<'a>(
+    headers: &[(&'a str, &'a [u8])],
+    name: &'static str,
+    parsed: &mut Parsed<'_>,
+) -> Option<&'a [u8]> {
+    let mut values = values(headers, name);
+    match (values.next(), values.next()) {
+        (Some(value), None) => Some(value),
+        (Some(_), Some(_)) => {
+            parsed
+                .failures
+                .push(Failure::RepeatedHeader { header: name });
+            None
+        }
+        (None, _) => {
+            parsed
+                .failures
+                .push(Failure::MissingHeader { header: name });
+            None
+        }
+    }
+}
+
+/// The entries of a list, each with the place of its first character, counted from 1.
+fn entries(list: &[u8], separator: u8) -> Vec<(usize, &[u8])> {
+    let mut at = 1;
+    list.split(|byte| *byte == separator)
+        .map(|entry| {
+            let place = at;
+            at += entry.len() + 1;
+            (place, entry)
+        })
+        .collect()
+}
+
+/// Unix seconds, in the one way of writing them: what is signed is the text.
+fn seconds(text: &[u8]) -> Result<i64, &'static str> {
+    if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
+        return Err("a timestamp is Unix seconds: digits only");
+    }
+    if text.len() > 1 && text[0] == b'0' {
+        return Err("a timestamp has no leading zero");
+    }
+    if text.len() > TIMESTAMP_DIGITS {
+        return Err("a timestamp is Unix seconds; this may be milliseconds");
+    }
+    Ok(text
+        .iter()
+        .fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0')))
+}
+
+fn base64_mark(entry: &[u8]) -> Mark {
+    let Some((scheme, value)) = split_once(entry, b',') else {
+        return Mark::Malformed("a signature is v1,<base64>, in a list separated by one space");
+    };
+    if scheme != V1.as_bytes() {
+        return other_scheme(scheme);
+    }
+    match STANDARD.decode(value).map(<[u8; 32]>::try_from) {
+        Ok(Ok(digest)) => Mark::Digest(digest),
+        _ => Mark::Malformed("after v1, come 44 characters of base64, the last of them ="),
+    }
+}
+
+fn hex_mark(entry: &[u8]) -> Mark {
+    let Some((scheme, value)) = split_once(entry, b'=') else {
+        return Mark::Malformed("an entry is t=<seconds> or v1=<hex>, separated by a comma alone");
+    };
+    if scheme != V1.as_bytes() {
+        return other_scheme(scheme);
+    }
+    match lower_hex(value) {
+        Some(digest) => Mark::Digest(digest),
+        None => Mark::Malformed("after v1= come 64 hex digits in lower case"),
+    }
+}
+
+fn other_scheme(scheme: &[u8]) -> Mark {
+    let named = !scheme.is_empty() && scheme.iter().all(u8::is_ascii_alphanumeric);
+    if named {
+        Mark::OtherScheme(printable(scheme, 16))
+    } else {
+        Mark::Malformed("a signature starts with its scheme, such as v1")
+    }
+}
+
+fn split_once(text: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
+    let at = text.iter().position(|byte| *byte == separator)?;
+    Some((&text[..at], &text[at + 1..]))
+}
+
+/// Lower case only, as it is sent: many receivers compare the text, and these must not disagree.
+fn lower_hex(text: &[u8]) -> Option<[u8; 32]> {
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    if text.len() != 64 {
+        return None;
+    }
+    let mut digest = [0; 32];
+    for (byte, pair) in digest.iter_mut().zip(text.chunks_exact(2)) {
+        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+    }
+    Some(digest)
+}

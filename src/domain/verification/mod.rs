@@ -1,0 +1,214 @@
+//! What a receiver makes of a delivery: is it genuine, and if not, why not.
+//!
+//! The counterpart of [`signature`](super::signature), for both formats, recognised by their headers.
+//! [`verify`] holds a request against any number of secrets, as a receiver has several during a
+//! rotation, and finds out
+//!
+//! 1. which secret made which signature, and what the other signatures and secrets are;
+//! 2. whether the attempt is recent: what is genuine but old may be a replay (Standard Webhooks 1.0.0,
+//!    "Verifying signatures");
+//! 3. where nothing matches, which common mistake explains it: a final line end, JSON that was parsed
+//!    and written again, the key of the other format.
+//!
+//! Everything is told with fingerprints. Signatures are compared in constant time; the time that the
+//! explanation of a failure takes depends on nothing that is secret.
+
+mod headers;
+mod hints;
+mod report;
+mod secret;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use subtle::ConstantTimeEq as _;
+
+pub use self::headers::{
+    WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP, X_WEBHOOK_EVENT, X_WEBHOOK_SIGNATURE,
+    X_WEBHOOK_TRACEID,
+};
+pub use self::report::{
+    BodyChange, Failure, Hint, Key, Report, SecretOutcome, SecretReport, SignatureReport,
+    SignedBytes, format_name, printable, span,
+};
+pub use self::secret::{KEY_BYTES, MalformedSecret, ReceiverSecret};
+
+use self::headers::{Mark, Parsed, values};
+use super::endpoint::Format;
+use super::signature::{Signer, standard_webhooks_parts, verbex_parts};
+use super::time::Timestamp;
+
+/// How far a timestamp may lie from the receiver's clock, either way, where nothing else is said: the
+/// five minutes of the Standard Webhooks reference libraries.
+pub const DEFAULT_TOLERANCE: Duration = Duration::from_secs(300);
+
+/// The most characters of an id that a report shows.
+const SHOWN_ID: usize = 64;
+
+/// Verifies one request: its `headers`, by name in any case and in any order, and its `body`, as the
+/// bytes that came.
+///
+/// A `tolerance` of `None` leaves the age out of it, for requests that were saved. The age is counted
+/// in whole seconds; exactly the tolerance is tolerated.
+#[must_use]
+pub fn verify(
+    headers: &[(&str, &[u8])],
+    body: &[u8],
+    secrets: &[ReceiverSecret],
+    now: Timestamp,
+    tolerance: Option<Duration>,
+) -> Report {
+    let parsed = headers::parse(headers);
+    let digests = Digests(parsed.marks.iter().map(digest_of).collect());
+    let age = parsed
+        .seconds
+        .map(|seconds| now.unix_seconds().saturating_sub(seconds));
+
+    let mut failures = parsed.failures.clone();
+    if secrets.iter().all(|secret| secret.malformed().is_some()) {
+        failures.push(Failure::NoSecret);
+    }
+    // Only a request whose headers were read in full has anything to compare.
+    let format = parsed.format.filter(|_| parsed.failures.is_empty());
+    let secret_reports: Vec<_> = secrets
+        .iter()
+        .map(|secret| SecretReport {
+            fingerprint: secret.fingerprint(),
+            outcome: outcome(secret, format, &parsed, body, &digests),
+        })
+        .collect();
+    let matched = secret_reports
+        .iter()
+        .any(|secret| matches!(secret.outcome, SecretOutcome::Matched(_)));
+    if let Some(format) = format
+        && failures.is_empty()
+        && !matched
+    {
+        let hints = hints::find(headers, body, &parsed, format, &digests, secrets);
+        failures.push(Failure::NoMatch { hints });
+    }
+    failures.extend(staleness(age, tolerance));
+
+    Report {
+        format: parsed.format,
+        id: id(headers, &parsed),
+        timestamp: parsed.seconds,
+        age,
+        signatures: signatures(&parsed, format, &secret_reports),
+        secrets: secret_reports,
+        failures,
+    }
+}
+
+/// The `v1` signatures of a request; `None` where another entry stands in the header.
+struct Digests(Vec<Option<[u8; 32]>>);
+
+impl Digests {
+    /// The numbers, from 1, of the signatures that are `expected`. Each is compared, and in constant
+    /// time (Standard Webhooks 1.0.0, "Verifying signatures"): how much of a signature was right must
+    /// not show.
+    fn matching(&self, expected: &[u8; 32]) -> Vec<usize> {
+        (1..)
+            .zip(&self.0)
+            .filter(|(_, digest)| digest.is_some_and(|digest| digest.ct_eq(expected).into()))
+            .map(|(number, _)| number)
+            .collect()
+    }
+
+    fn hold(&self, expected: &[u8; 32]) -> bool {
+        !self.matching(expected).is_empty()
+    }
+}
+
+fn digest_of(mark: &Mark) -> Option<[u8; 32]> {
+    match mark {
+        Mark::Digest(digest) => Some(*digest),
+        Mark::OtherScheme(_) | Mark::Malformed(_) => None,
+    }
+}
+
+/// The signature that a sender of `format` makes.
+fn signs(signer: &Signer, format: Format, id: &[u8], timestamp: &[u8], body: &[u8]) -> [u8; 32] {
+    match format {
+        Format::StandardWebhooks => signer.sign(&standard_webhooks_parts(id, timestamp, body)),
+        Format::Verbex => signer.sign(&verbex_parts(timestamp, body)),
+    }
+}
+
+fn outcome(
+    secret: &ReceiverSecret,
+    format: Option<Format>,
+    parsed: &Parsed<'_>,
+    body: &[u8],
+    digests: &Digests,
+) -> SecretOutcome {
+    if let Some(malformed) = secret.malformed() {
+        return SecretOutcome::Malformed(malformed);
+    }
+    let Some((format, signer)) = format.and_then(|format| Some((format, secret.signer(format)?)))
+    else {
+        return SecretOutcome::NotTried;
+    };
+    let expected = signs(&signer, format, parsed.id, parsed.timestamp, body);
+    match digests.matching(&expected) {
+        numbers if numbers.is_empty() => SecretOutcome::NotMatched,
+        numbers => SecretOutcome::Matched(numbers),
+    }
+}
+
+fn signatures(
+    parsed: &Parsed<'_>,
+    tried: Option<Format>,
+    secrets: &[SecretReport],
+) -> Vec<SignatureReport> {
+    let makers = |number: usize| -> Vec<usize> {
+        (1..)
+            .zip(secrets)
+            .filter(|(_, secret)| match &secret.outcome {
+                SecretOutcome::Matched(numbers) => numbers.contains(&number),
+                _ => false,
+            })
+            .map(|(maker, _)| maker)
+            .collect()
+    };
+    (1..)
+        .zip(&parsed.marks)
+        .map(|(number, mark)| match mark {
+            Mark::OtherScheme(scheme) => SignatureReport::OtherScheme(scheme.clone()),
+            Mark::Malformed(problem) => SignatureReport::Malformed(problem),
+            Mark::Digest(_) if tried.is_none() => SignatureReport::NotTried,
+            Mark::Digest(_) => match makers(number) {
+                makers if makers.is_empty() => SignatureReport::NotMatched,
+                makers => SignatureReport::Matched(makers),
+            },
+        })
+        .collect()
+}
+
+fn staleness(age: Option<i64>, tolerance: Option<Duration>) -> Option<Failure> {
+    let (age, tolerance) = (age?, tolerance?);
+    let distance = Duration::from_secs(age.unsigned_abs());
+    if distance <= tolerance {
+        None
+    } else if age > 0 {
+        Some(Failure::TooOld {
+            age: distance,
+            tolerance,
+        })
+    } else {
+        Some(Failure::TooNew {
+            ahead: distance,
+            tolerance,
+        })
+    }
+}
+
+fn id(headers: &[(&str, &[u8])], parsed: &Parsed<'_>) -> Option<String> {
+    let name = match parsed.format? {
+        Format::StandardWebhooks => WEBHOOK_ID,
+        Format::Verbex => X_WEBHOOK_TRACEID,
+    };
+    let id = values(headers, name).next()?;
+    Some(printable(id, SHOWN_ID))
+}

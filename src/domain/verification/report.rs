@@ -1,0 +1,350 @@
+//! What a verification found, for programs as values and for people as sentences.
+//!
+//! No sentence holds a secret, a whole signature or an unescaped byte of the request.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::headers::WEBHOOK_TIMESTAMP;
+use super::secret::MalformedSecret;
+use crate::domain::endpoint::Format;
+use crate::domain::secret::Fingerprint;
+
+/// The outcome of one verification, with all that explains it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The format that the headers are of; `None` when they are of none, or of both.
+    pub format: Option<Format>,
+    /// The event: `webhook-id` of Standard Webhooks, `X-Webhook-Traceid` of Verbex v1. At most 64
+    /// printable ASCII characters, whatever was sent. In Verbex v1 it is not signed.
+    pub id: Option<String>,
+    /// The Unix second of the attempt, as the sender says.
+    pub timestamp: Option<i64>,
+    /// Seconds from then to now; negative when it lies ahead.
+    pub age: Option<i64>,
+    /// The signatures, in the order of the header.
+    pub signatures: Vec<SignatureReport>,
+    /// The secrets, in the order given.
+    pub secrets: Vec<SecretReport>,
+    /// Why the request is not verified, the first cause first. Empty when it is.
+    pub failures: Vec<Failure>,
+}
+
+impl Report {
+    /// Whether the request is genuine and recent: signed with one of the secrets, and no failure.
+    #[must_use]
+    pub fn verified(&self) -> bool {
+        self.failures.is_empty()
+    }
+
+    /// The numbers, from 1, of the secrets that made one of the signatures. A request that is not
+    /// verified may have some: one that is genuine but old, for example.
+    pub fn matching_secrets(&self) -> impl Iterator<Item = usize> {
+        let matched = |secret: &SecretReport| matches!(secret.outcome, SecretOutcome::Matched(_));
+        (1..)
+            .zip(&self.secrets)
+            .filter_map(move |(number, secret)| matched(secret).then_some(number))
+    }
+}
+
+/// What became of one signature of the header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SignatureReport {
+    /// It was made with these secrets, by number from 1: one, unless a secret was given twice.
+    Matched(Vec<usize>),
+    /// It is sound but was made with none of the secrets, or for another request.
+    NotMatched,
+    /// There was nothing to compare it with: see [`Report::failures`].
+    NotTried,
+    /// It is of another scheme, such as `v1a` (ed25519 in Standard Webhooks) or `v0`.
+    OtherScheme(String),
+    /// It cannot be read, for this reason.
+    Malformed(&'static str),
+}
+
+/// What became of one secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretReport {
+    /// The public name of the secret.
+    pub fingerprint: Fingerprint,
+    /// What it was good for.
+    pub outcome: SecretOutcome,
+}
+
+/// See [`SecretReport`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretOutcome {
+    /// It made these signatures, by number from 1.
+    Matched(Vec<usize>),
+    /// It made none of the signatures.
+    NotMatched,
+    /// There was no signature to compare with: see [`Report::failures`].
+    NotTried,
+    /// Its text is not that of a secret.
+    Malformed(MalformedSecret),
+}
+
+/// Why a request is not verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// No secret was given, or none that is well-formed.
+    NoSecret,
+    /// No signature header of either format.
+    NotSigned {
+        /// The format of the sender, where its other headers tell it.
+        format: Option<Format>,
+    },
+    /// Signature headers of both formats: which one to believe would be a guess.
+    TwoFormats,
+    /// A header that must come with the signature is missing.
+    MissingHeader {
+        /// Its name.
+        header: &'static str,
+    },
+    /// A header that must come once comes several times.
+    RepeatedHeader {
+        /// Its name.
+        header: &'static str,
+    },
+    /// A header cannot be read.
+    MalformedHeader {
+        /// Its name.
+        header: &'static str,
+        /// Where in its value, in bytes from 1.
+        at: usize,
+        /// What it should be like.
+        problem: &'static str,
+    },
+    /// The signatures are all of schemes other than `v1`.
+    UnknownScheme {
+        /// The schemes, each once, in the order of the header.
+        schemes: Vec<String>,
+    },
+    /// The attempt was made longer ago than is tolerated: it may be a replay.
+    TooOld {
+        /// How long ago.
+        age: Duration,
+        /// How long is tolerated.
+        tolerance: Duration,
+    },
+    /// The attempt lies further ahead than is tolerated: one of the two clocks is wrong.
+    TooNew {
+        /// How far ahead.
+        ahead: Duration,
+        /// How far is tolerated.
+        tolerance: Duration,
+    },
+    /// No signature is by any of the secrets. Either the body (or what else is signed) was altered or
+    /// the secrets are wrong: an HMAC cannot tell which (RFC 2104 compares, and no more).
+    NoMatch {
+        /// Mistakes that would explain it.
+        hints: Vec<Hint>,
+    },
+}
+
+/// A mistake that explains why no signature matched: with it undone, one does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hint {
+    /// The body is not the one that was sent.
+    Body {
+        /// The number, from 1, of the secret that verifies the body that was sent.
+        secret: usize,
+        /// What gives back the body that was sent.
+        change: BodyChange,
+    },
+    /// The sender signs in another way than its headers promise.
+    Signed {
+        /// The number, from 1, of the secret that it signs with.
+        secret: usize,
+        /// How it makes a key of the secret.
+        key: Key,
+        /// What it signs.
+        bytes: SignedBytes,
+    },
+}
+
+/// What gives back the body that was signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyChange {
+    /// Leaving out the line end at its end.
+    WithoutFinalNewline,
+    /// Adding a line end (LF) to it.
+    WithFinalNewline,
+    /// CRLF for every LF.
+    CrlfForLf,
+    /// LF for every CRLF.
+    LfForCrlf,
+    /// Leaving out the byte order mark at its start.
+    WithoutByteOrderMark,
+    /// Leaving out the space between the tokens of its JSON.
+    Minified,
+}
+
+/// How a key is made of a secret's text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Key {
+    /// The base64-decoded part after `whsec_`: Standard Webhooks.
+    Decoded,
+    /// The whole text: Verbex v1.
+    WholeText,
+    /// The text after `whsec_`, not decoded: nobody's rule, but a common mistake.
+    Undecoded,
+}
+
+/// Which bytes are signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignedBytes {
+    /// `id.timestamp.body`: Standard Webhooks.
+    IdTimestampBody,
+    /// `timestamp.body`: Verbex v1.
+    TimestampBody,
+    /// The body alone.
+    Body,
+}
+
+/// `bytes` as text for a terminal or a log: what is not visible ASCII is shown as `?`, and what
+/// exceeds `limit` characters is left out.
+#[must_use]
+pub fn printable(bytes: &[u8], limit: usize) -> String {
+    let visible = |byte: &u8| {
+        if byte.is_ascii_graphic() || *byte == b' ' {
+            char::from(*byte)
+        } else {
+            '?'
+        }
+    };
+    let mut text: String = bytes.iter().take(limit).map(visible).collect();
+    if bytes.len() > limit {
+        text.push('…');
+    }
+    text
+}
+
+/// The name of a format, for people.
+#[must_use]
+pub const fn format_name(format: Format) -> &'static str {
+    match format {
+        Format::StandardWebhooks => "Standard Webhooks",
+        Format::Verbex => "Verbex v1",
+    }
+}
+
+/// A time span for people: the two largest units that it has.
+#[must_use]
+pub fn span(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let (large, small) = match seconds {
+        0..60 => return format!("{seconds} s"),
+        60..3600 => ((seconds / 60, "min"), (seconds % 60, "s")),
+        3600..86_400 => ((seconds / 3600, "h"), (seconds % 3600 / 60, "min")),
+        _ => ((seconds / 86_400, "d"), (seconds % 86_400 / 3600, "h")),
+    };
+    match small {
+        (0, _) => format!("{} {}", large.0, large.1),
+        (count, unit) => format!("{} {} {count} {unit}", large.0, large.1),
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSecret => f.write_str("there is no well-formed secret to verify with"),
+            Self::NotSigned { format: None } => f.write_str(
+                "there is no signature header: neither webhook-signature nor X-Webhook-Signature",
+            ),
+            Self::NotSigned {
+                format: Some(format),
+            } => write!(
+                f,
+                "there is no signature header, though this is a delivery of {}: signing is off for \
+                 its subscription, or something on the way dropped the header",
+                format_name(*format)
+            ),
+            Self::TwoFormats => f.write_str(
+                "there are webhook-signature and X-Webhook-Signature: one delivery has one format",
+            ),
+            Self::MissingHeader { header } => write!(f, "the header {header} is missing"),
+            Self::RepeatedHeader { header } => {
+                write!(f, "the header {header} comes more than once")
+            }
+            Self::MalformedHeader {
+                header,
+                at,
+                problem,
+            } => write!(f, "the header {header} is malformed at character {at}: {problem}"),
+            Self::UnknownScheme { schemes } => write!(
+                f,
+                "no signature is of scheme v1, the only one known here; there is {}",
+                schemes.join(", ")
+            ),
+            Self::TooOld { age, tolerance } => write!(
+                f,
+                "it is too old: sent {} ago, and {} are tolerated; it may be a replay, or a saved \
+                 request",
+                span(*age),
+                span(*tolerance)
+            ),
+            Self::TooNew { ahead, tolerance } => write!(
+                f,
+                "its {WEBHOOK_TIMESTAMP} or t= is {} ahead, and {} are tolerated: one of the two \
+                 clocks is wrong",
+                span(*ahead),
+                span(*tolerance)
+            ),
+            Self::NoMatch { .. } => f.write_str(
+                "no signature was made with one of these secrets for this request: either the \
+                 request was altered or the secrets are not the endpoint's; a signature cannot tell \
+                 which",
+            ),
+        }
+    }
+}
+
+impl fmt::Display for Hint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Body { secret, change } => write!(
+                f,
+                "with secret {secret} it verifies {change}: verify the bytes that came, before \
+                 anything parses, decodes or saves them as text"
+            ),
+            Self::Signed { secret, key, bytes } => write!(
+                f,
+                "secret {secret} is the sender's, which signs {bytes} and takes {key} as the key"
+            ),
+        }
+    }
+}
+
+impl fmt::Display for BodyChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::WithoutFinalNewline => "without the line end at the end of the body",
+            Self::WithFinalNewline => "with a line end added to the body",
+            Self::CrlfForLf => "with CRLF in place of each LF of the body",
+            Self::LfForCrlf => "with LF in place of each CRLF of the body",
+            Self::WithoutByteOrderMark => "without the byte order mark before the body",
+            Self::Minified => "without the space between the tokens of the JSON body",
+        })
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Decoded => "the decoded part after whsec_ (as Standard Webhooks does)",
+            Self::WholeText => "the secret's whole text (as Verbex v1 does)",
+            Self::Undecoded => "the text after whsec_ without decoding it",
+        })
+    }
+}
+
+impl fmt::Display for SignedBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::IdTimestampBody => "`id.timestamp.body` (as Standard Webhooks does)",
+            Self::TimestampBody => "`timestamp.body` (as Verbex v1 does)",
+            Self::Body => "the body alone",
+        })
+    }
+}
