@@ -5,10 +5,11 @@
 //! they are told in words of our own.
 
 mod assembly;
+mod demo;
 mod openapi;
 mod serve;
 
-use std::{ffi::OsString, io};
+use std::{ffi::OsString, io, process::ExitCode};
 
 use clap::{
     Parser, Subcommand,
@@ -29,6 +30,8 @@ struct Cli {
 enum Command {
     /// Serve the API until SIGTERM or Ctrl-C
     Serve(Box<ServeArgs>),
+    /// Watch a whole rotation, in both dialects, with a receiver that verifies
+    Demo(demo::DemoArgs),
     /// Print the `OpenAPI` document of one dialect on stdout
     Openapi(openapi::OpenapiArgs),
 }
@@ -56,22 +59,20 @@ impl From<SettingError> for Failure {
 /// # Errors
 ///
 /// [`Failure`] when it cannot start, or cannot write what it was asked for.
-pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
+pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failure> {
+    let done = |()| ExitCode::SUCCESS;
     let args: Vec<_> = args.into_iter().collect();
-    match Cli::try_parse_from(&args) {
-        Ok(Cli {
-            command: Command::Serve(args),
-        }) => serve::run(*args),
-        Ok(Cli {
-            command: Command::Openapi(args),
-        }) => openapi::run(&args),
+    match Cli::try_parse_from(&args).map(|cli| cli.command) {
+        Ok(Command::Serve(args)) => serve::run(*args).map(done),
+        Ok(Command::Demo(args)) => demo::run(&args),
+        Ok(Command::Openapi(args)) => openapi::run(&args).map(done),
         Err(error)
             if matches!(
                 error.kind(),
                 ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
             ) =>
         {
-            written(error.print())
+            written(error.print()).map(done)
         }
         Err(error) => {
             let help = match args.get(1).and_then(|command| command.to_str()) {

@@ -128,7 +128,7 @@ fn failures(operation: &str) -> Vec<Failure> {
             example_field("url", FieldCode::InvalidFormat, url),
         ],
         "updateWebhookEndpoint" => vec![example_field("url", FieldCode::InvalidFormat, url)],
-        "listWebhookEndpoints" => vec![
+        "listWebhookEndpoints" | "listDeliveries" => vec![
             example_field("limit", FieldCode::OutOfRange, "must be from 1 to 100"),
             Error::InvalidCursor.into(),
         ],
@@ -137,10 +137,6 @@ fn failures(operation: &str) -> Vec<Failure> {
             Error::EventIdReused.into(),
         ],
         "sendTestEvent" => vec![Error::EndpointDisabled.into()],
-        "listDeliveries" => vec![
-            example_field("limit", FieldCode::OutOfRange, "must be from 1 to 100"),
-            Error::InvalidCursor.into(),
-        ],
         "getDelivery" => vec![Error::DeliveryNotFound.into()],
         "resendDelivery" => {
             vec![
