@@ -86,11 +86,19 @@ mod tests {
             "{lines:#?}"
         );
         assert_eq!(column(&lines[1], "┬"), column(&lines[2], "└"));
-        // Each event's mark stands in the span of its heading.
-        assert!((28..35).contains(&column(&lines[1], "●")), "{lines:#?}");
-        assert_eq!(
-            column(&lines[0], "event 2") / 10,
-            column(&lines[2], "●") / 10
-        );
+        // Each event's mark stands under its heading.
+        let under = |heading: &str, line: &str, nth: usize| {
+            let start = column(&lines[0], heading);
+            let marks = line.chars().enumerate().filter(|(_, char)| *char == '●');
+            let mark = marks.map(|(at, _)| at).nth(nth);
+            assert!(
+                mark.is_some_and(|mark| (start..start + 7).contains(&mark)),
+                "{lines:#?}"
+            );
+        };
+        under("event 1", &lines[1], 0);
+        under("event 2", &lines[1], 1);
+        under("event 2", &lines[2], 0);
+        under("event 3", &lines[2], 1);
     }
 }
