@@ -7,14 +7,16 @@
 //! 3. [`store`]: the trait that makes a decision atomic, and the store in memory.
 //! 4. [`service`]: the use cases, without HTTP.
 //! 5. [`api`]: the two dialects over them.
-//! 6. [`server`]: the sockets that carry them, with their deadlines and limits.
-//! 7. [`config`], [`cli`] and [`telemetry`]: settings, commands and logs.
-//! 8. [`clock`] and [`random`]: the only doors for time and randomness.
+//! 6. [`delivery`]: how a signed event reaches its receiver, and which receivers are out of bounds.
+//! 7. [`server`]: the sockets that carry them, with their deadlines and limits.
+//! 8. [`config`], [`cli`] and [`telemetry`]: settings, commands and logs.
+//! 9. [`clock`] and [`random`]: the only doors for time and randomness.
 
 pub mod api;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod delivery;
 pub mod domain;
 pub mod idempotency;
 pub mod random;
