@@ -7,7 +7,7 @@ const CANNOT_START: u8 = 2;
 
 fn main() -> ExitCode {
     match hookturn::cli::run(env::args_os()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => {
             tell(&failure);
             ExitCode::from(CANNOT_START)

@@ -4,10 +4,14 @@
 //! code 2. clap's own errors are several lines long and quote what was typed, which may be a key in the wrong place, so
 //! they are told in words of our own.
 
+mod explain;
+mod listen;
 mod openapi;
+mod secrets;
 mod serve;
+mod verify;
 
-use std::{ffi::OsString, io};
+use std::{ffi::OsString, io, process::ExitCode};
 
 use clap::{
     Parser, Subcommand,
@@ -28,6 +32,10 @@ struct Cli {
 enum Command {
     /// Serve the API until SIGTERM or Ctrl-C
     Serve(Box<ServeArgs>),
+    /// Receive deliveries and say of each whether and why it verifies
+    Listen(Box<listen::ListenArgs>),
+    /// Check a saved request and say whether and why it verifies
+    Verify(Box<verify::VerifyArgs>),
     /// Print the `OpenAPI` document of one dialect on stdout
     Openapi(openapi::OpenapiArgs),
 }
@@ -50,31 +58,33 @@ impl From<SettingError> for Failure {
     }
 }
 
-/// Runs the command that `args` ask for, the first of which is the program's name. Returns when it is done.
+/// Runs the command that `args` ask for, the first of which is the program's name. Returns when it is done, with the
+/// exit code: 0, save for a `verify` of a request that does not.
 ///
 /// # Errors
 ///
 /// [`Failure`] when it cannot start, or cannot write what it was asked for.
-pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
+pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failure> {
+    let done = |()| ExitCode::SUCCESS;
     let args: Vec<_> = args.into_iter().collect();
-    match Cli::try_parse_from(&args) {
-        Ok(Cli {
-            command: Command::Serve(args),
-        }) => serve::run(*args),
-        Ok(Cli {
-            command: Command::Openapi(args),
-        }) => openapi::run(&args),
+    match Cli::try_parse_from(&args).map(|cli| cli.command) {
+        Ok(Command::Serve(args)) => serve::run(*args).map(done),
+        Ok(Command::Listen(args)) => listen::run(*args).map(done),
+        Ok(Command::Verify(args)) => verify::run(*args),
+        Ok(Command::Openapi(args)) => openapi::run(&args).map(done),
         Err(error)
             if matches!(
                 error.kind(),
                 ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
             ) =>
         {
-            written(error.print())
+            written(error.print()).map(done)
         }
         Err(error) => {
             let help = match args.get(1).and_then(|command| command.to_str()) {
-                Some(command @ ("serve" | "openapi")) => format!("hookturn {command} --help"),
+                Some(command @ ("serve" | "listen" | "verify" | "openapi")) => {
+                    format!("hookturn {command} --help")
+                }
                 _ => "hookturn --help".to_owned(),
             };
             Err(Failure::new(&format!(
@@ -111,10 +121,10 @@ fn usage_problem(error: &clap::Error) -> String {
             (None, _) => "unexpected argument".to_owned(),
         },
         ErrorKind::InvalidSubcommand => {
-            "unknown command; the commands are serve and openapi".to_owned()
+            "unknown command; the commands are serve, listen, verify and openapi".to_owned()
         }
         ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            "no command; the commands are serve and openapi".to_owned()
+            "no command; the commands are serve, listen, verify and openapi".to_owned()
         }
         ErrorKind::MissingRequiredArgument => match context(ContextKind::InvalidArg) {
             // Here these are the names of what is missing.
