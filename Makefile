@@ -51,5 +51,7 @@ fuzz: ## Run each fuzz target for FUZZ_SECONDS (60); needs nightly and cargo-fuz
 		test -e "$$file" || { echo "there are no fuzz targets yet"; break; }; \
 		target=$$(basename "$$file" .rs); \
 		echo "fuzzing $$target for $(FUZZ_SECONDS) s"; \
-		cargo +nightly fuzz run "$$target" -- -max_total_time=$(FUZZ_SECONDS); \
+		mkdir -p "fuzz/corpus/$$target"; \
+		cargo +nightly fuzz run "$$target" "fuzz/corpus/$$target" "fuzz/seeds/$$target" \
+			-- -max_total_time=$(FUZZ_SECONDS); \
 	done

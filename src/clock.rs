@@ -7,6 +7,10 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use tokio::sync::Notify;
+
 use crate::domain::Timestamp;
 
 /// The furthest that the test clock can be advanced, in all: 100 years, in seconds.
@@ -22,6 +26,9 @@ pub trait Clock: Send + Sync + 'static {
     fn wall(&self) -> Timestamp {
         wall_clock()
     }
+
+    /// Waits until [`now`](Self::now) is `at` or later.
+    fn sleep_until(&self, at: Timestamp) -> BoxFuture<'_, ()>;
 }
 
 /// The wall clock.
@@ -32,6 +39,32 @@ impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         wall_clock()
     }
+
+    fn sleep_until(&self, at: Timestamp) -> BoxFuture<'_, ()> {
+        async move {
+            while let Some(rest) = rest(self.now(), at) {
+                real_sleep(rest).await;
+            }
+        }
+        .boxed()
+    }
+}
+
+/// How long to sleep before looking at the clock again, when it is `now` and shall be `at`: not for
+/// long, since the time of day can be set while we sleep.
+fn rest(now: Timestamp, at: Timestamp) -> Option<Duration> {
+    let millis = u64::try_from(at.as_millis().saturating_sub(now.as_millis())).ok()?;
+    (millis > 0).then(|| Duration::from_millis(millis.min(60_000)))
+}
+
+/// Sleeps in real time, whatever the test clock says: for what is paced by the machine, not by the
+/// time of day.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place where the program sleeps"
+)]
+pub async fn real_sleep(duration: Duration) {
+    tokio::time::sleep(duration).await;
 }
 
 /// The clock of `--dev`: a source, plus what it was advanced by. It runs, and never moves back.
@@ -40,6 +73,8 @@ pub struct TestClock {
     /// A frozen instant, for tests that want exact times; `None` runs on the wall clock.
     frozen_at: Option<Timestamp>,
     advanced_millis: AtomicI64,
+    /// Told whenever the clock is advanced.
+    advanced: Notify,
 }
 
 /// The test clock was to move further than [`MAX_ADVANCE_SECONDS`] in all.
@@ -54,6 +89,7 @@ impl TestClock {
         Self {
             frozen_at: None,
             advanced_millis: AtomicI64::new(0),
+            advanced: Notify::const_new(),
         }
     }
 
@@ -63,6 +99,7 @@ impl TestClock {
         Self {
             frozen_at: Some(start),
             advanced_millis: AtomicI64::new(0),
+            advanced: Notify::const_new(),
         }
     }
 
@@ -80,6 +117,7 @@ impl TestClock {
                 before.checked_add(by).filter(|total| *total <= limit)
             })
             .map_err(|_| TooFar)?;
+        self.advanced.notify_waiters();
         Ok(self.now())
     }
 }
@@ -88,6 +126,25 @@ impl Clock for TestClock {
     fn now(&self) -> Timestamp {
         let base = self.frozen_at.unwrap_or_else(wall_clock).as_millis();
         Timestamp::from_millis(base.saturating_add(self.advanced_millis.load(Ordering::SeqCst)))
+    }
+
+    fn sleep_until(&self, at: Timestamp) -> BoxFuture<'_, ()> {
+        async move {
+            loop {
+                // Listens first and looks then, so that no advance in between is missed.
+                let advanced = self.advanced.notified();
+                tokio::pin!(advanced);
+                advanced.as_mut().enable();
+                let Some(rest) = rest(self.now(), at) else {
+                    return;
+                };
+                tokio::select! {
+                    () = advanced => {}
+                    () = real_sleep(rest) => {}
+                }
+            }
+        }
+        .boxed()
     }
 }
 

@@ -6,15 +6,17 @@
 //! 2. [`idempotency`]: one key, one change, one answer.
 //! 3. [`store`]: the trait that makes a decision atomic, and the store in memory.
 //! 4. [`service`]: the use cases, without HTTP.
-//! 5. [`api`]: the two dialects over them.
-//! 6. [`server`]: the sockets that carry them, with their deadlines and limits.
-//! 7. [`config`], [`cli`] and [`telemetry`]: settings, commands and logs.
-//! 8. [`clock`] and [`random`]: the only doors for time and randomness.
+//! 5. [`delivery`]: signed events on their way to receivers.
+//! 6. [`api`]: the two dialects over them.
+//! 7. [`server`]: the sockets that carry them, with their deadlines and limits.
+//! 8. [`config`], [`cli`] and [`telemetry`]: settings, commands and logs.
+//! 9. [`clock`] and [`random`]: the only doors for time and randomness.
 
 pub mod api;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod delivery;
 pub mod domain;
 pub mod idempotency;
 pub mod random;

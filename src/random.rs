@@ -3,7 +3,7 @@
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::domain::{EndpointId, Secret};
+use crate::domain::{DeliveryId, EndpointId, EventId, Secret};
 
 /// The operating system gave no random bytes. Nothing may be made up in their place.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -38,10 +38,37 @@ pub fn key() -> Result<Zeroizing<[u8; 32]>, NoRandomness> {
 ///
 /// [`NoRandomness`] when the generator fails.
 pub fn endpoint_id() -> Result<EndpointId, NoRandomness> {
+    uuid().map(EndpointId::Uuid)
+}
+
+/// A new id for a delivery.
+///
+/// # Errors
+///
+/// [`NoRandomness`] when the generator fails.
+pub fn delivery_id() -> Result<DeliveryId, NoRandomness> {
+    uuid().map(DeliveryId::from)
+}
+
+/// A new id for an event whose caller chose none.
+///
+/// # Errors
+///
+/// [`NoRandomness`] when the generator fails.
+pub fn event_id() -> Result<EventId, NoRandomness> {
+    uuid().map(EventId::from)
+}
+
+/// From 0 to 1: how much of the jitter to add to a wait. Need not be secret.
+#[must_use]
+pub fn jitter() -> f64 {
+    f64::from(correlation_id().as_fields().0) / f64::from(u32::MAX)
+}
+
+fn uuid() -> Result<Uuid, NoRandomness> {
     let mut bytes = [0; 16];
     fill(&mut bytes)?;
-    let uuid = uuid::Builder::from_random_bytes(bytes).into_uuid();
-    Ok(EndpointId::Uuid(uuid))
+    Ok(uuid::Builder::from_random_bytes(bytes).into_uuid())
 }
 
 /// A new id in the Verbex v1 form: 24 hex digits.

@@ -10,9 +10,10 @@ use std::{
     panic::{self, PanicHookInfo},
 };
 
-use tracing::Subscriber;
+use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::{
     EnvFilter, Layer as _, Registry,
+    filter::filter_fn,
     fmt::{
         MakeWriter,
         format::Writer,
@@ -43,7 +44,8 @@ impl LogFormat {
     }
 }
 
-/// Starts logging to stderr, for the whole process: the events that `filter` lets through, and panics.
+/// Starts logging to stderr, for the whole process: the events that `filter` lets through, and panics. What h2 says below
+/// `info` is left out even then.
 ///
 /// A panic is logged as an `error` event with its place in the source. Its message is not: it may quote what the code
 /// was working on, which may be a secret.
@@ -80,7 +82,20 @@ where
             .with_span_list(false)
             .boxed(),
     };
-    Registry::default().with(filter).with(layer)
+    Registry::default()
+        .with(filter)
+        .with(filter_fn(quotes_nothing))
+        .with(layer)
+}
+
+/// Whether an event may be logged, whatever the filter says.
+///
+/// Below `info`, h2 quotes what the peer sent: a malformed path, authority or scheme, the debug data of a GOAWAY. That
+/// may hold anything, also a secret in the wrong place.
+fn quotes_nothing(event: &Metadata<'_>) -> bool {
+    let target = event.target();
+    let is_h2 = target == "h2" || target.starts_with("h2::");
+    !is_h2 || *event.level() <= Level::INFO
 }
 
 fn log_panic(panic: &PanicHookInfo<'_>) {

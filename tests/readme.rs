@@ -165,7 +165,10 @@ fn the_walk_through_prints_what_the_readme_says() {
     assert!(output.status.success(), "a command failed");
 
     let printed = String::from_utf8(output.stdout).expect("the output is text");
-    let printed: Vec<String> = printed.split(mark).map(|part| masked(part.trim())).collect();
+    let printed: Vec<String> = printed
+        .split(mark)
+        .map(|part| masked(part.trim()))
+        .collect();
     let expected: Vec<String> = expected.iter().map(|text| masked(text.trim())).collect();
     assert_eq!(printed.last().map(String::as_str), Some(""));
     assert_eq!(printed[..printed.len() - 1], expected[..]);

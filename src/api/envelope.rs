@@ -21,10 +21,10 @@ use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 
 use super::auth::{Tenant, is_protected};
-use super::correlation::{TraceId, X_REQUEST_ID, request_id};
+use super::correlation::{TraceId, X_REQUEST_ID, request_id, trace_id};
 use super::failure::Failure;
 use super::rate_limit::Taken;
-use super::{App, Dialect, RequestTenant, v2026_03_01, verbex_v1};
+use super::{App, Asker, Dialect, v2026_03_01, verbex_v1};
 use crate::domain::Timestamp;
 use crate::service::Error;
 
@@ -46,14 +46,14 @@ pub struct Rendered {
 pub async fn envelope(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let request_id = request_id(request.headers());
-    let trace_id = TraceId::of(request.headers());
+    let trace_id = trace_id(request.headers());
     let method = request.method().clone();
     let uri = request.uri().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
 
     let mut tenant = None;
     let mut taken = None;
-    let mut response = match admit(&app, &mut request, &mut tenant, &mut taken) {
+    let mut response = match admit(&app, &mut request, trace_id, &mut tenant, &mut taken) {
         Err(failure) => failure.into_response(),
         Ok(()) => AssertUnwindSafe(next.run(request))
             .catch_unwind()
@@ -99,6 +99,7 @@ pub async fn envelope(State(app): State<App>, mut request: Request, next: Next) 
 fn admit(
     app: &App,
     request: &mut Request,
+    trace_id: TraceId,
     tenant: &mut Option<Arc<Tenant>>,
     taken: &mut Option<Taken>,
 ) -> Result<(), Failure> {
@@ -115,8 +116,11 @@ fn admit(
             });
         }
     }
-    let id = RequestTenant(found.id.clone());
-    request.extensions_mut().insert(id);
+    let asker = Asker {
+        tenant: found.id.clone(),
+        trace_id,
+    };
+    request.extensions_mut().insert(asker);
     Ok(())
 }
 

@@ -147,8 +147,19 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// A list of strings, if the field is there. Those that are no strings are noted and left out.
-    pub fn strings(&mut self, name: &str) -> Option<Vec<Cow<'a, str>>> {
+    /// An object, if the field is there: its JSON text as it was sent.
+    pub fn object(&mut self, name: &str) -> Option<&'a str> {
+        let value = self.take(name)?;
+        if kind(value) != Kind::Object {
+            self.wrong_type(name, "an object");
+            return None;
+        }
+        Some(value.get())
+    }
+
+    /// A list of strings, each with its place in it, if the field is there. Those that are no strings
+    /// are noted and left out.
+    pub fn strings(&mut self, name: &str) -> Option<Vec<(usize, Cow<'a, str>)>> {
         let value = self.take(name)?;
         if kind(value) != Kind::Array {
             self.wrong_type(name, "an array of strings");
@@ -159,7 +170,10 @@ impl<'a> Object<'a> {
         let texts = items
             .into_iter()
             .enumerate()
-            .filter_map(|(place, item)| self.text(&format!("{name}[{place}]"), item))
+            .filter_map(|(place, item)| {
+                let text = self.text(&format!("{name}[{place}]"), item)?;
+                Some((place, text))
+            })
             .collect();
         Some(texts)
     }
@@ -294,15 +308,17 @@ fn integer(text: &str) -> Option<i64> {
         return None;
     }
     let limit = if negative { i64::MIN } else { i64::MAX };
-    if point.saturating_sub(i64::try_from(leading_zeros).ok()?) > 18 {
+    // i64's own bounds have 19 digits, and i128 holds all numbers of that many.
+    if point.saturating_sub(i64::try_from(leading_zeros).ok()?) > 19 {
         return Some(limit);
     }
     let padding = usize::try_from(point.saturating_sub(written)).unwrap_or(0);
     let value = digits()
         .take(past_point)
         .chain(std::iter::repeat_n(0, padding))
-        .fold(0, |value, digit| value * 10 + i64::from(digit));
-    Some(if negative { -value } else { value })
+        .fold(0, |value, digit| value * 10 + i128::from(digit));
+    let value = if negative { -value } else { value };
+    Some(i64::try_from(value).unwrap_or(limit))
 }
 
 /// The members of an object in their order, repeated ones too.
@@ -358,7 +374,13 @@ mod tests {
             ("-1", Some(-1)),
             ("1e99999999999999999999", Some(i64::MAX)),
             ("-1e400", Some(i64::MIN)),
+            ("9223372036854675808", Some(9_223_372_036_854_675_808)),
+            ("-9223372036854775807.0", Some(-i64::MAX)),
+            ("-9223372036854775808", Some(i64::MIN)),
+            ("9223372036854775807", Some(i64::MAX)),
             ("9223372036854775808", Some(i64::MAX)),
+            ("9999999999999999999", Some(i64::MAX)),
+            ("-9999999999999999999e1", Some(i64::MIN)),
             ("0.000000000000000000000001e24", Some(1)),
         ] {
             assert_eq!(integer(text), expected, "{text}");

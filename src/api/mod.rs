@@ -13,6 +13,7 @@ pub mod failure;
 pub mod json;
 pub mod openapi;
 pub mod pages;
+pub mod query;
 pub mod rate_limit;
 pub mod secret_text;
 pub mod submission;
@@ -20,6 +21,7 @@ pub mod url;
 pub mod v2026_03_01;
 pub mod verbex_v1;
 
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,12 +29,12 @@ use axum::Router;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::header::ALLOW;
 use axum::http::request::Parts;
-use axum::http::{Extensions, StatusCode, Uri};
+use axum::http::{Extensions, StatusCode};
 use axum::middleware;
 use axum::response::Response;
 
 use crate::clock::TestClock;
-use crate::domain::{EndpointId, TenantId};
+use crate::domain::{DeliveryId, EndpointId, TenantId, TraceId};
 use crate::service::{Error, Service};
 
 use self::auth::Tenants;
@@ -146,48 +148,65 @@ impl Dialect {
 /// The tenant that the envelope found to be asking.
 pub struct Authenticated(pub TenantId);
 
-#[derive(Clone)]
-struct RequestTenant(TenantId);
+/// The trace of a request to a protected path.
+pub struct Traced(pub TraceId);
 
-fn tenant_of(extensions: &Extensions) -> Result<TenantId, Failure> {
+/// Who is asking, as the envelope found out.
+#[derive(Clone)]
+struct Asker {
+    tenant: TenantId,
+    trace_id: TraceId,
+}
+
+fn asker(extensions: &Extensions) -> Result<&Asker, Failure> {
     // Every route that asks for a tenant is under a protected prefix, where the envelope puts one.
     // Were one forgotten there, this refuses instead of guessing.
-    match extensions.get::<RequestTenant>() {
-        Some(RequestTenant(tenant)) => Ok(tenant.clone()),
-        None => Err(Failure::MissingToken),
-    }
+    extensions.get().ok_or(Failure::MissingToken)
 }
 
 impl<S: Sync> FromRequestParts<S> for Authenticated {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
-        tenant_of(&parts.extensions).map(Self)
+        Ok(Self(asker(&parts.extensions)?.tenant.clone()))
     }
 }
 
-/// The endpoint id in a path. Text that can be no id, whatever its bytes, names no endpoint: it is
-/// told only when the endpoint is looked up, after what is wrong with the request itself.
-pub struct EndpointPath(Option<EndpointId>);
+impl<S: Sync> FromRequestParts<S> for Traced {
+    type Rejection = Failure;
 
-impl EndpointPath {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        Ok(Self(asker(&parts.extensions)?.trace_id))
+    }
+}
+
+/// The id in a path. Text that can be no id, whatever its bytes, names nothing: that is told only when
+/// the record is looked up, after what is wrong with the request itself.
+pub struct IdPath<Id>(Option<Id>);
+
+/// The id of an endpoint or subscription in a path.
+pub type EndpointPath = IdPath<EndpointId>;
+
+/// The id of a delivery in a path.
+pub type DeliveryPath = IdPath<DeliveryId>;
+
+impl IdPath<EndpointId> {
     fn id(&self) -> Result<EndpointId, Failure> {
         self.0.ok_or(Failure::Service(Error::EndpointNotFound))
     }
 }
 
-impl<S: Sync + Send> FromRequestParts<S> for EndpointPath {
+impl IdPath<DeliveryId> {
+    fn id(&self) -> Result<DeliveryId, Failure> {
+        self.0.ok_or(Failure::Service(Error::DeliveryNotFound))
+    }
+}
+
+impl<Id: FromStr, S: Sync + Send> FromRequestParts<S> for IdPath<Id> {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
         let text = Path::<String>::from_request_parts(parts, state).await;
         Ok(Self(text.ok().and_then(|Path(text)| text.parse().ok())))
     }
-}
-
-/// The query of a request as pairs; an empty one has none.
-fn query_pairs(
-    uri: &Uri,
-) -> impl Iterator<Item = (std::borrow::Cow<'_, str>, std::borrow::Cow<'_, str>)> {
-    ::url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
 }

@@ -8,13 +8,15 @@ use std::collections::BTreeMap;
 
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
+use axum::middleware;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use serde_json::{Value, json};
 use utoipa_swagger_ui::{Config, SwaggerUi, Url};
 
 use super::envelope::Rendered;
 use super::failure::{Failure, FieldCode, FieldError};
-use super::submission::MAX_BODY;
+use super::submission::{MAX_BODY, MAX_EVENT_BODY};
 use super::{App, v2026_03_01, verbex_v1};
 use crate::idempotency::InvalidKey;
 use crate::service::Error;
@@ -53,6 +55,15 @@ pub(super) fn routes() -> Router<App> {
         .route("/openapi/2026-03-01.json", serve("2026-03-01"))
         .route("/openapi/verbex-v1.json", serve("verbex-v1"))
         .merge(SwaggerUi::new("/docs").config(config))
+        .layer(middleware::map_response(in_our_words))
+}
+
+/// Swagger UI says in its own words that it has no such file; here an unknown path has others.
+async fn in_our_words(response: Response) -> Response {
+    if response.status().is_client_error() {
+        return Failure::RouteNotFound.into_response();
+    }
+    response
 }
 
 /// What completes one dialect's document.
@@ -153,11 +164,15 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value, with: &Co
             retry_after_seconds: 1,
         });
     }
-    if path.contains('{') && is_protected {
+    if path.contains("{webhook_endpoint_id}") || path.contains("{id}") {
         failures.push(Error::EndpointNotFound.into());
     }
     if is_write {
-        failures.push(Failure::BodyTooLarge { limit: MAX_BODY });
+        let limit = match path {
+            "/events" => MAX_EVENT_BODY,
+            _ => MAX_BODY,
+        };
+        failures.push(Failure::BodyTooLarge { limit });
         failures.push(Failure::BodyTimeout);
     }
     if takes_keys {
@@ -234,6 +249,13 @@ fn path_parameters(path: &str) -> Vec<Value> {
             "webhook_endpoint_id",
             "The endpoint's id.",
             "we_550e8400e29b41d4a716446655440000",
+        ));
+    }
+    if path.contains("{delivery_id}") {
+        parameters.push(parameter(
+            "delivery_id",
+            "The delivery's id.",
+            "dlv_550e8400e29b41d4a716446655440000",
         ));
     }
     if path.contains("{id}") {

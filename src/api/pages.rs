@@ -2,6 +2,7 @@
 
 use askama::Template;
 use axum::Router;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse as _, Response};
@@ -74,8 +75,10 @@ pub(super) async fn readyz(State(app): State<App>) -> Result<(StatusCode, &'stat
     get, path = "/problems/{slug}", operation_id = "readProblemType", tag = "Server",
     responses((status = 200, description = "The page.", body = String, content_type = "text/html")),
 )]
-pub(super) async fn problem(slug: Option<Path<String>>) -> Result<Response, Failure> {
-    let slug = slug.map(|Path(slug)| slug).unwrap_or_default();
+pub(super) async fn problem(
+    slug: Result<Path<String>, PathRejection>,
+) -> Result<Response, Failure> {
+    let Path(slug) = slug.map_err(|_| Failure::RouteNotFound)?;
     let problem = PROBLEM_TYPES.iter().find(|problem| problem.slug == slug);
     page(&ProblemPage {
         problem: problem.ok_or(Failure::RouteNotFound)?,

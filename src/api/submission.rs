@@ -6,12 +6,13 @@
 
 use std::time::Duration;
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use bytes::BytesMut;
+use http_body_util::{BodyExt as _, Limited};
 
 use super::App;
 use super::failure::Failure;
@@ -24,8 +25,16 @@ use crate::store::Committed;
 /// The longest body that is read, in bytes: 64 KiB.
 pub const MAX_BODY: usize = 64 * 1024;
 
+/// The longest body of an event, in bytes: 256 KiB.
+pub const MAX_EVENT_BODY: usize = 256 * 1024;
+
 /// How long a body may take to come to its end.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How much more of a body that is too long is read and thrown away, in bytes, and for how long. Ending the
+/// connection on a client that is still sending resets it, and the client sees that instead of the answer.
+const MAX_DISCARDED: usize = 1024 * 1024;
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The two headers that may carry an idempotency key: the standard one, and the one that some client
 /// libraries send.
@@ -59,25 +68,25 @@ impl FromRequest<App> for JsonBody {
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Failure> {
         let (parts, body) = request.into_parts();
-        Self::read(&parts.headers, body, app.body_timeout()).await
+        Self::read(&parts.headers, body, app.body_timeout(), MAX_BODY).await
     }
 }
 
-/// A change whose body counts: what was sent, and on whose behalf.
+/// A change whose body, of at most `LIMIT` bytes, counts: what was sent, and on whose behalf.
 ///
 /// As an extractor it rejects with the failure, or with the remembered answer of the key.
-pub struct Submission {
+pub struct Submission<const LIMIT: usize = MAX_BODY> {
     /// The tenant and the key.
     pub caller: Caller,
     /// What was sent.
     pub body: JsonBody,
 }
 
-impl FromRequest<App> for Submission {
+impl<const LIMIT: usize> FromRequest<App> for Submission<LIMIT> {
     type Rejection = Response;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Response> {
-        let (caller, body) = read(request, app, true).await?;
+        let (caller, body) = read(request, app, true, LIMIT).await?;
         Ok(Self { caller, body })
     }
 }
@@ -89,7 +98,7 @@ impl FromRequest<App> for BodilessSubmission {
     type Rejection = Response;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Response> {
-        let (caller, _) = read(request, app, false).await?;
+        let (caller, _) = read(request, app, false, MAX_BODY).await?;
         Ok(Self(caller))
     }
 }
@@ -98,12 +107,16 @@ async fn read(
     request: Request,
     app: &App,
     body_counts: bool,
+    limit: usize,
 ) -> Result<(Caller, JsonBody), Response> {
     let fail = IntoResponse::into_response;
     let (parts, body) = request.into_parts();
-    let tenant = super::tenant_of(&parts.extensions).map_err(fail)?;
+    let tenant = super::asker(&parts.extensions)
+        .map_err(fail)?
+        .tenant
+        .clone();
     let key = idempotency_key(&parts.headers).map_err(fail)?;
-    let body = JsonBody::read(&parts.headers, body, app.body_timeout());
+    let body = JsonBody::read(&parts.headers, body, app.body_timeout(), limit);
     let body = body.await.map_err(fail)?;
 
     let claim = key.map(|key| {
@@ -147,28 +160,59 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Failur
 impl JsonBody {
     async fn read(
         headers: &HeaderMap,
-        body: axum::body::Body,
+        mut body: Body,
         timeout: Duration,
+        limit: usize,
     ) -> Result<Self, Failure> {
-        let too_large = Failure::BodyTooLarge { limit: MAX_BODY };
         let announced = headers
             .get(CONTENT_LENGTH)
             .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-        if announced.is_some_and(|length| length > MAX_BODY as u64) {
-            return Err(too_large);
+        if announced.is_some_and(|length| length > limit as u64) {
+            // Who asked first whether to send (RFC 9110, section 10.1.1) need not begin.
+            if !headers.contains_key(EXPECT) {
+                discard(body).await;
+            }
+            return Err(Failure::BodyTooLarge { limit });
         }
-        let whole = Limited::new(body, MAX_BODY).collect();
-        let bytes = match tokio::time::timeout(timeout, whole).await {
+        let bytes = match tokio::time::timeout(timeout, whole(&mut body, limit)).await {
             Err(_) => return Err(Failure::BodyTimeout),
-            Ok(Ok(collected)) => collected.to_bytes(),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(too_large),
-            Ok(Err(_)) => return Err(Failure::BodyUnreadable),
+            Ok(Err(too_large @ Failure::BodyTooLarge { .. })) => {
+                discard(body).await;
+                return Err(too_large);
+            }
+            Ok(read) => read?,
         };
         Ok(Self {
             bytes,
             is_json: is_json(headers),
         })
     }
+}
+
+/// The body, copied together as it comes: kept in its pieces, one that is sent a byte at a time would take
+/// forty times its size.
+async fn whole(body: &mut Body, limit: usize) -> Result<Bytes, Failure> {
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Failure::BodyUnreadable)?;
+        // What is no data are trailers, which say nothing here.
+        let Some(data) = frame.data_ref() else {
+            continue;
+        };
+        if whole.len() + data.len() > limit {
+            return Err(Failure::BodyTooLarge { limit });
+        }
+        whole.extend_from_slice(data);
+    }
+    Ok(whole.freeze())
+}
+
+/// Reads what is left of a body, as far as that is cheap.
+async fn discard(body: Body) {
+    let mut body = Limited::new(body, MAX_DISCARDED);
+    let rest = async { while let Some(Ok(_)) = body.frame().await {} };
+    // Whoever takes longer, or sends more, is cut off.
+    let _ = tokio::time::timeout(DISCARD_TIMEOUT, rest).await;
 }
 
 /// Whether the body is declared as JSON, with whatever parameters, or not declared at all.

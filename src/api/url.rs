@@ -35,7 +35,11 @@ pub fn check(text: &str, allow_http: bool) -> Result<(), (FieldCode, &'static st
         _ => return malformed("must start with https://"),
     }
     // The parser also accepts `https:host` and `https:\\host`; other programs do not.
-    let Some((_, rest)) = text.split_once("://") else {
+    // Only what follows the scheme counts: in `https:a@b://c` the parser sees the host `b`.
+    let Some(rest) = text
+        .get(url.scheme().len()..)
+        .and_then(|rest| rest.strip_prefix("://"))
+    else {
         return malformed("must start with https://");
     };
     let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
@@ -73,6 +77,8 @@ mod tests {
             "http://example.com",
             "https:example.com",
             "https:\\\\example.com",
+            "https:internal.example://example.com",
+            "https:user:pw@internal.example://example.com",
             "https://",
             "https:///path",
             "https://exa mple.com",

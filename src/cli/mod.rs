@@ -4,6 +4,7 @@
 //! code 2. clap's own errors are several lines long and quote what was typed, which may be a key in the wrong place, so
 //! they are told in words of our own.
 
+mod assembly;
 mod explain;
 mod listen;
 mod openapi;

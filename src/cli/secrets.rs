@@ -23,7 +23,7 @@ pub(super) struct SecretSource {
 /// The secrets at one instant, with the place of each for people to find it by.
 #[derive(Default)]
 pub(super) struct Secrets {
-    pub secrets: Vec<ReceiverSecret>,
+    pub all: Vec<ReceiverSecret>,
     /// As many as there are secrets: `--secret`, or the file's line.
     pub places: Vec<String>,
     /// Why the file's secrets are missing.
@@ -76,14 +76,14 @@ impl SecretSource {
     pub(super) fn read(&self) -> Secrets {
         let mut now = Secrets {
             places: vec!["--secret".to_owned(); self.given.len()],
-            secrets: self.given.clone(),
+            all: self.given.clone(),
             unreadable: None,
         };
         match self.file.as_deref().map(read) {
             None => {}
             Some(Ok(lines)) => {
                 for (line, secret) in lines {
-                    now.secrets.push(secret);
+                    now.all.push(secret);
                     now.places.push(format!("line {line} of the file"));
                 }
             }

@@ -2,12 +2,9 @@
 
 use std::{
     io::{self, Write as _},
-    num::NonZeroU32,
-    sync::Arc,
     time::Duration,
 };
 
-use axum::Router;
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use tokio::{
     net::TcpListener,
@@ -17,14 +14,12 @@ use tokio::{
 use zeroize::Zeroizing;
 
 use super::Failure;
+use super::assembly::{Assembly, Parts};
 use crate::{
-    api::{self, App, AppConfig, auth::Tenants, submission::BODY_TIMEOUT},
-    clock::{Clock, SystemClock, TestClock},
-    config::{ApiKey, ApiKeys, LISTEN, ServeArgs, SettingError, Settings, Store, local_url},
+    config::{ApiKey, ApiKeys, LISTEN, ServeArgs, SettingError, Settings, local_url},
     random,
-    server::{self, Limits},
-    service::Service,
-    store::MemoryStore,
+    server::Limits,
+    store::DeliveryLimits,
     telemetry,
 };
 
@@ -62,52 +57,33 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
         settings.api_keys
     };
     let public_url = settings.public_url.unwrap_or(url);
-    let app = router(
-        settings.store,
-        &keys,
-        settings.rate_limit,
+    let assembly = Assembly::new(Parts {
+        store: settings.store,
+        keys: keys
+            .iter()
+            .map(|(tenant, key)| (tenant, key.expose()))
+            .collect(),
+        rate_limit: settings.rate_limit,
         public_url,
-        settings.dev,
-    );
+        dev: settings.dev,
+        delivery_limits: DeliveryLimits {
+            retention: settings.delivery_retention,
+            ..DeliveryLimits::default()
+        },
+    });
     let limits = Limits {
         max_connections: settings.max_connections,
         ..Limits::default()
     };
 
     tracing::info!(%address, dev = settings.dev, "listening");
-    let stopping = async {
+    let stopping = async move {
         stop.asked().await;
         tracing::info!("stopping: requests in flight may finish");
     };
-    server::serve(listener, app, limits, stopping).await;
+    assembly.run(listener, limits, stopping).await;
     tracing::info!("stopped");
     Ok(())
-}
-
-fn router(
-    store: Store,
-    keys: &ApiKeys,
-    rate_limit: Option<NonZeroU32>,
-    public_url: String,
-    dev: bool,
-) -> Router {
-    let test_clock = dev.then(|| Arc::new(TestClock::running()));
-    let clock: Arc<dyn Clock> = match &test_clock {
-        Some(clock) => Arc::clone(clock) as Arc<dyn Clock>,
-        None => Arc::new(SystemClock),
-    };
-    let store = match store {
-        Store::Memory => Arc::new(MemoryStore::new(Arc::clone(&clock))),
-    };
-    let keys = keys.iter().map(|(tenant, key)| (tenant, key.expose()));
-    let app = App::new(AppConfig {
-        service: Service::new(store, clock),
-        tenants: Tenants::new(keys, rate_limit),
-        public_url,
-        test_clock,
-        body_timeout: BODY_TIMEOUT,
-    });
-    api::router(app)
 }
 
 /// Listens on `address`, the value of `setting`.

@@ -9,6 +9,7 @@ mod api_keys;
 mod parse;
 
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 use zeroize::Zeroizing;
@@ -86,6 +87,10 @@ pub struct ServeArgs {
     /// Connections at a time, 1 to 1000000; more of them wait unaccepted [default: 4096]
     #[arg(long, value_name = "N", env = "HOOKTURN_MAX_CONNECTIONS")]
     max_connections: Option<String>,
+
+    /// Days for which finished deliveries, and the ids of events, are kept, 1 to 365 [default: 7]
+    #[arg(long, value_name = "DAYS", env = "HOOKTURN_DELIVERY_RETENTION")]
+    delivery_retention: Option<String>,
 }
 
 /// The parsed settings of `hookturn serve`.
@@ -110,6 +115,8 @@ pub struct Settings {
     pub dev: bool,
     /// `--max-connections`: connections at a time, 1 to 1,000,000.
     pub max_connections: usize,
+    /// `--delivery-retention`: for how long finished deliveries are kept, 1 to 365 days.
+    pub delivery_retention: Duration,
 }
 
 /// A store that this version can open.
@@ -184,6 +191,10 @@ impl Settings {
             max_connections: named(
                 "--max-connections (HOOKTURN_MAX_CONNECTIONS)",
                 parse::max_connections(&or(args.max_connections, "4096")),
+            )?,
+            delivery_retention: named(
+                "--delivery-retention (HOOKTURN_DELIVERY_RETENTION)",
+                parse::days(&or(args.delivery_retention, "7")),
             )?,
         };
         named(

@@ -1,5 +1,6 @@
 //! The parsing of each setting's text. An `Err` is the problem with its mend, without the setting's name.
 
+use std::time::Duration;
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     num::NonZeroU32,
@@ -73,6 +74,13 @@ pub(super) fn max_connections(text: &str) -> Result<usize, String> {
     match text.parse::<u32>() {
         Ok(count @ 1..=MOST) => usize::try_from(count).map_err(|error| error.to_string()),
         _ => Err(format!("write a whole number of connections, 1 to {MOST}")),
+    }
+}
+
+pub(super) fn days(text: &str) -> Result<Duration, String> {
+    match text.parse::<u32>() {
+        Ok(days @ 1..=365) => Ok(Duration::from_secs(u64::from(days) * 86_400)),
+        _ => Err("write a whole number of days, 1 to 365".to_owned()),
     }
 }
 
@@ -228,6 +236,8 @@ mod tests {
         assert_eq!(rate_limit("1000000"), Ok(NonZeroU32::new(1_000_000)));
         assert_eq!(max_connections("1"), Ok(1));
         assert_eq!(max_connections("1000000"), Ok(1_000_000));
+        assert_eq!(days("7"), Ok(Duration::from_secs(604_800)));
+        assert!(days("0").is_err() && days("366").is_err() && days("7d").is_err());
         for bad in [
             "0",
             "-1",

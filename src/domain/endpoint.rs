@@ -38,6 +38,21 @@ pub struct Endpoint {
     pub key_ring: Option<KeyRing>,
 }
 
+impl Endpoint {
+    /// The endpoint without deliveries, since `now`.
+    #[must_use]
+    pub fn disabled(&self, now: Timestamp) -> Self {
+        Self {
+            updated_at: now,
+            settings: Arc::new(Settings {
+                active: false,
+                ..(*self.settings).clone()
+            }),
+            ..self.clone()
+        }
+    }
+}
+
 /// What the owner of an endpoint chooses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {

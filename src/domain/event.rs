@@ -3,8 +3,38 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::id::{EventId, TraceId};
+use super::time::Timestamp;
+
 /// The most characters in an event type or pattern.
 pub const MAX_PATTERN_LENGTH: usize = 128;
+
+/// Something that happened, to be told to the endpoints that subscribe to its type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Its id: the caller's own or a generated one; the same on every delivery and retry.
+    pub id: EventId,
+    /// Its type; see [`is_event_type`].
+    pub event_type: Box<str>,
+    /// The JSON text of an object, as the caller sent it.
+    pub data: Box<str>,
+    /// The trace of the request that brought it.
+    pub trace_id: TraceId,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+}
+
+impl Event {
+    /// Whether it is the event that a caller describes again: of the same type, with the same data. The
+    /// data may be spaced and ordered otherwise.
+    #[must_use]
+    pub fn is_same(&self, event_type: &str, data: &str) -> bool {
+        let value = |text| serde_json::from_str::<serde_json::Value>(text).ok();
+        *self.event_type == *event_type
+            && (*self.data == *data
+                || value(&self.data).is_some_and(|own| Some(own) == value(data)))
+    }
+}
 
 /// Which event types an endpoint is sent: one entry of its `events`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -38,6 +68,17 @@ pub fn is_event_type(text: &str) -> bool {
 }
 
 impl EventPattern {
+    /// Every pattern that [matches](Self::matches) `event_type`: what to look up to find who subscribes
+    /// to it.
+    pub fn matching(event_type: &str) -> impl Iterator<Item = Self> {
+        let prefixes = event_type
+            .match_indices('.')
+            .map(|(end, _)| Self::Prefix(event_type[..end].into()));
+        [Self::All, Self::Exact(event_type.into())]
+            .into_iter()
+            .chain(prefixes)
+    }
+
     /// Whether an event of type `event_type` is meant. Case-sensitive.
     #[must_use]
     pub fn matches(&self, event_type: &str) -> bool {
@@ -124,6 +165,10 @@ mod tests {
             let event_type = words.join(".");
             let exact: EventPattern = event_type.parse().expect("an event type");
             prop_assert!(exact.matches(&event_type));
+            for pattern in EventPattern::matching(&event_type) {
+                prop_assert!(pattern.matches(&event_type));
+            }
+            prop_assert_eq!(EventPattern::matching(&event_type).count(), words.len() + 1);
             for end in 1..words.len() {
                 let prefix: EventPattern = format!("{}.*", words[..end].join(".")).parse().expect("a prefix");
                 prop_assert!(prefix.matches(&event_type));

@@ -13,6 +13,7 @@
 
 use std::time::Duration;
 
+use super::refusal::Refusal;
 use super::secret::{Fingerprint, Secret};
 use super::time::Timestamp;
 
@@ -56,20 +57,6 @@ pub struct Rotation {
     pub previous: Fingerprint,
     /// When the replaced secret stops signing.
     pub previous_secret_expires_at: Timestamp,
-}
-
-/// Why a sound request does not fit the state of an endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// The endpoint was made without signing, or signing was turned off: it has no key ring.
-    #[error("signing is not enabled")]
-    SigningDisabled,
-    /// The rotation would make more than [`MAX_LIVE`] secrets live at once.
-    #[error("too many live secrets; the next one expires at {next_expires_at}")]
-    TooManyLiveSecrets {
-        /// When the first of the retiring secrets expires, and a rotation fits again.
-        next_expires_at: Timestamp,
-    },
 }
 
 /// One live secret, as seen at an instant.

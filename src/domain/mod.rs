@@ -2,21 +2,27 @@
 //!
 //! Read [`secret`] first (what a signing secret is), then [`key_ring`] (what a rotation does to the
 //! secrets of an endpoint), then [`signature`] (what the live secrets do to a delivery) and
-//! [`verification`] (what a receiver makes of it). The rest
-//! ([`endpoint`], [`event`], [`id`], [`time`]) are the nouns those need.
+//! [`verification`] (what a receiver makes of it), then [`delivery`] and [`retry`] (what becomes of a
+//! delivery). The rest ([`endpoint`], [`event`], [`id`], [`refusal`], [`time`]) are the nouns those
+//! need.
 
+pub mod delivery;
 pub mod endpoint;
 pub mod event;
 pub mod id;
 pub mod key_ring;
+pub mod refusal;
+pub mod retry;
 pub mod secret;
 pub mod signature;
 pub mod time;
 pub mod verification;
 
+pub use delivery::{Attempt, Delivery, DeliveryStatus, Verdict};
 pub use endpoint::{Endpoint, Format, HeaderEntry, Settings};
-pub use event::EventPattern;
-pub use id::{EndpointId, TenantId};
-pub use key_ring::{KeyRing, Refusal, Rotation};
+pub use event::{Event, EventPattern};
+pub use id::{DeliveryId, EndpointId, EventId, TenantId, TraceId};
+pub use key_ring::{KeyRing, Rotation};
+pub use refusal::Refusal;
 pub use secret::{Fingerprint, Secret};
 pub use time::Timestamp;

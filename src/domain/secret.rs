@@ -1,12 +1,16 @@
 //! Signing secrets: made here, shown once, compared in constant time, wiped on drop.
 
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
+
+use super::endpoint::Format;
+use super::signature::Signer;
 
 /// What the text of every secret starts with (Standard Webhooks 1.0.0, "Signature scheme").
 pub const PREFIX: &str = "whsec_";
@@ -21,21 +25,45 @@ pub const TEXT_LENGTH: usize = PREFIX.len() + SECRET_BYTES / 3 * 4;
 ///
 /// There is no `Display` and no `Serialize`, and `Debug` shows the [`Fingerprint`] alone: the text
 /// leaves only through [`Secret::expose`], which is called by what answers a creation or a rotation
-/// and by what keys an HMAC. The bytes are on the heap so that moving a secret leaves no copy.
+/// and by what keys an HMAC. Clones share the bytes, on the heap, so that neither cloning nor moving
+/// leaves a copy; they are wiped when the last clone is dropped.
 #[derive(Clone)]
-pub struct Secret(Box<Zeroizing<[u8; SECRET_BYTES]>>);
+pub struct Secret(Arc<Inner>);
+
+struct Inner {
+    bytes: Zeroizing<[u8; SECRET_BYTES]>,
+    /// The HMAC keyed with this secret: no cache beside the key ring, which could outlive a rotation,
+    /// but part of the secret itself.
+    signer: OnceLock<Box<(Format, Signer)>>,
+    fingerprint: OnceLock<Fingerprint>,
+}
 
 impl Secret {
     /// The secret made of these bytes, which must come from the operating system's generator.
     #[must_use]
     pub fn from_bytes(bytes: &[u8; SECRET_BYTES]) -> Self {
-        Self(Box::new(Zeroizing::new(*bytes)))
+        Self(Arc::new(Inner {
+            bytes: Zeroizing::new(*bytes),
+            signer: OnceLock::new(),
+            fingerprint: OnceLock::new(),
+        }))
     }
 
     /// The random bytes: the HMAC key of Standard Webhooks.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; SECRET_BYTES] {
-        &self.0
+        &self.0.bytes
+    }
+
+    /// What signs with this secret in `format`, keyed at the first call. A secret signs in one format
+    /// only, that of its endpoint; another one is keyed anew at each call.
+    #[must_use]
+    pub fn signer(&self, format: Format) -> Signer {
+        let keyed = || Box::new((format, Signer::new(format, self)));
+        match &**self.0.signer.get_or_init(keyed) {
+            (of, signer) if *of == format => signer.clone(),
+            _ => Signer::new(format, self),
+        }
     }
 
     /// The text as issued (`whsec_…`), wiped when dropped: the HMAC key of Verbex v1.
@@ -43,20 +71,21 @@ impl Secret {
     pub fn expose(&self) -> Zeroizing<String> {
         let mut text = Zeroizing::new(String::with_capacity(TEXT_LENGTH));
         text.push_str(PREFIX);
-        STANDARD.encode_string(self.0.as_slice(), &mut text);
+        STANDARD.encode_string(self.as_bytes(), &mut text);
         text
     }
 
     /// The public name of this secret.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
-        Fingerprint::of(&self.expose())
+        let of_text = || Fingerprint::of(&self.expose());
+        *self.0.fingerprint.get_or_init(of_text)
     }
 }
 
 impl PartialEq for Secret {
     fn eq(&self, other: &Self) -> bool {
-        self.0.as_slice().ct_eq(other.0.as_slice()).into()
+        self.as_bytes().ct_eq(other.as_bytes()).into()
     }
 }
 

@@ -4,7 +4,9 @@
 //! its commit, and a `render` that turns the outcome into the answer, run there too, so that the
 //! answer is remembered by the very commit that it answers.
 
+pub mod deliveries;
 pub mod endpoints;
+pub mod events;
 pub mod rotation;
 
 use std::sync::Arc;
@@ -23,6 +25,15 @@ pub enum Error {
     /// The tenant has no endpoint with this id.
     #[error("no such endpoint")]
     EndpointNotFound,
+    /// The tenant has no delivery with this id.
+    #[error("no such delivery")]
+    DeliveryNotFound,
+    /// The tenant published another event under this id.
+    #[error("the event id was used for another event")]
+    EventIdReused,
+    /// The endpoint is disabled: nothing can be sent to it now.
+    #[error("the endpoint is disabled")]
+    EndpointDisabled,
     /// The endpoint has no key ring.
     #[error("signing is not enabled")]
     SigningDisabled,
@@ -52,6 +63,9 @@ impl From<CommitError> for Error {
             CommitError::NotFound => Self::EndpointNotFound,
             CommitError::NameTaken => Self::NameTaken,
             CommitError::KeyReused => Self::IdempotencyKeyReused,
+            CommitError::DeliveryNotFound => Self::DeliveryNotFound,
+            CommitError::EventIdReused => Self::EventIdReused,
+            CommitError::Refused(Refusal::EndpointDisabled) => Self::EndpointDisabled,
             CommitError::Refused(Refusal::SigningDisabled) => Self::SigningDisabled,
             CommitError::Refused(Refusal::TooManyLiveSecrets { next_expires_at }) => {
                 Self::TooManyLiveSecrets { next_expires_at }

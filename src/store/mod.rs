@@ -22,10 +22,16 @@
 pub mod memory;
 
 use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::Notify;
 
-use crate::domain::{Endpoint, EndpointId, Refusal, TenantId, Timestamp};
+use crate::domain::{
+    Delivery, DeliveryId, DeliveryStatus, Endpoint, EndpointId, Event, EventId, Refusal, TenantId,
+    Timestamp, TraceId,
+};
 use crate::idempotency::{Answer, Claim, IdempotencyKey, KeyReused, Record};
 
 pub use memory::MemoryStore;
@@ -36,8 +42,57 @@ pub type Create = Box<dyn FnOnce(Timestamp) -> Result<(Endpoint, Answer), Refusa
 /// A decision on an endpoint as it is, given the time of the commit.
 pub type Update = Box<dyn FnOnce(&Endpoint, Timestamp) -> Result<(Change, Answer), Refusal> + Send>;
 
+/// A decision on a delivery as it is, given whether an attempt of it is under way and the time of the
+/// commit.
+pub type UpdateDelivery =
+    Box<dyn FnOnce(&Delivery, bool, Timestamp) -> Result<(Delivery, Answer), Refusal> + Send>;
+
+/// What becomes of a delivery when an attempt of it has ended.
+pub type Settle = Box<dyn FnOnce(&Delivery, Timestamp) -> Delivery + Send>;
+
+/// An event to be stored together with its deliveries.
+pub struct Publish {
+    /// Its id.
+    pub id: EventId,
+    /// Its type.
+    pub event_type: Box<str>,
+    /// The JSON text of an object.
+    pub data: Box<str>,
+    /// The trace of the request that brought it.
+    pub trace_id: TraceId,
+    /// To whom it goes.
+    pub audience: Audience,
+    /// Renders the answer.
+    pub answer: Box<dyn FnOnce(&Published) -> Answer + Send>,
+}
+
+/// To whom an event goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// Each active endpoint of the tenant that subscribes to its type.
+    Subscribers,
+    /// This endpoint alone, whatever it subscribes to. It must be active.
+    Endpoint(EndpointId),
+}
+
+/// An event as it was stored.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// The event.
+    pub event: Arc<Event>,
+    /// To how many endpoints it goes.
+    pub deliveries: usize,
+    /// The delivery, when it went to one endpoint by [`Audience::Endpoint`].
+    pub delivery: Option<Delivery>,
+}
+
 /// What is to be written.
 pub enum Write {
+    /// An event with its deliveries. If the tenant published the id before, with the same type and
+    /// data, nothing is written and the first one is answered again.
+    Publish(Publish),
+    /// A change of the delivery with this id, while its endpoint exists and is active.
+    UpdateDelivery(DeliveryId, UpdateDelivery),
     /// A new endpoint. Its name, if any, must be free.
     Create(Create),
     /// A change of the endpoint with this id.
@@ -70,6 +125,12 @@ pub enum CommitError {
     /// The tenant has no endpoint with this id.
     #[error("no such endpoint")]
     NotFound,
+    /// The tenant has no delivery with this id.
+    #[error("no such delivery")]
+    DeliveryNotFound,
+    /// The tenant published another event under this id.
+    #[error("the event id was used for another event")]
+    EventIdReused,
     /// The tenant gave the name to another endpoint.
     #[error("the name is taken")]
     NameTaken,
@@ -103,6 +164,69 @@ pub struct Page<T> {
     pub items: Vec<T>,
     /// Whether older entries follow.
     pub has_more: bool,
+}
+
+/// How deliveries are held and handed out.
+#[derive(Clone, Copy, Debug)]
+pub struct DeliveryLimits {
+    /// For how long finished deliveries and the ids of events are kept. Default: 7 days.
+    pub retention: Duration,
+    /// How many attempts may be under way at once. Default: 1024.
+    pub in_flight: usize,
+    /// How many of them may go to one endpoint. Default: 32. One whose last attempt failed gets one,
+    /// and while more than half of the room is taken nobody gets a second before all have a first, so
+    /// that receivers which are slow or dead do not delay the others.
+    pub in_flight_per_endpoint: usize,
+}
+
+impl DeliveryLimits {
+    /// How long a pending delivery waits for a disabled endpoint before it fails: 7 days.
+    pub const WAIT_WHILE_DISABLED: Duration = Duration::from_secs(7 * 86_400);
+}
+
+impl Default for DeliveryLimits {
+    fn default() -> Self {
+        Self {
+            retention: Duration::from_secs(7 * 86_400),
+            in_flight: 1024,
+            in_flight_per_endpoint: 32,
+        }
+    }
+}
+
+/// A delivery that is due, held by whoever claimed it, with all that an attempt needs **as it was when
+/// it was claimed**: nothing that signs it comes from anywhere else.
+#[derive(Clone, Debug)]
+pub struct Claimed {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The delivery.
+    pub delivery: Delivery,
+    /// Its endpoint, with the key ring.
+    pub endpoint: Endpoint,
+    /// When it was claimed: the start of the attempt.
+    pub at: Timestamp,
+}
+
+/// What a claim found.
+#[derive(Debug, Default)]
+pub struct Claims {
+    /// The deliveries that were claimed.
+    pub claimed: Vec<Claimed>,
+    /// When there will be something to do next, as far as is known. It may be past, when there is
+    /// something due for which there is no room yet.
+    pub next_due: Option<Timestamp>,
+}
+
+/// What is learnt about an endpoint from an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReceiverState {
+    /// It answered 2xx.
+    Well,
+    /// It failed.
+    Failing,
+    /// It answered 410: it is disabled.
+    Gone,
 }
 
 /// A store of endpoints and of remembered answers. See the module for the rules.
@@ -157,6 +281,57 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Option<Page<Endpoint>>, StoreError>;
 
+    /// One delivery.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the store fails.
+    async fn delivery(
+        &self,
+        tenant: &TenantId,
+        id: DeliveryId,
+    ) -> Result<Option<Delivery>, StoreError>;
+
+    /// At most `limit` deliveries of an endpoint, newest first, with `status` if one is given, that
+    /// were created before the delivery `after` (from the newest on when `None`). `None` when the
+    /// endpoint has no delivery `after`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the store fails.
+    async fn deliveries(
+        &self,
+        tenant: &TenantId,
+        endpoint: EndpointId,
+        status: Option<DeliveryStatus>,
+        after: Option<DeliveryId>,
+        limit: usize,
+    ) -> Result<Option<Page<Delivery>>, StoreError>;
+
+    /// Takes at most `batch` deliveries that are due, each with its endpoint as it is now, and holds
+    /// them until they are settled. Also takes away a little of what has had its time.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the store fails.
+    async fn claim(&self, batch: usize) -> Result<Claims, StoreError>;
+
+    /// Ends the attempt of a claimed delivery: writes what became of it, and lets go of it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the store fails: then the delivery is still held.
+    async fn settle(
+        &self,
+        tenant: &TenantId,
+        id: DeliveryId,
+        settle: Settle,
+        receiver: ReceiverState,
+    ) -> Result<(), StoreError>;
+
+    /// Told whenever there may be something to claim that was not there before.
+    fn work(&self) -> &Notify;
+
     /// Answers when the store can be used.
     ///
     /// # Errors
@@ -170,6 +345,8 @@ impl fmt::Debug for Write {
         match self {
             Self::Create(_) => f.write_str("Create"),
             Self::Update(id, _) => write!(f, "Update({id})"),
+            Self::Publish(publish) => write!(f, "Publish({})", publish.id),
+            Self::UpdateDelivery(id, _) => write!(f, "UpdateDelivery({id})"),
         }
     }
 }

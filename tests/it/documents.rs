@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::openapi_check::{DOCUMENTS, Document};
 use crate::support::Server;
@@ -244,7 +244,7 @@ fn example_body(schema: &Value) -> Value {
         let value = property.get("example").or(property.get("default"));
         let value = value
             .cloned()
-            .or((property["type"] == "boolean").then(|| json!(true)))?;
+            .or((property["type"] == "boolean").then_some(Value::Bool(true)))?;
         Some((name.clone(), value))
     };
     members(&schema["properties"]).filter_map(example).collect()

@@ -2,8 +2,24 @@
 //!
 //! Every answer that a test receives is also held against the `OpenAPI` documents: see `openapi_check`.
 
+mod broken_store;
+mod client;
 mod openapi_check;
 mod support;
 
 mod auth;
+mod clock;
+mod cross_dialect;
 mod documents;
+mod endpoints_2026;
+mod endpoints_2026_list;
+mod envelope;
+mod pages;
+mod rate_limit;
+mod rotate_2026;
+mod rotate_2026_body;
+mod rotate_verbex;
+mod secrets_2026;
+mod subscriptions_verbex;
+mod subscriptions_verbex_fields;
+mod tenants;

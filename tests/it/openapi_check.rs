@@ -22,6 +22,19 @@ pub static DOCUMENTS: LazyLock<[Document; 2]> =
 /// Headers that HTTP itself explains.
 const STANDARD: [&str; 4] = ["content-length", "content-type", "date", "connection"];
 
+/// How either dialect says that a field has another type than it must, is not there or should not be.
+const ABOUT_TYPES: [&str; 9] = [
+    "invalid_type",
+    "unknown_field",
+    "missing_field",
+    "is required",
+    "is not a field of this request",
+    "must be a string",
+    "must be true or false",
+    "must be an array of strings",
+    "must be an object of strings",
+];
+
 /// One request and its answer.
 pub struct Exchange<'a> {
     pub method: &'a str,
@@ -111,16 +124,16 @@ fn check_request(
         return verdict.map_err(|fault| format!("an undocumented request was accepted: {fault}"));
     }
     let answer: Value = serde_json::from_slice(exchange.body).unwrap_or_default();
-    let told = ["invalid_type", "unknown_field", "missing_field"];
-    let refused_for_type = answer["errors"]
-        .as_array()
+    let codes = answer["errors"].as_array().into_iter().flatten();
+    let codes = codes.filter_map(|error| error["code"].as_str());
+    let messages = answer["details"]["fields"]
+        .as_object()
         .into_iter()
-        .flatten()
-        .any(|error| {
-            error["code"]
-                .as_str()
-                .is_some_and(|code| told.contains(&code))
-        });
+        .flatten();
+    let messages = messages.filter_map(|(_, message)| message.as_str());
+    let refused_for_type = codes
+        .chain(messages)
+        .any(|told| ABOUT_TYPES.contains(&told));
     require(
         !(refused_for_type && verdict.is_ok()),
         "a request was refused for its fields' types that the document allows",

@@ -1,8 +1,6 @@
 //! A real server on a real socket, and a client that holds every answer against the `OpenAPI` documents.
 
-use std::{
-    fmt, future::IntoFuture, net::SocketAddr, num::NonZeroU32, pin::Pin, sync::Arc, time::Duration,
-};
+use std::{net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use hookturn::{
     api::{App, AppConfig, auth::Tenants, router, submission::BODY_TIMEOUT},
@@ -25,7 +23,8 @@ use tokio::{
     time::timeout,
 };
 
-use crate::openapi_check::{Exchange, check};
+use crate::client::lossy;
+pub use crate::client::{Answer, Request};
 
 /// The keys of tenant `acme`, which has two, and of tenant `globex`.
 pub const ACME: &str = "key-of-acme";
@@ -139,7 +138,7 @@ pub struct Server {
     /// The public URL: what problem types start with.
     pub base: String,
     pub clock: Arc<TestClock>,
-    client: reqwest::Client,
+    pub client: reqwest::Client,
     _stop: oneshot::Sender<()>,
 }
 
@@ -193,19 +192,12 @@ impl Server {
 
     /// A request for `target`, a path with or without a query, with `acme`'s key.
     pub fn request(&self, method: Method, target: &str) -> Request<'_> {
-        Request {
-            server: self,
-            method,
-            target: target.to_owned(),
-            headers: HeaderMap::new(),
-            key: Some(ACME),
-            body: None,
-        }
+        Request::new(self, method, target)
     }
 
-    /// Sends `bytes` as they are, for what no client library would send, and reads the answer to its end. They must ask
+    /// Sends `bytes` as they are, for what no client library would send, and reads all that comes back. They must ask
     /// for `Connection: close`.
-    pub async fn raw(&self, bytes: &[u8]) -> Answer {
+    pub async fn raw_bytes(&self, bytes: &[u8]) -> Vec<u8> {
         let exchange = async {
             let mut socket = TcpStream::connect(self.address).await.expect("connected");
             socket.write_all(bytes).await.expect("sent");
@@ -213,7 +205,12 @@ impl Server {
             socket.read_to_end(&mut answer).await.expect("read");
             answer
         };
-        let read = timeout(PATIENCE, exchange).await.expect("an answer");
+        timeout(PATIENCE, exchange).await.expect("an answer")
+    }
+
+    /// One answer to [`Self::raw_bytes`], checked like every other.
+    pub async fn raw(&self, bytes: &[u8]) -> Answer {
+        let read = self.raw_bytes(bytes).await;
         let mut headers = [httparse::EMPTY_HEADER; 64];
         let mut head = httparse::Response::new(&mut headers);
         let length = match head.parse(&read) {
@@ -299,215 +296,4 @@ pub fn fields(object: &Value) -> Vec<&str> {
         .collect();
     names.sort_unstable();
     names
-}
-
-/// A request that is sent when it is awaited.
-pub struct Request<'a> {
-    server: &'a Server,
-    method: Method,
-    target: String,
-    headers: HeaderMap,
-    key: Option<&'a str>,
-    body: Option<Vec<u8>>,
-}
-
-impl<'a> Request<'a> {
-    /// With another API key.
-    pub fn key(self, key: &'a str) -> Self {
-        Self {
-            key: Some(key),
-            ..self
-        }
-    }
-
-    /// Without an API key.
-    pub fn no_key(self) -> Self {
-        Self { key: None, ..self }
-    }
-
-    /// With one more header.
-    pub fn header(mut self, name: &'static str, value: impl AsRef<[u8]>) -> Self {
-        let value = HeaderValue::from_bytes(value.as_ref()).expect("a header's value");
-        self.headers.append(name, value);
-        self
-    }
-
-    /// With `value` as `application/json`.
-    pub fn json(self, value: &Value) -> Self {
-        self.json_text(value.to_string())
-    }
-
-    /// With this text as `application/json`, whatever it is.
-    pub fn json_text(self, text: impl Into<Vec<u8>>) -> Self {
-        self.header("content-type", "application/json").body(text)
-    }
-
-    /// With this body, of no declared type.
-    pub fn body(self, body: impl Into<Vec<u8>>) -> Self {
-        Self {
-            body: Some(body.into()),
-            ..self
-        }
-    }
-
-    async fn send(self) -> Answer {
-        let url = format!("{}{}", self.server.base, self.target);
-        let mut headers = self.headers;
-        if let Some(key) = self.key {
-            let value = HeaderValue::try_from(format!("Bearer {key}")).expect("a header's value");
-            headers.append("authorization", value);
-        }
-        let sent = self.body.clone();
-        let mut request = self.server.client.request(self.method.clone(), url);
-        if let Some(body) = self.body {
-            request = request.body(body);
-        }
-        let response = request.headers(headers).send().await;
-        let response = response.expect("an answer");
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let body = response.bytes().await.expect("a whole body").to_vec();
-        Answer {
-            method: self.method.to_string(),
-            target: self.target,
-            status,
-            headers,
-            body,
-            base: self.server.base.clone(),
-        }
-        .checked(sent.as_deref())
-    }
-}
-
-impl<'a> IntoFuture for Request<'a> {
-    type Output = Answer;
-    type IntoFuture = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.send())
-    }
-}
-
-/// An answer that the `OpenAPI` documents allow.
-pub struct Answer {
-    pub method: String,
-    pub target: String,
-    pub status: u16,
-    pub headers: HeaderMap,
-    pub body: Vec<u8>,
-    base: String,
-}
-
-impl Answer {
-    fn checked(self, sent: Option<&[u8]>) -> Self {
-        let exchange = Exchange {
-            method: &self.method,
-            target: &self.target,
-            sent,
-            status: self.status,
-            headers: &self.headers,
-            body: &self.body,
-        };
-        if let Err(fault) = check(&exchange) {
-            panic!("the OpenAPI document does not allow this answer: {fault}\n{self}");
-        }
-        self
-    }
-
-    /// A header's one value.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        let mut values = self.headers.get_all(name).iter();
-        let value = values.next()?.to_str().expect("visible ASCII");
-        assert!(values.next().is_none(), "{name} came twice\n{self}");
-        Some(value)
-    }
-
-    pub fn text(&self) -> String {
-        lossy(&self.body)
-    }
-
-    pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body)
-            .unwrap_or_else(|error| panic!("no JSON: {error}\n{self}"))
-    }
-
-    /// The body of an answer that must have this status.
-    pub fn expect_json(&self, status: u16) -> Value {
-        assert_eq!(self.status, status, "{self}");
-        self.json()
-    }
-
-    /// The body of an answer that must be this problem of 2026-03-01.
-    pub fn problem(&self, status: u16, slug: &str, code: &str) -> Value {
-        let problem = self.expect_json(status);
-        let path = self.target.split('?').next();
-        assert_eq!(
-            self.header("content-type"),
-            Some("application/problem+json")
-        );
-        assert_eq!(
-            problem["type"],
-            format!("{}/problems/{slug}", self.base),
-            "{self}"
-        );
-        assert_eq!(problem["status"], status, "{self}");
-        assert_eq!(problem["code"], code, "{self}");
-        assert_eq!(problem["instance"].as_str(), path, "{self}");
-        problem
-    }
-
-    /// The `param` and `code` of each field error of an answer that must be a 422 about fields.
-    pub fn field_errors(&self) -> Vec<(String, String)> {
-        let problem = self.problem(422, "validation-failed", "validation_failed");
-        let errors = problem["errors"].as_array().expect("errors");
-        let text = |value: &Value| value.as_str().expect("a text").to_owned();
-        let mut errors: Vec<_> = errors
-            .iter()
-            .map(|error| (text(&error["param"]), text(&error["code"])))
-            .collect();
-        errors.sort();
-        errors
-    }
-
-    /// Asserts that this is a 422 about exactly one field.
-    pub fn one_field_error(&self, param: &str, code: &str) {
-        let expected = [(param.to_owned(), code.to_owned())];
-        assert_eq!(self.field_errors(), expected, "{self}");
-        assert_eq!(self.json()["param"], param, "{self}");
-    }
-
-    /// The body of an answer that must be this error of Verbex v1.
-    pub fn verbex_error(&self, status: u16, kind: &str) -> Value {
-        let error = self.expect_json(status);
-        assert_eq!(self.header("content-type"), Some("application/json"));
-        assert_eq!(error["status"], status, "{self}");
-        assert_eq!(error["type"], kind, "{self}");
-        assert_eq!(
-            error["path"].as_str(),
-            self.target.split('?').next(),
-            "{self}"
-        );
-        error
-    }
-
-    /// The fields that a 400 of Verbex v1 tells something about.
-    pub fn verbex_fields(&self) -> Vec<String> {
-        let error = self.verbex_error(400, "VALIDATION_ERROR");
-        let names = fields(&error["details"]["fields"]);
-        names.into_iter().map(str::to_owned).collect()
-    }
-}
-
-impl fmt::Display for Answer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} {} -> {}", self.method, self.target, self.status)?;
-        for (name, value) in &self.headers {
-            writeln!(f, "{name}: {}", lossy(value.as_bytes()))?;
-        }
-        let start: String = self.text().chars().take(2000).collect();
-        writeln!(f, "\n{start}")
-    }
-}
-
-fn lossy(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }

@@ -25,7 +25,7 @@ pub struct CreateEndpoint {
     url: String,
     /// Which event types are sent: exact types, prefixes followed by `.*`, or `*`. Empty or absent
     /// means all.
-    #[schema(max_items = 100, example = json!(["call.*"]))]
+    #[schema(nullable = false, max_items = 100, example = json!(["call.*"]))]
     events: Option<Vec<String>>,
     /// A text for people.
     #[schema(max_length = 1500, nullable, example = "Production receiver")]

@@ -6,9 +6,9 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::list_endpoints::CURSOR_DETAIL;
 use crate::api::envelope::Rendered;
 use crate::api::failure::{Failure, FieldCode, FieldError};
+use crate::api::query::CURSOR_DETAIL;
 use crate::service::Error;
 
 /// The path under the public URL where the pages about problem types are.
@@ -64,7 +64,11 @@ pub const NOT_FOUND: ProblemType = ProblemType {
     status: StatusCode::NOT_FOUND,
     explanation: "There is no such path, or no such record among those of the key\u{2019}s tenant. Records of other \
                   tenants look just like records that do not exist.",
-    codes: &["webhook_endpoint_not_found", "route_not_found"],
+    codes: &[
+        "webhook_endpoint_not_found",
+        "delivery_not_found",
+        "route_not_found",
+    ],
 };
 
 /// The path is there, the method is not.
@@ -111,12 +115,15 @@ pub const UNPROCESSABLE: ProblemType = ProblemType {
     title: "Unprocessable",
     status: StatusCode::UNPROCESSABLE_ENTITY,
     explanation: "The request is sound but does not fit the state of things: its idempotency key was used for \
-                  another request, the endpoint has no signing secret, or ten secrets are live already. Sending it \
+                  another request, the endpoint is disabled or has no signing secret, ten secrets are live \
+                  already, or the event id was used for another event. Sending it \
                   again unchanged does not help.",
     codes: &[
         "idempotency_key_reused",
         "signing_disabled",
         "too_many_live_secrets",
+        "event_id_reused",
+        "endpoint_disabled",
     ],
 };
 
@@ -356,6 +363,27 @@ fn service_words(error: &Error) -> Words<'_> {
                 "webhook_endpoint_not_found",
                 "There is no webhook endpoint with this id.",
             ),
+        ),
+        Error::DeliveryNotFound => about(
+            "delivery_id",
+            plain(
+                &NOT_FOUND,
+                "delivery_not_found",
+                "There is no delivery with this id.",
+            ),
+        ),
+        Error::EventIdReused => about(
+            "id",
+            plain(
+                &UNPROCESSABLE,
+                "event_id_reused",
+                "This event id was used for another event; send a new one.",
+            ),
+        ),
+        Error::EndpointDisabled => plain(
+            &UNPROCESSABLE,
+            "endpoint_disabled",
+            "The endpoint is disabled; enable it first.",
         ),
         Error::SigningDisabled => plain(
             &UNPROCESSABLE,

@@ -6,10 +6,10 @@ use axum::response::Response;
 use utoipa::IntoParams;
 
 use super::wire::{WebhookEndpoint, WebhookEndpointList};
-use crate::api::failure::{Failure, FieldCode, FieldError};
+use crate::api::failure::Failure;
+use crate::api::query::Query;
 use crate::api::submission::json;
-use crate::api::{App, Authenticated, query_pairs};
-use crate::domain::EndpointId;
+use crate::api::{App, Authenticated};
 
 /// Which page of the list.
 #[derive(IntoParams)]
@@ -24,70 +24,6 @@ pub struct PageQuery {
     starting_after: Option<String>,
 }
 
-/// The page asked for: how many, and after which endpoint.
-struct Paging {
-    limit: usize,
-    starting_after: Option<EndpointId>,
-}
-
-impl Paging {
-    fn read(uri: &Uri) -> Result<Self, Failure> {
-        let mut limit = None;
-        let mut starting_after = None;
-        let mut errors = Vec::new();
-        let mut fail = |param: &str, code, detail: &str| {
-            errors.push(FieldError {
-                param: param.chars().take(64).collect(),
-                code,
-                detail: detail.to_owned(),
-            });
-        };
-        for (name, value) in query_pairs(uri) {
-            match &*name {
-                "limit" if limit.is_none() => {
-                    limit = Some(match value.parse::<i128>() {
-                        Ok(number @ 1..=100) => usize::try_from(number).unwrap_or(20),
-                        Ok(_) => {
-                            fail("limit", FieldCode::OutOfRange, "must be from 1 to 100");
-                            20
-                        }
-                        Err(_) => {
-                            fail("limit", FieldCode::InvalidType, "must be an integer");
-                            20
-                        }
-                    });
-                }
-                "starting_after" if starting_after.is_none() => {
-                    let cursor = value.parse().ok();
-                    if cursor.is_none() {
-                        fail("starting_after", FieldCode::InvalidCursor, CURSOR_DETAIL);
-                    }
-                    starting_after = Some(cursor);
-                }
-                "limit" | "starting_after" => {
-                    fail(&name, FieldCode::DuplicateField, "must be sent once");
-                }
-                _ => fail(
-                    &name,
-                    FieldCode::UnknownField,
-                    "is not a parameter of this request",
-                ),
-            }
-        }
-        if errors.is_empty() {
-            Ok(Self {
-                limit: limit.unwrap_or(20),
-                starting_after: starting_after.flatten(),
-            })
-        } else {
-            Err(Failure::InvalidFields(errors))
-        }
-    }
-}
-
-/// What a cursor must be, for people.
-pub const CURSOR_DETAIL: &str = "must be the id of an endpoint, as the page before showed it";
-
 /// List the endpoints
 ///
 /// Newest first.
@@ -101,11 +37,11 @@ pub(super) async fn list_endpoints(
     Authenticated(tenant): Authenticated,
     uri: Uri,
 ) -> Result<Response, Failure> {
-    let paging = Paging::read(&uri)?;
-    let page = app
-        .service()
-        .endpoints(&tenant, paging.starting_after, paging.limit)
-        .await?;
+    let mut query = Query::of(&uri);
+    let (after, limit) = (query.starting_after(), query.limit());
+    query.finish()?;
+
+    let page = app.service().endpoints(&tenant, after, limit).await?;
     Ok(json(&WebhookEndpointList {
         object: "list",
         data: page.items.iter().map(WebhookEndpoint::from).collect(),

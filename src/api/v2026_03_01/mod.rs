@@ -6,13 +6,18 @@
 pub mod create_endpoint;
 pub mod delete_endpoint;
 pub mod errors;
+pub mod list_deliveries;
 pub mod list_endpoints;
 pub mod list_secrets;
 pub mod openapi;
 pub mod patch_endpoint;
+pub mod publish_event;
+pub mod read_delivery;
 pub mod read_endpoint;
+pub mod resend_delivery;
 pub mod revoke_previous;
 pub mod rotate_secret;
+pub mod send_test_event;
 pub mod wire;
 
 use axum::Router;
@@ -49,5 +54,22 @@ pub fn routes() -> Router<App> {
         .route(
             "/webhooks/endpoints/{webhook_endpoint_id}/secret/revoke-previous",
             post(revoke_previous::revoke_previous),
+        )
+        .route("/events", post(publish_event::publish_event))
+        .route(
+            "/webhooks/endpoints/{webhook_endpoint_id}/test",
+            post(send_test_event::send_test_event),
+        )
+        .route(
+            "/webhooks/endpoints/{webhook_endpoint_id}/deliveries",
+            get(list_deliveries::list_deliveries),
+        )
+        .route(
+            "/deliveries/{delivery_id}",
+            get(read_delivery::read_delivery),
+        )
+        .route(
+            "/deliveries/{delivery_id}/resend",
+            post(resend_delivery::resend_delivery),
         )
 }

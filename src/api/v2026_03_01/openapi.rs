@@ -5,8 +5,9 @@ use utoipa::OpenApi;
 
 use super::errors::{Problem, render};
 use super::{
-    create_endpoint, delete_endpoint, list_endpoints, list_secrets, patch_endpoint, read_endpoint,
-    revoke_previous, rotate_secret,
+    create_endpoint, delete_endpoint, list_deliveries, list_endpoints, list_secrets,
+    patch_endpoint, publish_event, read_delivery, read_endpoint, resend_delivery, revoke_previous,
+    rotate_secret, send_test_event,
 };
 use crate::api::failure::{Failure, FieldCode};
 use crate::api::openapi::{Completion, complete, example_field};
@@ -37,6 +38,11 @@ use crate::service::Error;
         rotate_secret::rotate_secret,
         list_secrets::list_secrets,
         revoke_previous::revoke_previous,
+        publish_event::publish_event,
+        send_test_event::send_test_event,
+        list_deliveries::list_deliveries,
+        read_delivery::read_delivery,
+        resend_delivery::resend_delivery,
         dev::read_clock,
         dev::advance_clock,
         pages::healthz,
@@ -47,6 +53,8 @@ use crate::service::Error;
     tags(
         (name = "Secrets", description = "Rotating signing secrets, and what is live."),
         (name = "Endpoints", description = "What there is to rotate."),
+        (name = "Events", description = "What has happened, to be told to the endpoints."),
+        (name = "Deliveries", description = "What became of it, attempt by attempt."),
         (name = "Test clock", description = "With `--dev` only: time that can be moved."),
         (name = "Server", description = "Without a key."),
     ),
@@ -66,6 +74,8 @@ pub fn document() -> Value {
             optional_bodies: &[
                 "rotateWebhookEndpointSecret",
                 "revokePreviousWebhookEndpointSecrets",
+                "sendTestEvent",
+                "resendDelivery",
             ],
         },
     );
@@ -122,6 +132,23 @@ fn failures(operation: &str) -> Vec<Failure> {
             example_field("limit", FieldCode::OutOfRange, "must be from 1 to 100"),
             Error::InvalidCursor.into(),
         ],
+        "publishEvent" => vec![
+            example_field("type", FieldCode::MissingField, "is required"),
+            Error::EventIdReused.into(),
+        ],
+        "sendTestEvent" => vec![Error::EndpointDisabled.into()],
+        "listDeliveries" => vec![
+            example_field("limit", FieldCode::OutOfRange, "must be from 1 to 100"),
+            Error::InvalidCursor.into(),
+        ],
+        "getDelivery" => vec![Error::DeliveryNotFound.into()],
+        "resendDelivery" => {
+            vec![
+                Error::DeliveryNotFound.into(),
+                Error::EndpointNotFound.into(),
+                Error::EndpointDisabled.into(),
+            ]
+        }
         "advanceClock" => vec![example_field(
             "seconds",
             FieldCode::MissingField,

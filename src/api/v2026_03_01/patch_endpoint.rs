@@ -17,18 +17,20 @@ use crate::service::endpoints::SettingsPatch;
 pub struct PatchEndpoint {
     /// Where deliveries are sent.
     #[schema(
+        nullable = false,
         format = "uri",
         max_length = 2048,
         example = "https://example.com/hook"
     )]
     url: Option<String>,
     /// Which event types are sent. Empty means all.
-    #[schema(max_items = 100, example = json!(["call.*"]))]
+    #[schema(nullable = false, max_items = 100, example = json!(["call.*"]))]
     events: Option<Vec<String>>,
     /// A text for people; null takes it away.
     #[schema(max_length = 1500, nullable, example = "Production receiver")]
     description: Option<String>,
     /// Whether deliveries are made.
+    #[schema(nullable = false)]
     status: Option<EndpointStatus>,
 }
 

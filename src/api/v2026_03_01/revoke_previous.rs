@@ -3,16 +3,11 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use utoipa::ToSchema;
 
-use super::wire::LiveSecretList;
+use super::wire::{LiveSecretList, NoFields};
 use crate::api::failure::Failure;
 use crate::api::submission::{Submission, answer, respond};
 use crate::api::{App, EndpointPath};
-
-/// Nothing to say: no body, or an object without fields.
-#[derive(ToSchema)]
-pub struct RevokePrevious {}
 
 /// Revoke the retiring secrets
 ///
@@ -21,7 +16,7 @@ pub struct RevokePrevious {}
 #[utoipa::path(
     post, path = "/webhooks/endpoints/{webhook_endpoint_id}/secret/revoke-previous",
     operation_id = "revokePreviousWebhookEndpointSecrets", tag = "Secrets",
-    request_body = RevokePrevious,
+    request_body = NoFields,
     responses((status = 200, description = "The current secret is the only live one.", body = LiveSecretList)),
 )]
 pub(super) async fn revoke_previous(

@@ -25,7 +25,13 @@ pub const MAX_GRACE_SECONDS: i64 = 86_400;
 pub struct RotateSecret {
     /// Seconds until the current secret expires; 0 retires it at once. An integer by JSON Schema's
     /// rule, so `3600.0` is one.
-    #[schema(minimum = 0, maximum = 86_400, default = 3600, example = 3600)]
+    #[schema(
+        minimum = 0,
+        maximum = 86_400,
+        default = 3600,
+        example = 3600,
+        nullable = false
+    )]
     #[expect(dead_code, reason = "describes the body for the OpenAPI document")]
     expire_current_in: Option<u32>,
 }

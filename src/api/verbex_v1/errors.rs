@@ -226,6 +226,12 @@ fn service_words(error: &Error) -> Words<'_> {
             }
             words
         }
+        // No request of this dialect is about these; were one to, this is what they would mean.
+        Error::DeliveryNotFound => {
+            plain(ErrorType::NotFound, "No delivery exists for the given id")
+        }
+        Error::EventIdReused => conflict("event_id_reused", "The id was used for another event"),
+        Error::EndpointDisabled => conflict("endpoint_disabled", "The subscription is not active"),
         Error::NameTaken => conflict("name_taken", "Another subscription has this name"),
         Error::IdempotencyKeyReused => field(
             "Idempotency-Key",

@@ -1,6 +1,6 @@
 //! The `OpenAPI` document of this dialect.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use utoipa::OpenApi;
 
 use super::errors::{WebhookAuthErrorResponse, WebhookErrorResponse, render};
@@ -42,7 +42,7 @@ struct Annotations;
 /// The whole document.
 #[must_use]
 pub fn document() -> Value {
-    complete(
+    let mut document = complete(
         Annotations::openapi(),
         &Completion {
             render: |failure| {
@@ -62,7 +62,19 @@ pub fn document() -> Value {
             failures,
             optional_bodies: &[],
         },
-    )
+    );
+    // The body of a replacement is that of a creation, and may have what a read shows beside it.
+    let schemas = &mut document["components"]["schemas"];
+    let mut replacement = schemas["SubscriptionInput"].clone();
+    replacement["description"] = "A subscription, as it is sent to replace one.".into();
+    for name in replace_subscription::IGNORED {
+        replacement["properties"][name] =
+            json!({ "description": "Ignored: what was read may be sent back." });
+    }
+    schemas["SubscriptionReplacement"] = replacement;
+    document["paths"]["/v1/public/webhook/subscription/{id}"]["put"]["requestBody"]["content"]["application/json"]
+        ["schema"]["$ref"] = "#/components/schemas/SubscriptionReplacement".into();
+    document
 }
 
 /// Errors are told apart by the reason or the field that they give.

@@ -10,6 +10,16 @@ use crate::api::submission::{Submission, answer, respond};
 use crate::api::{App, EndpointPath};
 use crate::domain::{Endpoint, Secret};
 
+/// The fields that a read shows and that nobody sets: what was read can be sent back.
+pub const IGNORED: [&str; 6] = [
+    "id",
+    "organization_id",
+    "scope",
+    "signing_enabled",
+    "created_at",
+    "updated_at",
+];
+
 /// Replace a subscription
 ///
 /// What is not sent is unset. Turning signing on answers a new secret, this once; turning it off drops
@@ -28,14 +38,7 @@ pub(super) async fn replace_subscription(
     Submission { caller, body }: Submission,
 ) -> Result<Response, Failure> {
     let mut object = body.object()?;
-    object.ignore(&[
-        "id",
-        "organization_id",
-        "scope",
-        "signing_enabled",
-        "created_at",
-        "updated_at",
-    ]);
+    object.ignore(&IGNORED);
     let (settings, signing) = read_subscription_input(object)?;
 
     let tenant = caller.tenant.clone();

@@ -166,23 +166,24 @@ pub struct SubscriptionInput {
     /// Whether deliveries are signed.
     enable_signed_webhooks: bool,
     /// Whether deliveries are made.
-    #[schema(default = true)]
+    #[schema(default = true, nullable = false)]
     active: Option<bool>,
     /// Which events are sent: `Service.Event` (case-sensitive), a prefix followed by `.*`, or `*`.
     /// Empty or absent means all.
-    #[schema(max_items = 100, example = json!(["Call.Started"]))]
+    #[schema(nullable = false, max_items = 100, example = json!(["Call.Started"]))]
     events: Option<Vec<String>>,
     /// Headers to send with each delivery. Not `Host`, `Content-*`, `Connection`,
     /// `Transfer-Encoding`, `User-Agent`, `webhook-*` or `X-Webhook-*`.
+    #[schema(nullable = false)]
     headers: Option<std::collections::BTreeMap<String, String>>,
     /// A text for people.
-    #[schema(max_length = 1500)]
+    #[schema(nullable = false, max_length = 1500)]
     description: Option<String>,
     /// The agents that it is about.
-    #[schema(max_items = 100)]
+    #[schema(nullable = false, max_items = 100)]
     agent_ids: Option<Vec<String>>,
     /// The workspaces that it is about.
-    #[schema(max_items = 100)]
+    #[schema(nullable = false, max_items = 100)]
     workspace_ids: Option<Vec<String>>,
 }
 
@@ -254,7 +255,7 @@ fn read_description(object: &mut Object<'_>) -> Option<Box<str>> {
 }
 
 /// Reads a list of at most [`MAX_ENTRIES`] strings; one that is absent is empty.
-fn read_list<'a>(object: &mut Object<'a>, name: &str) -> Vec<Cow<'a, str>> {
+fn read_list<'a>(object: &mut Object<'a>, name: &str) -> Vec<(usize, Cow<'a, str>)> {
     let list = object.strings(name).unwrap_or_default();
     if list.len() > MAX_ENTRIES {
         object.fail(name, FieldCode::OutOfRange, "must have at most 100 entries");
@@ -265,7 +266,7 @@ fn read_list<'a>(object: &mut Object<'a>, name: &str) -> Vec<Cow<'a, str>> {
 
 fn read_events(object: &mut Object<'_>) -> Box<[EventPattern]> {
     let texts = read_list(object, "events");
-    let patterns = texts.iter().enumerate().filter_map(|(place, text)| {
+    let patterns = texts.iter().filter_map(|(place, text)| {
         let pattern = text.parse().ok().filter(is_service_event);
         if pattern.is_none() {
             let code = if text.chars().count() > MAX_PATTERN_LENGTH {
@@ -292,13 +293,13 @@ fn is_service_event(pattern: &EventPattern) -> bool {
 
 fn read_references(object: &mut Object<'_>, name: &str) -> Box<[Box<str>]> {
     let texts = read_list(object, name);
-    for (place, text) in texts.iter().enumerate() {
+    for (place, text) in &texts {
         if text.is_empty() || text.chars().count() > MAX_REFERENCE {
             let param = format!("{name}[{place}]");
             object.fail(&param, FieldCode::OutOfRange, "must be 1 to 255 characters");
         }
     }
-    texts.into_iter().map(Box::from).collect()
+    texts.into_iter().map(|(_, text)| text.into()).collect()
 }
 
 fn read_headers(object: &mut Object<'_>) -> Box<[HeaderEntry]> {

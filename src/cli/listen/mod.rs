@@ -137,7 +137,7 @@ async fn receive(State(receiver): State<Arc<Receiver>>, request: Request) -> Res
 
 impl Receiver {
     fn greeting(&self, url: &str) -> String {
-        let count = self.settings.secrets.read().secrets.len();
+        let count = self.settings.secrets.read().all.len();
         let secrets = match count {
             0 => "no secret: nothing will be verified; see --secret and --secrets-file".to_owned(),
             1 => "1 secret".to_owned(),
@@ -232,9 +232,10 @@ impl Receiver {
                 },
             };
         }
-        let fitting = match report.verified() {
-            true => StatusCode::OK,
-            false => StatusCode::UNAUTHORIZED,
+        let fitting = if report.verified() {
+            StatusCode::OK
+        } else {
+            StatusCode::UNAUTHORIZED
         };
         let status = self.settings.status.unwrap_or(fitting);
         Reply {
@@ -294,7 +295,7 @@ fn verdict(
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_bytes()))
         .collect();
-    verify(&headers, body, &secrets.secrets, now, Some(tolerance))
+    verify(&headers, body, &secrets.all, now, Some(tolerance))
 }
 
 /// What the delivery says it is, whether that is true or not.

@@ -110,7 +110,7 @@ pub(super) fn run(args: VerifyArgs) -> Result<ExitCode, Failure> {
     };
     let tolerance = tolerance.filter(|_| !args.no_tolerance);
     let secrets = SecretSource::new(&SECRETS, args.secrets, args.secrets_file)?.read();
-    if secrets.secrets.is_empty() {
+    if secrets.all.is_empty() {
         return Err(
             SettingError::new(SECRETS.flag, "give one, or a --secrets-file with one").into(),
         );
@@ -135,7 +135,7 @@ pub(super) fn run(args: VerifyArgs) -> Result<ExitCode, Failure> {
         }
     };
 
-    let report = verify(&saved.headers, &body, &secrets.secrets, now, tolerance);
+    let report = verify(&saved.headers, &body, &secrets.all, now, tolerance);
     let mut rows = Rows::default();
     if let Some(id) = &report.id {
         rows.row("id", id);

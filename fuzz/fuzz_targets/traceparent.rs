@@ -1,0 +1,19 @@
+//! `traceparent`: a trace id is taken only from where it stands, and never zero.
+
+#![no_main]
+
+use hookturn::api::correlation::TraceId;
+
+libfuzzer_sys::fuzz_target!(|value: &[u8]| {
+    let Some(trace_id) = TraceId::parse(value) else {
+        return;
+    };
+    let shown = trace_id.to_string();
+    assert_eq!(shown.as_bytes(), &value[3..35]);
+    assert!(shown.bytes().any(|digit| digit != b'0'));
+    assert!(value.len() == 55 || (value[55] == b'-' && !value.starts_with(b"00")));
+    assert!(!value.starts_with(b"ff"));
+    // The same id in the one form that every version has.
+    let again = format!("00-{shown}-00f067aa0ba902b7-01");
+    assert_eq!(TraceId::parse(again.as_bytes()), Some(trace_id));
+});

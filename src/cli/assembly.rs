@@ -1,0 +1,82 @@
+//! The parts of the server put together: store, clock, API and delivery worker.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use axum::Router;
+use tokio::net::TcpListener;
+
+use crate::api::auth::Tenants;
+use crate::api::submission::BODY_TIMEOUT;
+use crate::api::{self, App, AppConfig};
+use crate::clock::{Clock, SystemClock, TestClock};
+use crate::config::Store;
+use crate::delivery::{EgressGuard, Sender, Worker};
+use crate::server::{self, Limits};
+use crate::service::Service;
+use crate::store::{self, DeliveryLimits, MemoryStore};
+
+/// What a server is made of.
+pub(super) struct Parts<'a> {
+    pub store: Store,
+    /// Pairs of a tenant's name and a key.
+    pub keys: Vec<(&'a str, &'a str)>,
+    pub rate_limit: Option<NonZeroU32>,
+    pub public_url: String,
+    pub dev: bool,
+    pub delivery_limits: DeliveryLimits,
+}
+
+/// A server that is ready to run.
+pub(super) struct Assembly {
+    router: Router,
+    worker: Worker,
+}
+
+impl Assembly {
+    pub fn new(parts: Parts<'_>) -> Self {
+        let test_clock = parts.dev.then(|| Arc::new(TestClock::running()));
+        let clock: Arc<dyn Clock> = match &test_clock {
+            Some(clock) => Arc::clone(clock) as Arc<dyn Clock>,
+            None => Arc::new(SystemClock),
+        };
+        let store: Arc<dyn store::Store> = match parts.store {
+            Store::Memory => Arc::new(MemoryStore::with_limits(
+                Arc::clone(&clock),
+                parts.delivery_limits,
+            )),
+        };
+        let guard = if parts.dev {
+            EgressGuard::with_local()
+        } else {
+            EgressGuard::public_only()
+        };
+        let worker = Worker::new(Arc::clone(&store), Arc::clone(&clock), Sender::new(guard));
+        let app = App::new(AppConfig {
+            service: Service::new(store, clock),
+            tenants: Tenants::new(parts.keys, parts.rate_limit),
+            public_url: parts.public_url,
+            test_clock,
+            body_timeout: BODY_TIMEOUT,
+        });
+        Self {
+            router: api::router(app),
+            worker,
+        }
+    }
+
+    /// Serves and delivers until `stop`, and then lets what is under way end: both at the same time, so
+    /// that neither adds to the other's time.
+    pub async fn run(
+        self,
+        listener: TcpListener,
+        limits: Limits,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let stop = futures_util::FutureExt::shared(stop);
+        let delivering = tokio::spawn(self.worker.run(stop.clone()));
+        server::serve(listener, self.router, limits, stop).await;
+        // It ends by itself; were it to panic, there is nothing left to do for it.
+        let _ = delivering.await;
+    }
+}

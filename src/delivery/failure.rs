@@ -1,0 +1,119 @@
+//! The short texts of failed attempts.
+//!
+//! They are shown to whoever owns the endpoint and are kept with the delivery, so they are fixed
+//! words: nothing in them comes from the URL, a header, or what the receiver said.
+
+use std::{error::Error, io};
+
+use hyper_util::client::legacy;
+use rustls::{CertificateError, Error as TlsError};
+
+use super::connector::DialError;
+
+/// The text for a request that got no answer.
+///
+/// The deepest cause that there are words for is the one that is told.
+pub(super) fn describe(failure: &legacy::Error) -> Box<str> {
+    let mut text = "request failed";
+    let mut next: Option<&(dyn Error + 'static)> = failure.source();
+    while let Some(error) = next {
+        next = error.source();
+        if let Some(dial) = error.downcast_ref::<DialError>() {
+            if !matches!(dial, DialError::Io(_)) {
+                return dial.to_string().into();
+            }
+            text = "connection failed";
+        } else if let Some(tls) = error.downcast_ref::<TlsError>() {
+            text = of_tls(tls);
+        } else if let Some(http) = error.downcast_ref::<hyper::Error>() {
+            text = of_http(http).unwrap_or(text);
+        } else if let Some(io) = error.downcast_ref::<io::Error>() {
+            text = of_io(io.kind(), failure.is_connect()).unwrap_or(text);
+            // An `io::Error` gives the source of the error in it, and not that error itself.
+            if let Some(inner) = io.get_ref() {
+                next = Some(inner);
+            }
+        }
+    }
+    text.into()
+}
+
+/// Whether the connection ended before a byte of an answer came.
+pub(super) fn is_cut_off(failure: &legacy::Error) -> bool {
+    let mut next: Option<&(dyn Error + 'static)> = failure.source();
+    while let Some(error) = next {
+        next = error.source();
+        if let Some(http) = error.downcast_ref::<hyper::Error>() {
+            if http.is_parse() {
+                return false;
+            }
+            if http.is_incomplete_message() || http.is_closed() || http.is_canceled() {
+                return true;
+            }
+        } else if let Some(io) = error.downcast_ref::<io::Error>() {
+            return is_end(io.kind());
+        }
+    }
+    false
+}
+
+fn is_end(kind: io::ErrorKind) -> bool {
+    matches!(
+        kind,
+        io::ErrorKind::BrokenPipe
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::NotConnected
+            | io::ErrorKind::UnexpectedEof
+    )
+}
+
+fn of_io(kind: io::ErrorKind, connecting: bool) -> Option<&'static str> {
+    Some(match kind {
+        io::ErrorKind::ConnectionRefused => "connection refused",
+        io::ErrorKind::ConnectionReset => "connection reset",
+        io::ErrorKind::HostUnreachable => "host unreachable",
+        io::ErrorKind::NetworkUnreachable => "network unreachable",
+        io::ErrorKind::TimedOut => "connection timed out",
+        // Only a handshake reads before there is a connection.
+        io::ErrorKind::UnexpectedEof if connecting => "tls: connection closed in the handshake",
+        kind if is_end(kind) => "connection closed before an answer",
+        _ => return None,
+    })
+}
+
+fn of_http(error: &hyper::Error) -> Option<&'static str> {
+    if error.is_parse_too_large() {
+        Some("response head too large")
+    } else if error.is_parse() {
+        Some("malformed response")
+    } else if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
+        Some("connection closed before an answer")
+    } else {
+        None
+    }
+}
+
+fn of_tls(error: &TlsError) -> &'static str {
+    match error {
+        TlsError::InvalidCertificate(certificate) => match certificate {
+            CertificateError::UnknownIssuer => "tls: certificate not trusted",
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                "tls: certificate expired"
+            }
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                "tls: certificate not valid yet"
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                "tls: certificate for another name"
+            }
+            CertificateError::Revoked => "tls: certificate revoked",
+            _ => "tls: invalid certificate",
+        },
+        TlsError::NoCertificatesPresented => "tls: no certificate",
+        TlsError::AlertReceived(_) => "tls: refused by the receiver",
+        TlsError::PeerIncompatible(_) => "tls: no common version or cipher",
+        TlsError::InvalidMessage(_) => "tls: malformed message",
+        _ => "tls: failed",
+    }
+}

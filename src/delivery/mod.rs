@@ -1,0 +1,20 @@
+//! How a signed event reaches its receiver.
+//!
+//! Read [`egress`] first (which addresses may be dialled), then [`sender`] (how one request is sent, and
+//! what comes of it), [`message`] (what is in it, and which secrets sign it) and [`worker`] (which
+//! delivery's turn it is). How signatures are made is in
+//! [`domain::signature`](crate::domain::signature), when an attempt is made again in
+//! [`domain::retry`](crate::domain::retry).
+
+mod blocks;
+mod connector;
+pub mod egress;
+mod failure;
+pub mod message;
+mod retry_after;
+pub mod sender;
+pub mod worker;
+
+pub use egress::{Blocked, EgressGuard};
+pub use sender::{Reply, Sender};
+pub use worker::Worker;

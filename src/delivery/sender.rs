@@ -1,0 +1,268 @@
+//! One attempt: an HTTP POST, and what came of it.
+//!
+//! Rules:
+//!
+//! 1. **The status decides.** Once the head of an answer is there, nothing that happens to its body
+//!    changes the outcome. The body is read, and thrown away, only so that the connection can carry
+//!    the next attempt; one that is longer than [`MAX_ANSWER_BODY`], or not there in time, costs the
+//!    receiver its connection.
+//! 2. **One deadline for all of it**: looking up the host, connecting, TLS, sending, the answer's
+//!    head and its body.
+//! 3. **Nowhere but where the URL says**, as far as the [guard](super::egress) permits: redirects are
+//!    not followed, and no proxy is used, whatever the environment says.
+//! 4. **Failures are told in fixed words** ([`Reply::error`]).
+//!
+//! HTTP/1.1 only. Every receiver speaks it, and a connection carries one attempt at a time, so that
+//! one which hangs holds up nothing else. With HTTP/2 all attempts to a receiver would share one
+//! connection, and its silent death would fail them all until it is noticed.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::{
+    HeaderMap, Method, Request, Response, Uri,
+    body::{Body as _, Incoming},
+    header::RETRY_AFTER,
+};
+use hyper_util::{
+    client::legacy::{self, Client},
+    rt::{TokioExecutor, TokioTimer},
+};
+use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use tokio::time::{Instant, timeout_at};
+use url::Url;
+
+use super::{
+    connector::{Connector, Dialer, Proven},
+    egress::EgressGuard,
+    failure, retry_after,
+};
+use crate::domain::Timestamp;
+
+/// For how long a whole attempt may take.
+pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// For how long connecting to one of a host's addresses may take, before the next one is tried.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How many bytes of an answer's body are read: 16 KiB.
+pub const MAX_ANSWER_BODY: usize = 16 * 1024;
+
+/// For how long an idle connection is kept. Receivers close theirs after 5 to 75 s, as a rule.
+const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How many idle connections to one receiver are kept. Attempts beyond that many at a time work, but
+/// their connections end with them.
+const MAX_IDLE_PER_RECEIVER: usize = 256;
+
+/// Bytes of an answer's head, and of a connection's buffers. An answer has at most 100 header fields,
+/// which is hyper's default.
+const MAX_HEAD: usize = 64 * 1024;
+
+/// What may be set about a [`Sender`]. The default is what the server uses.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// For how long a whole attempt may take; see [`ATTEMPT_TIMEOUT`].
+    pub attempt_timeout: Duration,
+    /// For how long connecting to one address may take; see [`CONNECT_TIMEOUT`].
+    pub connect_timeout: Duration,
+    /// Who may vouch for a receiver's certificate: by default, Mozilla's list as it was when the
+    /// server was built, so that a container without one works.
+    pub roots: RootCertStore,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            attempt_timeout: ATTEMPT_TIMEOUT,
+            connect_timeout: CONNECT_TIMEOUT,
+            roots: webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect(),
+        }
+    }
+}
+
+/// What came of an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// The status of the answer, if there was one in time. 2xx is success.
+    pub status: Option<u16>,
+    /// What went wrong, in a few fixed words that name neither the receiver nor what it said:
+    /// `timed out`, `host not found`, `connection refused`, `address not allowed: private`,
+    /// `tls: certificate expired` and the like. Always there without a status, and for a redirect;
+    /// other statuses speak for themselves.
+    pub error: Option<Box<str>>,
+    /// For how long the receiver asks not to be tried again (RFC 9110, section 10.2.3), from the
+    /// wall clock's time that the attempt was given. Never for a 2xx. It can be absurdly long.
+    pub retry_after: Option<Duration>,
+    /// How long it took until the status, or the failure, was there.
+    pub duration: Duration,
+}
+
+/// Makes attempts, and keeps the connections between them. Clones share those.
+#[derive(Clone, Debug)]
+pub struct Sender {
+    client: Client<Connector, Full<Bytes>>,
+    attempt_timeout: Duration,
+}
+
+impl Sender {
+    /// A sender that goes where `guard` permits.
+    #[must_use]
+    pub fn new(guard: EgressGuard) -> Self {
+        Self::with_options(guard, Options::default())
+    }
+
+    /// A sender with other [`Options`] than the default ones.
+    #[must_use]
+    pub fn with_options(guard: EgressGuard, options: Options) -> Self {
+        let dialer = Dialer {
+            guard,
+            timeout: options.connect_timeout,
+        };
+        let connector = Connector::new(dialer, tls(options.roots), options.attempt_timeout);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+            .pool_max_idle_per_host(MAX_IDLE_PER_RECEIVER)
+            .http1_max_buf_size(MAX_HEAD)
+            // A request of which nothing was sent, since its connection turned out to be closed.
+            .retry_canceled_requests(true)
+            .build(connector);
+        Self {
+            client,
+            attempt_timeout: options.attempt_timeout,
+        }
+    }
+
+    /// Sends `body` with `headers` to `url`, once. `wall` is the wall clock's time of the attempt,
+    /// which a date in `Retry-After` is compared with.
+    ///
+    /// `Host` and `Content-Length` are added; `headers` must not contain anything about the
+    /// connection or the message's length. It is safe to drop the future: the attempt ends then.
+    pub async fn send(&self, url: &str, headers: HeaderMap, body: Bytes, wall: Timestamp) -> Reply {
+        let begun = Instant::now();
+        let deadline = begun + self.attempt_timeout;
+        let answer = match target(url) {
+            Some(uri) => timeout_at(deadline, self.exchange(uri, headers, body))
+                .await
+                .unwrap_or_else(|_| Err("timed out".into())),
+            None => Err("invalid URL".into()),
+        };
+        let duration = begun.elapsed();
+        match answer {
+            Ok(answer) => {
+                let reply = Reply::to(&answer, wall, duration);
+                // Both ways to fail lose the connection and nothing else.
+                let _ = timeout_at(deadline, drain(answer.into_body())).await;
+                reply
+            }
+            Err(error) => Reply {
+                status: None,
+                error: Some(error),
+                retry_after: None,
+                duration,
+            },
+        }
+    }
+
+    /// Sends a request and waits for the head of its answer.
+    ///
+    /// A receiver may close an idle connection at the very moment at which a request is on its way,
+    /// and nobody can tell then whether it took the request. Such a request is sent once more, on
+    /// another connection: receivers have to bear repetitions anyway, and an attempt should not fail
+    /// by a race that is no fault of theirs. It is told by that the connection has carried an answer
+    /// before, and none of this one; a receiver that closes new connections gets each request once.
+    async fn exchange(
+        &self,
+        uri: Uri,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, Box<str>> {
+        let again = request(uri.clone(), headers.clone(), body.clone());
+        let mut answer = self.client.request(request(uri, headers, body)).await;
+        if answer.as_ref().is_err_and(is_stale) {
+            answer = self.client.request(again).await;
+        }
+        let answer = answer.map_err(|error| failure::describe(&error))?;
+        if let Some(proven) = answer.extensions().get::<Proven>() {
+            proven.set();
+        }
+        Ok(answer)
+    }
+}
+
+impl Reply {
+    fn to(answer: &Response<Incoming>, wall: Timestamp, duration: Duration) -> Self {
+        let status = answer.status();
+        let retry_after = answer
+            .headers()
+            .get(RETRY_AFTER)
+            .filter(|_| !status.is_success())
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| retry_after::parse(value, wall));
+        Self {
+            status: Some(status.as_u16()),
+            error: status
+                .is_redirection()
+                .then(|| "redirects are not followed".into()),
+            retry_after,
+            duration,
+        }
+    }
+}
+
+/// TLS 1.2 and 1.3, without client certificates.
+fn tls(roots: RootCertStore) -> ClientConfig {
+    // The provider is named here, since a process-wide default is whatever a dependency sets.
+    ClientConfig::builder_with_provider(ring::default_provider().into())
+        .with_safe_default_protocol_versions()
+        .expect("ring has ciphers for both versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth()
+}
+
+/// The URL as it is dialled. The parser is the one that endpoints' URLs were checked with, and turns
+/// every spelling of a host into one: `0x7f.1` is `127.0.0.1`, `bücher.example` is in Punycode.
+fn target(url: &str) -> Option<Uri> {
+    let url = Url::parse(url).ok()?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return None;
+    }
+    Uri::try_from(String::from(url)).ok()
+}
+
+fn request(uri: Uri, headers: HeaderMap, body: Bytes) -> Request<Full<Bytes>> {
+    let mut request = Request::new(Full::new(body));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = uri;
+    *request.headers_mut() = headers;
+    request
+}
+
+/// Whether a request failed since the connection, which had worked before, was closed meanwhile.
+fn is_stale(error: &legacy::Error) -> bool {
+    let proven = error.connect_info().is_some_and(|connection| {
+        let mut extras = hyper::http::Extensions::new();
+        connection.get_extras(&mut extras);
+        extras.get::<Proven>().is_some_and(Proven::is_set)
+    });
+    proven && failure::is_cut_off(error)
+}
+
+/// Reads a body to its end, so that its connection can be used again, unless it is too long.
+async fn drain(mut body: Incoming) {
+    let mut left = MAX_ANSWER_BODY;
+    if body.size_hint().lower() > left as u64 {
+        return;
+    }
+    while let Some(Ok(frame)) = body.frame().await {
+        let Some(data) = frame.data_ref() else {
+            continue;
+        };
+        match left.checked_sub(data.len()) {
+            Some(rest) => left = rest,
+            None => return,
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! From a delivery that is due to what became of it.
+//!
+//! One attempt is: claim, sign, send, settle. It signs with the key ring that came with the claim, read
+//! by the store in the same step, and never from anything that could be older. What ends the process
+//! before an attempt is settled leaves the delivery due, so an accepted event is delivered at least
+//! once.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use tokio::task::JoinSet;
+
+use super::message::Message;
+use super::sender::{Reply, Sender};
+use crate::clock::{Clock, real_sleep};
+use crate::domain::{Attempt, Delivery, Timestamp, Verdict};
+use crate::random;
+use crate::store::{Claimed, ReceiverState, Store, StoreError};
+
+/// How many deliveries are claimed at once.
+const BATCH: usize = 64;
+
+/// How long to wait before a store that failed is asked again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How long attempts under way may take to end when the program does: longer than a whole attempt.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// Makes the attempts of all deliveries of a store. Cheap to clone.
+#[derive(Clone)]
+pub struct Worker {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    sender: Sender,
+}
+
+impl Worker {
+    /// A worker on `store`, which tells the time by `clock`.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, sender: Sender) -> Self {
+        Self {
+            store,
+            clock,
+            sender,
+        }
+    }
+
+    /// One bounded step: makes one attempt of each of some deliveries that are due, and ends when all
+    /// of them are settled. Returns how many there were; 0 means that nothing is due now.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when nothing could be claimed.
+    pub async fn step(&self) -> Result<usize, StoreError> {
+        let mut attempts = JoinSet::new();
+        for claimed in self.store.claim(BATCH).await?.claimed {
+            attempts.spawn(self.clone().attempt(claimed));
+        }
+        let count = attempts.len();
+        attempts.join_all().await;
+        Ok(count)
+    }
+
+    /// Makes attempts until `stop`, and then waits for those under way.
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        let mut attempts = JoinSet::new();
+        tokio::pin!(stop);
+        loop {
+            let claims = match self.store.claim(BATCH).await {
+                Ok(claims) => claims,
+                Err(error) => {
+                    tracing::error!(%error, "deliveries cannot be claimed");
+                    tokio::select! {
+                        () = &mut stop => break,
+                        () = real_sleep(PAUSE) => continue,
+                    }
+                }
+            };
+            let found = claims.claimed.len();
+            let wait = self.until(claims.next_due, attempts.is_empty() && found == 0);
+            for claimed in claims.claimed {
+                attempts.spawn(self.clone().attempt(claimed));
+            }
+            if found == BATCH {
+                // There may be more of them. The others get their turn in between.
+                tokio::task::yield_now().await;
+                continue;
+            }
+            tokio::select! {
+                () = &mut stop => break,
+                () = self.store.work().notified() => {}
+                _ = attempts.join_next(), if !attempts.is_empty() => {
+                    while attempts.try_join_next().is_some() {}
+                }
+                () = wait => {}
+            }
+        }
+        let drained = tokio::time::timeout(DRAIN, async {
+            while attempts.join_next().await.is_some() {}
+        });
+        if drained.await.is_err() {
+            tracing::warn!("attempts that were under way will be made again");
+        }
+    }
+
+    /// Waits until there is something due, as far as a claim could tell. What is due already but had
+    /// no room is not waited for by the clock: it gets room when an attempt ends. Only when `idle`, with
+    /// no attempt to end, is it looked at again at once.
+    async fn until(&self, next_due: Option<Timestamp>, idle: bool) {
+        match next_due {
+            Some(at) if at > self.clock.now() => self.clock.sleep_until(at).await,
+            Some(_) if idle => tokio::task::yield_now().await,
+            _ => std::future::pending().await,
+        }
+    }
+
+    async fn attempt(self, claimed: Claimed) {
+        let wall = self.clock.wall();
+        let message = Message::new(&claimed, wall);
+        let url = &claimed.endpoint.settings.url;
+        let sent = self.sender.send(url, message.headers, message.body, wall);
+        // A panic in there is a fault of ours, and must not leave the delivery held for ever.
+        let reply = AssertUnwindSafe(sent).catch_unwind().await;
+        let reply = reply.unwrap_or_else(|_| Reply {
+            status: None,
+            error: Some("internal error".into()),
+            retry_after: None,
+            duration: Duration::ZERO,
+        });
+        let verdict = Verdict::of(reply.status, reply.retry_after, random::jitter());
+        let attempt = Attempt {
+            at: claimed.at,
+            status_code: reply.status,
+            duration_ms: u64::try_from(reply.duration.as_millis()).unwrap_or(u64::MAX),
+            error: reply.error,
+            signed_by: message.signed_by,
+        };
+        tracing::debug!(
+            delivery = %claimed.delivery.id,
+            endpoint = %claimed.endpoint.id,
+            status = attempt.status_code,
+            error = attempt.error.as_deref(),
+            duration_ms = attempt.duration_ms,
+            "delivery attempted"
+        );
+        self.settle(&claimed, &attempt, verdict).await;
+    }
+
+    /// Settles, as often as it takes: nobody else can, while the delivery is held.
+    async fn settle(&self, claimed: &Claimed, attempt: &Attempt, verdict: Verdict) {
+        let receiver = match verdict {
+            Verdict::Success => ReceiverState::Well,
+            Verdict::Gone => ReceiverState::Gone,
+            Verdict::Failure { .. } => ReceiverState::Failing,
+        };
+        loop {
+            let attempt = attempt.clone();
+            let settle =
+                Box::new(move |delivery: &Delivery, now| delivery.settle(attempt, verdict, now));
+            let id = claimed.delivery.id;
+            match self
+                .store
+                .settle(&claimed.tenant, id, settle, receiver)
+                .await
+            {
+                Ok(()) => return,
+                Err(error) => {
+                    tracing::error!(%error, delivery = %id, "an attempt cannot be recorded");
+                    real_sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! When a failed delivery is tried again.
+
+use std::time::Duration;
+
+const MINUTE: u64 = 60;
+const HOUR: u64 = 60 * MINUTE;
+
+/// The waits after the first, second, … failure, in seconds. After the failure that follows the last
+/// of them, the delivery has failed.
+const SCHEDULE: [u64; 9] = [
+    5,
+    5 * MINUTE,
+    30 * MINUTE,
+    2 * HOUR,
+    5 * HOUR,
+    10 * HOUR,
+    14 * HOUR,
+    20 * HOUR,
+    24 * HOUR,
+];
+
+/// The most that a receiver's `Retry-After` (RFC 9110, section 10.2.3) can ask for.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * HOUR);
+
+/// How long to wait after the `failures`-th failure (from 1), or `None` when there is no further
+/// attempt. `jitter` is from 0 to 1 and adds up to a tenth, so that deliveries which failed together
+/// do not come back together. A longer `retry_after` is honoured, up to 24 hours.
+#[must_use]
+pub fn wait(failures: u32, jitter: f64, retry_after: Option<Duration>) -> Option<Duration> {
+    let place = usize::try_from(failures.checked_sub(1)?).ok()?;
+    let base = Duration::from_secs(*SCHEDULE.get(place)?);
+    let wait = base.mul_f64(1.0 + jitter.clamp(0.0, 1.0) / 10.0);
+    let asked = retry_after.unwrap_or_default().min(MAX_RETRY_AFTER);
+    Some(wait.max(asked))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn ten_attempts_and_then_no_more() {
+        let waits: Vec<u64> = (1..=9)
+            .filter_map(|failures| wait(failures, 0.0, None))
+            .map(|wait| wait.as_secs())
+            .collect();
+        assert_eq!(
+            waits,
+            [5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400]
+        );
+        assert_eq!(wait(10, 0.0, None), None);
+        assert_eq!(wait(10, 0.0, Some(Duration::from_secs(1))), None);
+        assert_eq!(wait(0, 0.0, None), None);
+    }
+
+    proptest! {
+        #[test]
+        fn jitter_adds_at_most_a_tenth(failures in 1_u32..10, jitter in -1.0..2.0) {
+            let base = wait(failures, 0.0, None).expect("on the schedule");
+            let jittered = wait(failures, jitter, None).expect("on the schedule");
+            prop_assert!(base <= jittered && jittered <= base + base / 10 + Duration::from_millis(1));
+        }
+
+        #[test]
+        fn a_longer_retry_after_is_honoured_up_to_a_day(failures in 1_u32..10, asked in 0_u64..400_000) {
+            let base = wait(failures, 0.0, None).expect("on the schedule");
+            let told = wait(failures, 0.0, Some(Duration::from_secs(asked))).expect("on the schedule");
+            prop_assert_eq!(told, base.max(Duration::from_secs(asked.min(86_400))));
+        }
+    }
+}

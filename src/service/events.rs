@@ -1,0 +1,84 @@
+//! Publishing events.
+
+use super::{Caller, Error, Service};
+use crate::domain::{EndpointId, EventId, TraceId};
+use crate::idempotency::Answer;
+use crate::random;
+use crate::store::{Audience, Committed, Publish, Published, Write};
+
+/// The type of the event that [`Service::send_test`] sends.
+pub const TEST_EVENT_TYPE: &str = "webhook.test";
+
+/// The data of that event.
+const TEST_EVENT_DATA: &str = r#"{"message":"A test event. Nothing has happened."}"#;
+
+/// An event as a caller sends it.
+#[derive(Clone, Debug)]
+pub struct NewEvent {
+    /// The caller's own id, if it chose one.
+    pub id: Option<EventId>,
+    /// The type; see [`is_event_type`](crate::domain::event::is_event_type).
+    pub event_type: Box<str>,
+    /// The JSON text of an object.
+    pub data: Box<str>,
+    /// The trace of the request.
+    pub trace_id: TraceId,
+}
+
+impl Service {
+    /// Stores an event with a delivery to each active endpoint that subscribes to its type. When this
+    /// returns, it is stored. The same event under the same id is answered again and not sent again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::EventIdReused`], [`Error::IdempotencyKeyReused`] or [`Error::Internal`]; nothing has
+    /// been stored then.
+    pub async fn publish(
+        &self,
+        caller: Caller,
+        event: NewEvent,
+        render: impl FnOnce(&Published) -> Answer + Send + 'static,
+    ) -> Result<Committed, Error> {
+        let id = match event.id {
+            Some(id) => id,
+            None => random::event_id()?,
+        };
+        let publish = Publish {
+            id,
+            event_type: event.event_type,
+            data: event.data,
+            trace_id: event.trace_id,
+            audience: Audience::Subscribers,
+            answer: Box::new(render),
+        };
+        let write = Write::Publish(publish);
+        let committed = self.store.commit(&caller.tenant, caller.claim, write);
+        Ok(committed.await?)
+    }
+
+    /// Sends an event of type [`TEST_EVENT_TYPE`] to one endpoint, whatever it subscribes to.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::EndpointNotFound`], [`Error::EndpointDisabled`], [`Error::IdempotencyKeyReused`] or
+    /// [`Error::Internal`]; nothing has been stored then.
+    pub async fn send_test(
+        &self,
+        caller: Caller,
+        endpoint: EndpointId,
+        trace_id: TraceId,
+        render: impl FnOnce(&Published) -> Answer + Send + 'static,
+    ) -> Result<Committed, Error> {
+        let publish = Publish {
+            id: random::event_id()?,
+            event_type: TEST_EVENT_TYPE.into(),
+            data: TEST_EVENT_DATA.into(),
+            trace_id,
+            audience: Audience::Endpoint(endpoint),
+            answer: Box::new(render),
+        };
+        let write = Write::Publish(publish);
+        let committed = self.store.commit(&caller.tenant, caller.claim, write);
+        Ok(committed.await?)
+    }
+}

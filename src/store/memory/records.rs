@@ -1,0 +1,49 @@
+//! Remembered answers: one shard of them.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::domain::{TenantId, Timestamp};
+use crate::idempotency::{IdempotencyKey, RETENTION, Record};
+
+/// How many expired records a commit with a key may take away: more than the one that it adds, so
+/// that the sweep keeps up, and few enough that no commit waits for it.
+const SWEPT_PER_COMMIT: usize = 4;
+
+pub(super) type RecordKey = (TenantId, IdempotencyKey);
+
+#[derive(Default)]
+pub(super) struct Records {
+    by_key: HashMap<RecordKey, (Timestamp, Record)>,
+    /// In the order of their commits, and so of their expiry.
+    by_expiry: VecDeque<(Timestamp, RecordKey)>,
+}
+
+impl Records {
+    pub fn live(&self, key: &RecordKey, now: Timestamp) -> Option<&Record> {
+        let (expires_at, record) = self.by_key.get(key)?;
+        (now < *expires_at).then_some(record)
+    }
+
+    pub fn remember(&mut self, key: RecordKey, now: Timestamp, record: Record) {
+        let expires_at = now.plus(RETENTION);
+        for _ in 0..SWEPT_PER_COMMIT {
+            match self.by_expiry.front() {
+                Some((expiry, _)) if *expiry <= now => self.forget_oldest(),
+                _ => break,
+            }
+        }
+        self.by_expiry.push_back((expires_at, key.clone()));
+        self.by_key.insert(key, (expires_at, record));
+    }
+
+    fn forget_oldest(&mut self) {
+        let Some((expiry, key)) = self.by_expiry.pop_front() else {
+            return;
+        };
+        // The key may have been used again since: then its record has a later expiry, and stays.
+        let of_record = self.by_key.get(&key).map(|(of_record, _)| *of_record);
+        if of_record == Some(expiry) {
+            self.by_key.remove(&key);
+        }
+    }
+}

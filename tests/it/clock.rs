@@ -1,0 +1,154 @@
+//! `/dev`: the test clock, and what ends when it moves.
+
+use std::sync::Arc;
+
+use hookturn::clock::TestClock;
+use serde_json::json;
+
+use crate::support::{Server, after, id};
+
+#[tokio::test]
+async fn the_clock_tells_its_time_and_is_advanced_by_seconds() {
+    let server = Server::start().await;
+    let now = server.get("/dev/clock").await.expect_json(200);
+    assert_eq!(now, json!({ "now": after(0) }));
+    for (seconds, total) in [
+        (json!(90), 90),
+        (json!(0), 90),
+        (json!(10.0), 100),
+        (json!(259_200), 259_300),
+    ] {
+        let answer = server
+            .post("/dev/clock/advance")
+            .json(&json!({ "seconds": seconds }))
+            .await;
+        assert_eq!(answer.expect_json(200), json!({ "now": after(total) }));
+        let read = server.get("/dev/clock").await.expect_json(200);
+        assert_eq!(read["now"], after(total));
+    }
+}
+
+#[tokio::test]
+async fn an_advance_is_a_whole_number_of_seconds_and_never_back() {
+    let server = Server::start().await;
+    for (seconds, code) in [
+        (json!(-1), "out_of_range"),
+        (json!(3_162_240_001_u64), "out_of_range"),
+        (json!(1.5), "invalid_type"),
+        (json!("60"), "invalid_type"),
+        (json!(null), "invalid_type"),
+    ] {
+        let answer = server
+            .post("/dev/clock/advance")
+            .json(&json!({ "seconds": seconds }))
+            .await;
+        answer.one_field_error("seconds", code);
+    }
+    for nothing in ["", "{}"] {
+        let answer = server.post("/dev/clock/advance").json_text(nothing).await;
+        answer.one_field_error("seconds", "missing_field");
+    }
+    let answer = server
+        .post("/dev/clock/advance")
+        .json(&json!({ "seconds": 1, "minutes": 1 }))
+        .await;
+    answer.one_field_error("minutes", "unknown_field");
+    let answer = server.post("/dev/clock/advance").json_text("{").await;
+    answer.problem(400, "invalid-request", "malformed_json");
+    // All advances together are bounded.
+    let most = json!({ "seconds": 3_162_240_000_u64 });
+    server
+        .post("/dev/clock/advance")
+        .json(&most)
+        .await
+        .expect_json(200);
+    let more = server
+        .post("/dev/clock/advance")
+        .json(&json!({ "seconds": 1 }))
+        .await;
+    more.one_field_error("seconds", "out_of_range");
+}
+
+#[tokio::test]
+async fn the_test_clock_of_a_server_runs() {
+    let clock = Arc::new(TestClock::running());
+    let server = Server::builder().clock(clock).start().await;
+    let read = async || {
+        let now = server.get("/dev/clock").await.expect_json(200);
+        now["now"].as_str().expect("a time").to_owned()
+    };
+    let first = read().await;
+    let advanced = server
+        .post("/dev/clock/advance")
+        .json(&json!({ "seconds": 72 * 3600 }));
+    advanced.await.expect_json(200);
+    let second = read().await;
+    assert!(first[..10] < second[..10], "{first} {second}");
+    // It does not stand where it was moved to.
+    for _ in 0..100_000 {
+        if read().await > second {
+            return;
+        }
+    }
+    panic!("the clock stands");
+}
+
+#[tokio::test]
+async fn a_grace_ends_when_the_clock_is_moved_past_it() {
+    let server = Server::start().await;
+    let record = server.endpoint().await;
+    let verbex = format!(
+        "/v1/public/webhook/subscription/{}/rotate/secret",
+        id(&record)
+    );
+    server.post(&verbex).await.expect_json(200);
+    let advance = async |seconds: u64| {
+        let body = json!({ "seconds": seconds });
+        server
+            .post("/dev/clock/advance")
+            .json(&body)
+            .await
+            .expect_json(200);
+        server.live(id(&record)).await.len()
+    };
+    assert_eq!(advance(72 * 3600 - 1).await, 2);
+    assert_eq!(advance(1).await, 1);
+}
+
+#[tokio::test]
+async fn a_remembered_answer_ends_24_hours_after_it_was_given() {
+    let server = Server::start().await;
+    let record = server.endpoint().await;
+    let path = format!("/webhooks/endpoints/{}/secret/rotate", id(&record));
+    let rotate = || server.post(&path).header("idempotency-key", "k");
+    let first = rotate().await;
+    server.advance_millis(24 * 3600 * 1000 - 1);
+    let again = rotate().await;
+    assert_eq!(again.header("idempotent-replayed"), Some("true"));
+    assert_eq!(again.body, first.body);
+    server.advance_millis(1);
+    let fresh = rotate().await;
+    assert_eq!(fresh.header("idempotent-replayed"), None);
+    assert_ne!(fresh.json()["secret"], first.json()["secret"]);
+    assert_eq!(
+        fresh.json()["previous_secret_expires_at"],
+        after(24 * 3600 + 3600)
+    );
+}
+
+#[tokio::test]
+async fn without_dev_there_is_no_clock_to_move() {
+    let server = Server::builder().without_dev().start().await;
+    for answer in [
+        server.get("/dev/clock").await,
+        server
+            .post("/dev/clock/advance")
+            .json(&json!({ "seconds": 1 }))
+            .await,
+        server.get("/dev").await,
+    ] {
+        answer.problem(404, "not-found", "route_not_found");
+    }
+    let refused = server.get("/dev/clock").no_key().await;
+    refused.problem(401, "authentication-failed", "missing_token");
+}

@@ -1,0 +1,262 @@
+//! The suite that holds every store to the rules of [`hookturn::store`], one `#[test]` for each case and store.
+//!
+//! A new store adds one [`conformance_suite!`] line here. A case that is written but not listed in the macro is dead
+//! code, and so an error.
+
+mod changes;
+mod idempotency;
+mod interruptions;
+mod model;
+mod names;
+mod paging;
+mod rotations;
+mod tenants;
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hookturn::clock::{Clock, TestClock};
+use hookturn::domain::{
+    Endpoint, EndpointId, Format, KeyRing, Refusal, Settings, TenantId, Timestamp,
+};
+use hookturn::idempotency::{Answer, Claim};
+use hookturn::random;
+use hookturn::service::{Error, Service};
+use hookturn::store::{Change, CommitError, Committed, MemoryStore, Store, Write};
+
+use crate::support::{Rotated, START, acme, caller, says, settings};
+
+/// Declares the tests of one store: its name, and an async closure that opens an empty one on a clock.
+macro_rules! conformance_suite {
+    ($store:ident, $open:expr) => {
+        mod $store {
+            use super::*;
+
+            conformance_suite!(@tests $open;
+                rotations:
+                    concurrent_rotations_form_one_chain,
+                    exactly_as_many_concurrent_rotations_succeed_as_there_is_room_for,
+                    a_reader_sees_one_current_secret_at_every_instant,
+                    a_later_rotation_never_shortens_an_earlier_expiry,
+                    rotations_and_changes_of_settings_do_not_undo_each_other;
+                idempotency:
+                    fifty_rotations_with_one_key_are_one_rotation_with_one_answer,
+                    fifty_creations_with_one_key_are_one_endpoint,
+                    a_key_that_was_used_for_another_request_is_refused_and_disturbs_nothing,
+                    of_two_requests_that_race_for_one_key_one_wins_for_all,
+                    whatever_is_refused_leaves_no_record,
+                    a_record_counts_until_24_hours_after_its_commit_to_the_millisecond,
+                    a_key_that_expired_is_free_for_another_request_and_another_24_hours,
+                    forgetting_old_records_spares_a_renewed_one,
+                    a_key_of_one_tenant_is_not_anothers,
+                    an_answer_outlives_its_endpoint,
+                    a_change_of_nothing_is_remembered_too;
+                interruptions:
+                    a_panicking_decision_leaves_no_trace,
+                    a_commit_dropped_at_any_poll_happens_wholly_or_not_at_all,
+                    aborted_tasks_never_leave_a_key_stuck;
+                tenants:
+                    an_endpoint_cannot_be_read_with_anothers_tenant,
+                    an_endpoint_cannot_be_changed_with_anothers_tenant,
+                    a_list_shows_and_takes_as_cursor_only_the_tenants_own;
+                names:
+                    a_name_is_unique_for_each_tenant_alone,
+                    a_name_is_freed_by_a_rename_and_by_a_deletion,
+                    a_refused_rename_leaves_both_as_they_were,
+                    an_endpoint_may_keep_its_name_or_give_it_up,
+                    one_of_many_concurrent_creations_gets_a_name,
+                    one_of_many_concurrent_renames_gets_a_name,
+                    a_name_that_is_passed_on_is_never_held_twice;
+                paging:
+                    a_list_is_newest_first_and_pages_through_all,
+                    a_page_tells_whether_more_follow,
+                    an_unknown_or_deleted_cursor_is_told,
+                    times_of_creation_follow_the_order_of_a_list,
+                    what_stays_is_listed_once_while_others_come_and_go,
+                    a_page_before_others_is_full_while_the_newest_come_and_go;
+                changes:
+                    keep_leaves_the_endpoint_as_it_is,
+                    replace_is_seen_by_the_next_read_and_keeps_its_place,
+                    a_deleted_endpoint_is_gone_everywhere,
+                    one_of_many_concurrent_deletions_succeeds,
+                    no_rotation_brings_a_deleted_endpoint_back,
+                    a_decision_sees_the_time_of_its_commit,
+                    a_store_that_works_says_so;
+            );
+
+            #[test]
+            fn any_sequence_of_operations_agrees_with_the_model() {
+                model::any_sequence_of_operations_agrees_with_the_model($open);
+            }
+        }
+    };
+    (@tests $open:expr; $($group:ident: $($case:ident),+;)+) => {
+        $($(
+            #[test]
+            fn $case() {
+                run($open, $group::$case);
+            }
+        )+)+
+    };
+}
+
+conformance_suite!(memory, async |clock| {
+    Opened::alone(Arc::new(MemoryStore::new(clock)))
+});
+
+/// An open store.
+struct Opened {
+    store: Arc<dyn Store>,
+    /// What must live as long as the store: a directory, a server.
+    keep: Arc<dyn Any + Send + Sync>,
+}
+
+impl Opened {
+    fn alone(store: Arc<dyn Store>) -> Self {
+        Self {
+            store,
+            keep: Arc::new(()),
+        }
+    }
+}
+
+/// Runs one case on a store that was opened for it.
+fn run(open: impl AsyncFnOnce(Arc<dyn Clock>) -> Opened, case: impl AsyncFnOnce(Stage)) {
+    // More threads than cores, so that the system interrupts them at places of its own choice.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(4)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async { case(Stage::open(open).await).await });
+}
+
+/// A store with its clock, which stands still, and the service over both.
+#[derive(Clone)]
+struct Stage {
+    store: Arc<dyn Store>,
+    clock: Arc<TestClock>,
+    service: Service,
+    _keep: Arc<dyn Any + Send + Sync>,
+}
+
+impl Stage {
+    async fn open(open: impl AsyncFnOnce(Arc<dyn Clock>) -> Opened) -> Self {
+        let clock = Arc::new(TestClock::frozen_at(Timestamp::from_millis(START)));
+        let Opened { store, keep } = open(Arc::clone(&clock) as Arc<dyn Clock>).await;
+        Self {
+            service: Service::new(Arc::clone(&store), Arc::clone(&clock) as Arc<dyn Clock>),
+            store,
+            clock,
+            _keep: keep,
+        }
+    }
+
+    fn advance(&self, by: Duration) {
+        self.clock.advance(by).expect("not too far");
+    }
+
+    /// A signed endpoint of [`acme`] without a name.
+    async fn create(&self) -> Endpoint {
+        self.create_for(acme(), None)
+            .await
+            .expect("nothing is in the way")
+    }
+
+    async fn create_for(
+        &self,
+        tenant: &TenantId,
+        name: Option<&str>,
+    ) -> Result<Endpoint, CommitError> {
+        let (endpoint, write) = creation(settings(name));
+        self.store.commit(tenant, None, write).await?;
+        let stored = self.endpoint_of(tenant, endpoint).await;
+        Ok(stored.expect("it was created"))
+    }
+
+    async fn endpoint_of(&self, tenant: &TenantId, id: EndpointId) -> Option<Endpoint> {
+        let found = self.store.endpoint(tenant, id).await;
+        found.expect("the store works")
+    }
+
+    /// An endpoint of [`acme`] that exists.
+    async fn endpoint(&self, id: EndpointId) -> Endpoint {
+        let found = self.endpoint_of(acme(), id).await;
+        found.expect("the endpoint exists")
+    }
+
+    /// Rotates an endpoint of [`acme`] through the service.
+    async fn rotate(
+        &self,
+        id: EndpointId,
+        grace_seconds: u64,
+        claim: Option<Claim>,
+    ) -> Result<Committed, Error> {
+        let grace = Duration::from_secs(grace_seconds);
+        self.service
+            .rotate(caller(acme(), claim), id, grace, Rotated::render)
+            .await
+    }
+
+    async fn rename(&self, id: EndpointId, name: Option<&str>) -> Result<Committed, CommitError> {
+        let name = name.map(Box::from);
+        let write = update(id, move |endpoint, _| {
+            let mut renamed = endpoint.clone();
+            Arc::make_mut(&mut renamed.settings).name = name;
+            Ok((Change::Replace(renamed), says("renamed")))
+        });
+        self.store.commit(acme(), None, write).await
+    }
+
+    async fn delete(&self, id: EndpointId) -> Result<(), Error> {
+        self.service.delete_endpoint(acme(), id).await
+    }
+
+    /// How often an endpoint of [`acme`] was rotated with a grace that is not over.
+    async fn rotations(&self, id: EndpointId) -> usize {
+        live(&self.endpoint(id).await, self.clock.now()).len() - 1
+    }
+}
+
+/// The names of an endpoint's live secrets, in signing order.
+fn live(endpoint: &Endpoint, now: Timestamp) -> Vec<String> {
+    let key_ring = endpoint.key_ring.as_ref().expect("a signed endpoint");
+    let names = key_ring.live(now).map(|live| live.secret.fingerprint());
+    names.map(|name| name.to_string()).collect()
+}
+
+fn current(endpoint: &Endpoint) -> String {
+    let key_ring = endpoint.key_ring.as_ref().expect("a signed endpoint");
+    key_ring.current().secret.fingerprint().to_string()
+}
+
+/// The decision to create an endpoint with these settings, and the id that it will have. It answers that id.
+fn creation(settings: Settings) -> (EndpointId, Write) {
+    let id = random::endpoint_id().expect("randomness");
+    let secret = random::secret().expect("randomness");
+    let write = Write::Create(Box::new(move |now| {
+        let endpoint = Endpoint {
+            id,
+            format: Format::StandardWebhooks,
+            created_at: now,
+            updated_at: now,
+            settings: Arc::new(settings),
+            key_ring: Some(KeyRing::new(secret, now)),
+        };
+        Ok((endpoint, says(id.to_string())))
+    }));
+    (id, write)
+}
+
+fn update(
+    id: EndpointId,
+    decide: impl FnOnce(&Endpoint, Timestamp) -> Result<(Change, Answer), Refusal> + Send + 'static,
+) -> Write {
+    Write::Update(id, Box::new(decide))
+}
+
+/// A decision that must not be asked.
+fn must_not_run(id: EndpointId) -> Write {
+    update(id, |_, _| panic!("this decision must not run"))
+}
