@@ -477,9 +477,28 @@ fn a_saved_request_is_checked() {
     }
 }
 
+/// Asserts that each command line is refused with one line that holds the text, and no secret.
+fn assert_refused(cases: &[(&[&str], &str)]) {
+    for (args, expected) in cases {
+        let output = hookturn(args, &[]).output().expect("it runs");
+        let err = String::from_utf8(output.stderr).expect("text");
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {err}");
+        assert_eq!((output.stdout.len(), err.lines().count()), (0, 1), "{err}");
+        assert!(
+            err.starts_with("hookturn: ") && err.contains(expected),
+            "{args:?}: {err}"
+        );
+        assert!(
+            !err.contains("SECRET\n") && !err.contains("SECRET@"),
+            "{err}"
+        );
+        assert!(!err.contains("whsec_S") && !err.contains(&text(1)), "{err}");
+    }
+}
+
 #[test]
-fn bad_usage_is_one_line_without_a_secret() {
-    let scratch = Scratch::new("usage");
+fn bad_usage_of_verify_is_one_line_without_a_secret() {
+    let scratch = Scratch::new("usage_of_verify");
     let secret = text(1);
     let bad = "whsec_SECRET";
     let head = scratch.file("head", "webhook-id: 1\n");
@@ -544,8 +563,18 @@ fn bad_usage_is_one_line_without_a_secret() {
             &["verify", "--headers", &head, "--secert=SECRET"],
             "did you mean --secret",
         ),
+    ];
+    assert_refused(cases);
+}
+
+#[test]
+fn bad_usage_of_listen_is_one_line_without_a_secret() {
+    let scratch = Scratch::new("usage_of_listen");
+    let secret = text(1);
+    let gone = scratch.0.join("gone").to_str().expect("UTF-8").to_owned();
+    let cases: &[(&[&str], &str)] = &[
         (
-            &["listen", "--secret", &secret, "--secret", bad],
+            &["listen", "--secret", &secret, "--secret", "whsec_SECRET"],
             "secret 2: ",
         ),
         (
@@ -584,21 +613,7 @@ fn bad_usage_is_one_line_without_a_secret() {
             "--tolerance (HOOKTURN_LISTEN_TOLERANCE): ",
         ),
     ];
-    for (args, expected) in cases {
-        let output = hookturn(args, &[]).output().expect("it runs");
-        let err = String::from_utf8(output.stderr).expect("text");
-        assert_eq!(output.status.code(), Some(2), "{args:?}: {err}");
-        assert_eq!((output.stdout.len(), err.lines().count()), (0, 1), "{err}");
-        assert!(
-            err.starts_with("hookturn: ") && err.contains(expected),
-            "{args:?}: {err}"
-        );
-        assert!(
-            !err.contains("SECRET\n") && !err.contains("SECRET@"),
-            "{err}"
-        );
-        assert!(!err.contains("whsec_S") && !err.contains(&secret), "{err}");
-    }
+    assert_refused(cases);
 }
 
 #[test]

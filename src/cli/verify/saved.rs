@@ -70,9 +70,10 @@ fn is_start_line(line: &[u8]) -> bool {
 fn header(line: &[u8]) -> Option<(&str, &[u8])> {
     let colon = line.iter().position(|byte| *byte == b':')?;
     let name = str::from_utf8(&line[..colon]).ok()?;
-    // A token (RFC 9110, section 5.1), near enough: a space is what a line of something else has.
-    let token = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic());
-    token.then(|| (name, line[colon + 1..].trim_ascii()))
+    // A token (RFC 9110, section 5.6.2), so that JSON or prose is not taken for headers.
+    let token = |byte| b"!#$%&'*+-.^_`|~".contains(&byte) || byte.is_ascii_alphanumeric();
+    let sound = !name.is_empty() && name.bytes().all(token);
+    sound.then(|| (name, line[colon + 1..].trim_ascii()))
 }
 
 #[cfg(test)]
