@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::domain::{
-    Timestamp,
+    Format, Timestamp,
     verification::{Failure, Report, SecretOutcome, SignatureReport, format_name, span},
 };
 
@@ -52,6 +52,13 @@ impl Rows {
         }
         if let Some(format) = report.format {
             self.row("format", format_name(format));
+            if let Some(id) = &report.id {
+                let label = match format {
+                    Format::StandardWebhooks => "id",
+                    Format::Verbex => "trace id",
+                };
+                self.row(label, id);
+            }
         }
         if let Some(timestamp) = report.timestamp {
             self.row("sent", &sent(timestamp, report.age));

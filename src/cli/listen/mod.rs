@@ -48,8 +48,8 @@ use crate::{
     clock::{Clock, SystemClock},
     config::local_url,
     domain::{
-        Format, Timestamp,
-        verification::{Report, WEBHOOK_ID, X_WEBHOOK_EVENT, X_WEBHOOK_TRACEID, printable, verify},
+        Timestamp,
+        verification::{Report, X_WEBHOOK_EVENT, printable, verify},
     },
     server::{self, Limits},
     telemetry::{self, LogFormat},
@@ -61,7 +61,7 @@ const MAX_BODY: usize = 1024 * 1024;
 /// For a body to arrive, as on Hookturn's own API.
 const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The most characters that are shown of an event's type and id.
+/// The most characters that are shown of an event's type.
 const SHOWN: usize = 64;
 
 pub(super) fn run(args: ListenArgs) -> Result<(), Failure> {
@@ -190,7 +190,7 @@ impl Receiver {
             self.verified.fetch_add(1, Ordering::Relaxed);
         }
         let mut rows = Rows::default();
-        describe(&mut rows, &head, &body, &report);
+        rows.row("event", &event(&head, &body));
         if let Some(problem) = &secrets.unreadable {
             rows.row("secrets", problem);
         }
@@ -298,31 +298,24 @@ fn verdict(
     verify(&headers, body, &secrets.all, now, Some(tolerance))
 }
 
-/// What the delivery says it is, whether that is true or not.
-fn describe(rows: &mut Rows, head: &Parts, body: &[u8], report: &Report) {
+/// What the delivery says it is about, whether that is true or not.
+fn event(head: &Parts, body: &[u8]) -> String {
     #[derive(serde::Deserialize)]
     struct Body {
         r#type: Option<String>,
         event: Option<String>,
     }
-    let shown = |name: &str| {
-        let value = head.headers.get(name)?;
-        Some(printable(value.as_bytes(), SHOWN))
+    let stated = || {
+        let Body { r#type, event } = serde_json::from_slice(body).ok()?;
+        r#type.or(event)
     };
-    let stated = serde_json::from_slice::<Body>(body).ok();
-    let event = shown(X_WEBHOOK_EVENT).or_else(|| {
-        let Body { r#type, event } = stated?;
-        let stated = r#type.or(event)?;
-        Some(printable(stated.as_bytes(), SHOWN))
-    });
-    rows.row("event", event.as_deref().unwrap_or("of no type"));
-    let id = match report.format {
-        Some(Format::Verbex) => X_WEBHOOK_TRACEID,
-        Some(Format::StandardWebhooks) | None => WEBHOOK_ID,
-    };
-    if let Some(value) = shown(id) {
-        rows.row(if id == WEBHOOK_ID { "id" } else { "trace id" }, &value);
+    if let Some(event) = head.headers.get(X_WEBHOOK_EVENT) {
+        return printable(event.as_bytes(), SHOWN);
     }
+    stated().map_or_else(
+        || "of no type".to_owned(),
+        |event| printable(event.as_bytes(), SHOWN),
+    )
 }
 
 fn plain(status: StatusCode, text: &str) -> Response {

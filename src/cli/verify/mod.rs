@@ -137,9 +137,6 @@ pub(super) fn run(args: VerifyArgs) -> Result<ExitCode, Failure> {
 
     let report = verify(&saved.headers, &body, &secrets.all, now, tolerance);
     let mut rows = Rows::default();
-    if let Some(id) = &report.id {
-        rows.row("id", id);
-    }
     rows.explain(&report, &secrets.places);
     let text = format!("{}\n{}", headline(&report), rows.into_text());
     let mut out = io::stdout().lock();
