@@ -1,7 +1,7 @@
 # Every check of the project behind one name each; `.ci/run` runs the same ones.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench openapi fuzz
+.PHONY: help run receivers test lint bench openapi fuzz
 
 # The versions of the API, each a document in openapi/.
 OPENAPI_DOCUMENTS := 2026-03-01 verbex-v1
@@ -11,13 +11,16 @@ OPENAPI_DIR ?= openapi
 FUZZ_SECONDS ?= 60
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Start a server for development on 127.0.0.1:8080
 	cargo run --release --locked -- serve --dev --api-key demo=demo-key
 
+receivers: ## Install what the example receivers import (needs python3 and npm)
+	examples/receivers/install.sh
+
 # `--all-targets` leaves doc tests out, hence the second line.
-test: ## Run every test, including doc tests
+test: receivers ## Run every test, including doc tests
 	cargo test --all-targets --locked
 	cargo test --doc --locked
 

@@ -6,8 +6,12 @@
 
 mod assembly;
 mod demo;
+mod explain;
+mod listen;
 mod openapi;
+mod secrets;
 mod serve;
+mod verify;
 
 use std::{ffi::OsString, io, process::ExitCode};
 
@@ -32,6 +36,10 @@ enum Command {
     Serve(Box<ServeArgs>),
     /// Watch a whole rotation, in both dialects, with a receiver that verifies
     Demo(demo::DemoArgs),
+    /// Receive deliveries and say of each whether and why it verifies
+    Listen(Box<listen::ListenArgs>),
+    /// Check a saved request and say whether and why it verifies
+    Verify(Box<verify::VerifyArgs>),
     /// Print the `OpenAPI` document of one dialect on stdout
     Openapi(openapi::OpenapiArgs),
 }
@@ -54,7 +62,8 @@ impl From<SettingError> for Failure {
     }
 }
 
-/// Runs the command that `args` ask for, the first of which is the program's name. Returns when it is done.
+/// Runs the command that `args` ask for, the first of which is the program's name. Returns when it is done, with the
+/// exit code: 0, save for a `verify` of a request that does not.
 ///
 /// # Errors
 ///
@@ -65,6 +74,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failure
     match Cli::try_parse_from(&args).map(|cli| cli.command) {
         Ok(Command::Serve(args)) => serve::run(*args).map(done),
         Ok(Command::Demo(args)) => demo::run(&args),
+        Ok(Command::Listen(args)) => listen::run(*args).map(done),
+        Ok(Command::Verify(args)) => verify::run(*args),
         Ok(Command::Openapi(args)) => openapi::run(&args).map(done),
         Err(error)
             if matches!(
@@ -76,7 +87,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failure
         }
         Err(error) => {
             let help = match args.get(1).and_then(|command| command.to_str()) {
-                Some(command @ ("serve" | "openapi")) => format!("hookturn {command} --help"),
+                Some(command @ ("serve" | "demo" | "listen" | "verify" | "openapi")) => {
+                    format!("hookturn {command} --help")
+                }
                 _ => "hookturn --help".to_owned(),
             };
             Err(Failure::new(&format!(
@@ -113,10 +126,10 @@ fn usage_problem(error: &clap::Error) -> String {
             (None, _) => "unexpected argument".to_owned(),
         },
         ErrorKind::InvalidSubcommand => {
-            "unknown command; the commands are serve and openapi".to_owned()
+            "unknown command; the commands are serve, demo, listen, verify and openapi".to_owned()
         }
         ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            "no command; the commands are serve and openapi".to_owned()
+            "no command; the commands are serve, demo, listen, verify and openapi".to_owned()
         }
         ErrorKind::MissingRequiredArgument => match context(ContextKind::InvalidArg) {
             // Here these are the names of what is missing.

@@ -28,7 +28,7 @@ const DEFAULT_TENANT: &str = "default";
 
 /// For tasks that are still blocked in a system call when the server has ended. With the server's own drain timeout it
 /// must stay below the 30 s within which the program promises to end.
-const LAST_WAIT: Duration = Duration::from_secs(1);
+pub(super) const LAST_WAIT: Duration = Duration::from_secs(1);
 
 pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
     let settings = Settings::new(args)?;
@@ -44,7 +44,7 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
 /// Everything that can fail comes first; from the first answered request on, nothing here does.
 async fn serve(settings: Settings) -> Result<(), Failure> {
     let mut stop = Stop::install()?;
-    let listener = bind(&settings.listen).await?;
+    let listener = bind(LISTEN, &settings.listen).await?;
     let address = listener
         .local_addr()
         .map_err(|error| Failure::new(&format!("{LISTEN}: {error}; choose another address")))?;
@@ -86,7 +86,11 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn bind(address: &str) -> Result<TcpListener, SettingError> {
+/// Listens on `address`, the value of `setting`.
+pub(super) async fn bind(
+    setting: &'static str,
+    address: &str,
+) -> Result<TcpListener, SettingError> {
     TcpListener::bind(address).await.map_err(|error| {
         let mend = match error.kind() {
             io::ErrorKind::AddrInUse => "stop what listens there, or choose another port",
@@ -94,7 +98,7 @@ async fn bind(address: &str) -> Result<TcpListener, SettingError> {
             _ => "choose an address of this machine",
         };
         SettingError::new(
-            LISTEN,
+            setting,
             format!("cannot listen on {address}: {error}; {mend}"),
         )
     })
@@ -136,14 +140,14 @@ fn generate_key() -> Result<ApiKey, Failure> {
 }
 
 /// SIGTERM, as service managers send it, and SIGINT, which is Ctrl-C.
-struct Stop {
+pub(super) struct Stop {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Stop {
     /// From now on the signals do not end the process by themselves.
-    fn install() -> Result<Self, Failure> {
+    pub(super) fn install() -> Result<Self, Failure> {
         let listen = |kind| {
             signal(kind)
                 .map_err(|error| Failure::new(&format!("cannot listen for signals: {error}")))
@@ -154,7 +158,8 @@ impl Stop {
         })
     }
 
-    async fn asked(&mut self) {
+    /// Completes when the process is asked to end.
+    pub(super) async fn asked(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}

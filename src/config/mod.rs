@@ -209,4 +209,5 @@ fn named<T>(setting: &'static str, parsed: Result<T, String>) -> Result<T, Setti
     parsed.map_err(|problem| SettingError { setting, problem })
 }
 
+pub(crate) use parse::listen as listen_address;
 pub use parse::local_url;

@@ -23,7 +23,8 @@ const MASTER_KEY_BYTES: usize = 32;
 /// Both of `rate_limit` and `max_connections`.
 const MOST: u32 = 1_000_000;
 
-pub(super) fn listen(text: String) -> Result<String, String> {
+/// `HOST:PORT`, where the host may be a name.
+pub(crate) fn listen(text: String) -> Result<String, String> {
     let sound = text.parse::<SocketAddr>().is_ok()
         || text.rsplit_once(':').is_some_and(|(host, port)| {
             !host.is_empty() && !host.contains([':', '/', '@']) && port.parse::<u16>().is_ok()

@@ -242,6 +242,7 @@ fn every_example_is_one() {
 fn example_body(schema: &Value) -> Value {
     let example = |(name, property): (&String, &Value)| {
         let value = property.get("example").or(property.get("default"));
+        let value = value.or(property["examples"].get(0));
         let value = value
             .cloned()
             .or((property["type"] == "boolean").then_some(Value::Bool(true)))?;

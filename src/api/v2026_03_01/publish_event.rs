@@ -42,7 +42,7 @@ pub struct PublishEvent {
 fn any_object() -> utoipa::openapi::schema::Object {
     utoipa::openapi::ObjectBuilder::new()
         .description(Some("What happened: any JSON object."))
-        .example(Some(serde_json::json!({ "call_id": "c_1" })))
+        .examples([serde_json::json!({ "call_id": "c_1" })])
         .build()
 }
 

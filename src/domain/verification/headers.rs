@@ -76,24 +76,23 @@ pub(super) fn parse<'a>(headers: &[(&'a str, &'a [u8])]) -> Parsed<'a> {
         failures: Vec::new(),
     };
     let has = |name| values(headers, name).next().is_some();
-    let signed = (has(WEBHOOK_SIGNATURE), has(X_WEBHOOK_SIGNATURE));
-    parsed.format = match signed {
-        (true, true) => None,
-        (true, false) => Some(Format::StandardWebhooks),
-        (false, true) => Some(Format::Verbex),
-        // Not signed, but perhaps by a known sender.
-        (false, false) if has(WEBHOOK_ID) || has(WEBHOOK_TIMESTAMP) => {
-            Some(Format::StandardWebhooks)
+    match (has(WEBHOOK_SIGNATURE), has(X_WEBHOOK_SIGNATURE)) {
+        (true, true) => parsed.failures.push(Failure::TwoFormats),
+        (false, true) => {
+            parsed.format = Some(Format::Verbex);
+            verbex(headers, &mut parsed);
         }
-        (false, false) if has(X_WEBHOOK_EVENT) || has(X_WEBHOOK_TRACEID) => Some(Format::Verbex),
-        (false, false) => None,
-    };
-    match (signed, parsed.format) {
-        ((true, true), _) => parsed.failures.push(Failure::TwoFormats),
-        (_, Some(Format::StandardWebhooks)) => standard_webhooks(headers, &mut parsed),
-        ((_, true), _) => verbex(headers, &mut parsed),
-        ((false, false), format) => parsed.failures.push(Failure::NotSigned { format }),
-        ((true, false), _) => {}
+        (standard, _) if standard || has(WEBHOOK_ID) || has(WEBHOOK_TIMESTAMP) => {
+            parsed.format = Some(Format::StandardWebhooks);
+            standard_webhooks(headers, &mut parsed);
+        }
+        _ => {
+            // Not signed, but perhaps by a sender that can be told.
+            let verbex = has(X_WEBHOOK_EVENT) || has(X_WEBHOOK_TRACEID);
+            let format = verbex.then_some(Format::Verbex);
+            parsed.format = format;
+            parsed.failures.push(Failure::NotSigned { format });
+        }
     }
     parsed
 }
@@ -194,20 +193,19 @@ impl Parsed<'_> {
                 Mark::Malformed(problem) => Some((*at, *problem)),
                 _ => None,
             });
-        match broken {
-            Some((at, problem)) => self.malformed(header, at, problem),
-            None => {
-                let mut schemes: Vec<String> = Vec::new();
-                for mark in &self.marks {
-                    if let Mark::OtherScheme(scheme) = mark
-                        && !schemes.contains(scheme)
-                    {
-                        schemes.push(scheme.clone());
-                    }
-                }
-                self.failures.push(Failure::UnknownScheme { schemes });
+        if let Some((at, problem)) = broken {
+            self.malformed(header, at, problem);
+            return;
+        }
+        let mut schemes: Vec<String> = Vec::new();
+        for mark in &self.marks {
+            if let Mark::OtherScheme(scheme) = mark
+                && !schemes.contains(scheme)
+            {
+                schemes.push(scheme.clone());
             }
         }
+        self.failures.push(Failure::UnknownScheme { schemes });
     }
 }
 

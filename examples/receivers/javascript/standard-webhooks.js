@@ -1,0 +1,13 @@
+import { Webhook } from "standardwebhooks";
+
+/** Whether one of the secrets signed this delivery, at most five minutes ago. */
+export function verifyStandardWebhooks(headers, body, secrets) {
+  return secrets.some((secret) => {
+    try {
+      new Webhook(secret).verify(body, headers, { jsonParse: false });
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}

@@ -1,0 +1,211 @@
+//! Passing a delivery on to a server on this machine.
+//!
+//! One connection for each delivery: there are few of them, and a kept one might be closed by the other side just when it
+//! is used again. http only, as it is for loopback.
+
+use std::{error::Error as _, io, time::Duration};
+
+use axum::{
+    body::Body,
+    http::{
+        HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header, request::Parts,
+    },
+};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::{net::TcpStream, time::timeout};
+use url::{Position, Url};
+
+/// For the whole exchange: longer than the 15 s that Hookturn waits for a receiver, so that this is not what ends it.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Bytes of an answer's body.
+const MAX_ANSWER: usize = 1024 * 1024;
+
+/// What belongs to a connection and not to the message (RFC 9110, section 7.6.1). `Connection` also names others.
+const HOP_BY_HOP: [HeaderName; 7] = [
+    header::CONNECTION,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// Where deliveries are passed on to.
+pub(super) struct Target {
+    /// As given: what a delivery's block says.
+    shown: String,
+    host: String,
+    port: u16,
+    /// The value of `Host`.
+    authority: HeaderValue,
+    /// Path and query.
+    path: String,
+}
+
+/// What came back.
+pub(super) struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Target {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        const WRITE: &str = "write such as http://127.0.0.1:3000/webhooks";
+        let url = Url::parse(text).map_err(|error| format!("{error}; {WRITE}"))?;
+        let fault = if url.scheme() != "http" {
+            "the scheme must be http"
+        } else if !url.username().is_empty() || url.password().is_some() {
+            "it must have no user information"
+        } else if url.fragment().is_some() {
+            "it must have no fragment"
+        } else {
+            let (host, port) = (url.host_str(), url.port_or_known_default());
+            let authority = &url[Position::BeforeHost..Position::AfterPort];
+            if let (Some(host), Some(port), Ok(value)) = (host, port, authority.parse()) {
+                return Ok(Self {
+                    shown: format!("http://{authority}{}", url.path()),
+                    host: host.trim_matches(['[', ']']).to_owned(),
+                    port,
+                    authority: value,
+                    path: url[Position::BeforePath..Position::AfterQuery].to_owned(),
+                });
+            }
+            "it must have a host"
+        };
+        Err(format!("{fault}; {WRITE}"))
+    }
+
+    /// The URL, for people, without its query.
+    pub(super) fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// Sends the request on and reads the whole answer.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no answer.
+    pub(super) async fn send(&self, head: &Parts, body: Bytes) -> Result<Answer, String> {
+        match timeout(TIMEOUT, self.exchange(head, body)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(format!("no answer within {} s", TIMEOUT.as_secs())),
+        }
+    }
+
+    async fn exchange(&self, head: &Parts, body: Bytes) -> Result<Answer, String> {
+        let socket = TcpStream::connect((self.host.as_str(), self.port))
+            .await
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::ConnectionRefused => "nothing listens there".to_owned(),
+                _ => error.to_string(),
+            })?;
+        // hyper's own words do not say what happened to the socket.
+        let broken = |error: hyper::Error| match error.source() {
+            Some(source) => format!("it broke off: {source}"),
+            None => format!("it broke off: {error}"),
+        };
+        let (mut sender, connection) = http1::handshake(TokioIo::new(socket))
+            .await
+            .map_err(broken)?;
+        // Ends when the sender is dropped; its errors are told by the sender too.
+        tokio::spawn(connection);
+        let request = self.request(head, body)?;
+        let (head, body) = sender
+            .send_request(request)
+            .await
+            .map_err(broken)?
+            .into_parts();
+        let body = Limited::new(body, MAX_ANSWER)
+            .collect()
+            .await
+            .map_err(|error| format!("its answer cannot be read: {error}"))?
+            .to_bytes();
+        let mut headers = head.headers;
+        end_to_end(&mut headers);
+        Ok(Answer {
+            status: head.status,
+            headers,
+            body,
+        })
+    }
+
+    fn request(&self, head: &Parts, body: Bytes) -> Result<Request<Body>, String> {
+        let mut request = Request::builder()
+            .method(Method::clone(&head.method))
+            .uri(&self.path)
+            .body(Body::new(Full::new(body)))
+            .map_err(|error| error.to_string())?;
+        *request.headers_mut() = head.headers.clone();
+        end_to_end(request.headers_mut());
+        let authority = self.authority.clone();
+        request.headers_mut().insert(header::HOST, authority);
+        Ok(request)
+    }
+}
+
+/// Takes out what belongs to the connection, and the length, which the bytes now at hand give anew.
+fn end_to_end(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|list| list.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in named.iter().chain(&HOP_BY_HOP) {
+        headers.remove(name);
+    }
+    headers.remove(header::CONTENT_LENGTH);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_a_local_http_url() {
+        for (text, host, port, path) in [
+            ("http://127.0.0.1:3000", "127.0.0.1", 3000, "/"),
+            ("http://localhost/hook?x=1", "localhost", 80, "/hook?x=1"),
+            ("http://[::1]:81/a", "::1", 81, "/a"),
+        ] {
+            let target = Target::parse(text).expect(text);
+            let found = (target.host.as_str(), target.port, target.path.as_str());
+            assert_eq!(found, (host, port, path));
+            assert!(!target.shown().contains('?'));
+        }
+        for bad in [
+            "",
+            "localhost:3000",
+            "https://localhost",
+            "http://u:SECRET@localhost",
+            "http://localhost/#SECRET",
+        ] {
+            let problem = Target::parse(bad).err().expect(bad);
+            assert!(!problem.contains("SECRET"), "{problem}");
+        }
+    }
+
+    #[test]
+    fn what_belongs_to_a_connection_stays_with_it() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("connection", "close, X-Own"),
+            ("x-own", "1"),
+            ("transfer-encoding", "chunked"),
+            ("content-length", "3"),
+            ("webhook-id", "evt_1"),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        end_to_end(&mut headers);
+        assert_eq!(headers.len(), 1);
+        assert!(headers.contains_key("webhook-id"));
+    }
+}

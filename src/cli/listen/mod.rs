@@ -1,0 +1,346 @@
+//! `hookturn listen`: a receiver for the command line, that says of each delivery whether and why it verifies.
+//!
+//! It also stands in for receivers that misbehave: slow ones, failing ones, ones that answer what they should not. It
+//! says all on standard output: one block for each delivery, written with one call so that blocks do not mix.
+
+mod forward;
+mod settings;
+
+use std::{
+    io::{self, Write as _},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    http::{HeaderValue, Method, StatusCode, header, request::Parts},
+    response::{IntoResponse as _, Response},
+};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use tokio::{
+    runtime,
+    sync::Notify,
+    task,
+    time::{Instant, sleep_until, timeout},
+};
+use tracing_subscriber::EnvFilter;
+
+pub(super) use self::settings::{ListenArgs, tolerance};
+use self::{
+    forward::Answer,
+    settings::{LISTEN, Settings},
+};
+use super::{
+    Failure,
+    explain::{Rows, headline},
+    secrets::Secrets,
+    serve::{LAST_WAIT, Stop, bind},
+    written,
+};
+use crate::{
+    clock::{Clock, SystemClock},
+    config::local_url,
+    domain::{
+        Timestamp,
+        verification::{Report, X_WEBHOOK_EVENT, printable, verify},
+    },
+    server::{self, Limits},
+    telemetry::{self, LogFormat},
+};
+
+/// Bytes of a delivery's body: four times what Hookturn lets an event have.
+const MAX_BODY: usize = 1024 * 1024;
+
+/// For a body to arrive, as on Hookturn's own API.
+const BODY_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The most characters that are shown of an event's type.
+const SHOWN: usize = 64;
+
+pub(super) fn run(args: ListenArgs) -> Result<(), Failure> {
+    let settings = Settings::new(args)?;
+    let runtime = runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(&format!("cannot start threads: {error}")))?;
+    let outcome = runtime.block_on(listen(settings));
+    runtime.shutdown_timeout(LAST_WAIT);
+    outcome
+}
+
+async fn listen(settings: Settings) -> Result<(), Failure> {
+    let mut stop = Stop::install()?;
+    let listener = bind(LISTEN, &settings.listen).await?;
+    let address = listener
+        .local_addr()
+        .map_err(|error| Failure::new(&format!("{LISTEN}: {error}; choose another address")))?;
+    // Of the server's own events only trouble is of interest here, such as a lack of file descriptors.
+    telemetry::init(EnvFilter::new("warn"), LogFormat::Text)
+        .map_err(|error| Failure::new(&format!("cannot start logging: {error}")))?;
+
+    let receiver = Arc::new(Receiver {
+        settings,
+        clock: Arc::new(SystemClock),
+        received: AtomicU64::new(0),
+        verified: AtomicU64::new(0),
+        unread: Notify::new(),
+    });
+    written(say(&receiver.greeting(&local_url(address))))?;
+    let app = Router::new()
+        .fallback(receive)
+        .with_state(Arc::clone(&receiver));
+    let stopping = async {
+        tokio::select! {
+            () = stop.asked() => {}
+            () = receiver.unread.notified() => {}
+        }
+    };
+    server::serve(listener, app, Limits::default(), stopping).await;
+    written(say(&receiver.summary()))
+}
+
+/// Writes a block to standard output, whole.
+fn say(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush())
+}
+
+struct Receiver {
+    settings: Settings,
+    clock: Arc<dyn Clock>,
+    received: AtomicU64,
+    verified: AtomicU64,
+    /// Told when standard output is gone: then nobody reads what this is for.
+    unread: Notify,
+}
+
+/// What is answered, and how a block says so.
+struct Reply {
+    response: Response,
+    told: String,
+}
+
+async fn receive(State(receiver): State<Arc<Receiver>>, request: Request) -> Response {
+    // In a task of its own, as a sender that gives up drops this one: its delivery is counted and told all the same.
+    match task::spawn(receiver.take(request)).await {
+        Ok(response) => response,
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+impl Receiver {
+    fn greeting(&self, url: &str) -> String {
+        let count = self.settings.secrets.read().all.len();
+        let secrets = match count {
+            0 => "no secret: nothing will be verified; see --secret and --secrets-file".to_owned(),
+            1 => "1 secret".to_owned(),
+            count => format!("{count} secrets"),
+        };
+        let forward = match &self.settings.forward {
+            None => String::new(),
+            Some(target) => format!(", passing deliveries on to {}", target.shown()),
+        };
+        format!("Listening on {url} with {secrets}{forward}\nCtrl-C ends it.\n\n")
+    }
+
+    fn summary(&self) -> String {
+        let received = self.received.load(Ordering::Relaxed);
+        let verified = self.verified.load(Ordering::Relaxed);
+        let deliveries = match received {
+            1 => "1 delivery".to_owned(),
+            count => format!("{count} deliveries"),
+        };
+        format!(
+            "{deliveries}: {verified} verified, {} not\n",
+            received - verified
+        )
+    }
+
+    async fn take(self: Arc<Self>, request: Request) -> Response {
+        let (head, body) = request.into_parts();
+        if head.method != Method::POST {
+            let hint = "hookturn listen takes deliveries, which are POST requests\n";
+            let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, hint);
+            let allow = HeaderValue::from_static("POST");
+            response.headers_mut().insert(header::ALLOW, allow);
+            return response;
+        }
+        let arrived = self.clock.now();
+        let number = self.received.fetch_add(1, Ordering::Relaxed) + 1;
+        let body = match read(body).await {
+            Ok(body) => body,
+            Err((status, problem)) => {
+                let mut rows = Rows::default();
+                rows.row("why", problem);
+                self.tell(arrived, "NOT verified", status.as_str(), rows);
+                return plain(status, &format!("{problem}\n"));
+            }
+        };
+
+        let secrets = self.secrets().await;
+        let report = verdict(&head, &body, &secrets, arrived, self.settings.tolerance);
+        if report.verified() {
+            self.verified.fetch_add(1, Ordering::Relaxed);
+        }
+        let mut rows = Rows::default();
+        rows.row("event", &event(&head, &body));
+        if let Some(problem) = &secrets.unreadable {
+            rows.row("secrets", problem);
+        }
+        rows.explain(&report, &secrets.places);
+
+        let reply = self.reply(number, &report, &head, body).await;
+        self.tell(arrived, &headline(&report), &reply.told, rows);
+        if !self.settings.delay.is_zero() {
+            sleep_until(Instant::now() + self.settings.delay).await;
+        }
+        reply.response
+    }
+
+    /// The secrets as they are now. The file is read where blocking is allowed.
+    async fn secrets(self: &Arc<Self>) -> Secrets {
+        let receiver = Arc::clone(self);
+        // It fails only when the program is ending, and then there is nobody to verify for.
+        task::spawn_blocking(move || receiver.settings.secrets.read())
+            .await
+            .unwrap_or_default()
+    }
+
+    async fn reply(&self, number: u64, report: &Report, head: &Parts, body: Bytes) -> Reply {
+        if fails(number, self.settings.fail_rate) {
+            return Reply {
+                response: plain(StatusCode::INTERNAL_SERVER_ERROR, "failing on purpose\n"),
+                told: "500, failing on purpose".to_owned(),
+            };
+        }
+        if let Some(target) = &self.settings.forward {
+            return match target.send(head, body).await {
+                Ok(answer) => Reply {
+                    told: format!("{}, as {} did", answer.status.as_str(), target.shown()),
+                    response: passed_back(answer),
+                },
+                Err(problem) => Reply {
+                    response: plain(StatusCode::BAD_GATEWAY, &format!("{problem}\n")),
+                    told: format!("502, as {} did not: {problem}", target.shown()),
+                },
+            };
+        }
+        let fitting = if report.verified() {
+            StatusCode::OK
+        } else {
+            StatusCode::UNAUTHORIZED
+        };
+        let status = self.settings.status.unwrap_or(fitting);
+        Reply {
+            response: plain(status, &format!("{}\n", headline(report))),
+            told: status.as_str().to_owned(),
+        }
+    }
+
+    fn tell(&self, at: Timestamp, headline: &str, answered: &str, mut rows: Rows) {
+        let delay = self.settings.delay;
+        if delay.is_zero() {
+            rows.row("answered", answered);
+        } else {
+            rows.row(
+                "answered",
+                &format!("{answered}, after {} s", delay.as_secs_f64()),
+            );
+        }
+        let block = format!("{at}  {headline}\n{}\n", rows.into_text());
+        if say(&block).is_err() {
+            self.unread.notify_one();
+        }
+    }
+}
+
+/// Whether the delivery with this number, from 1, is one of `percent` in a hundred: spread as evenly as it goes, and the
+/// same every time, so that what is rehearsed with it can be repeated.
+fn fails(number: u64, percent: u64) -> bool {
+    number * percent / 100 > (number - 1) * percent / 100
+}
+
+/// The body, or how to refuse it.
+async fn read(body: Body) -> Result<Bytes, (StatusCode, &'static str)> {
+    match timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err((
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "the body is larger than 1 MiB",
+        )),
+        Ok(Err(_)) => Err((StatusCode::BAD_REQUEST, "the body broke off")),
+        Err(_) => Err((
+            StatusCode::REQUEST_TIMEOUT,
+            "the body did not arrive within 20 s",
+        )),
+    }
+}
+
+fn verdict(
+    head: &Parts,
+    body: &[u8],
+    secrets: &Secrets,
+    now: Timestamp,
+    tolerance: Duration,
+) -> Report {
+    let headers: Vec<(&str, &[u8])> = head
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_bytes()))
+        .collect();
+    verify(&headers, body, &secrets.all, now, Some(tolerance))
+}
+
+/// What the delivery says it is about, whether that is true or not.
+fn event(head: &Parts, body: &[u8]) -> String {
+    #[derive(serde::Deserialize)]
+    struct Body {
+        r#type: Option<String>,
+        event: Option<String>,
+    }
+    let stated = || {
+        let Body { r#type, event } = serde_json::from_slice(body).ok()?;
+        r#type.or(event)
+    };
+    if let Some(event) = head.headers.get(X_WEBHOOK_EVENT) {
+        return printable(event.as_bytes(), SHOWN);
+    }
+    stated().map_or_else(
+        || "of no type".to_owned(),
+        |event| printable(event.as_bytes(), SHOWN),
+    )
+}
+
+fn plain(status: StatusCode, text: &str) -> Response {
+    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+    (status, [(header::CONTENT_TYPE, kind)], text.to_owned()).into_response()
+}
+
+fn passed_back(answer: Answer) -> Response {
+    let mut response = Response::new(Body::from(answer.body));
+    *response.status_mut() = answer.status;
+    *response.headers_mut() = answer.headers;
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_are_as_many_as_asked_for_and_spread() {
+        for percent in 0..=100 {
+            let failed = (1..=1000).filter(|number| fails(*number, percent)).count();
+            assert_eq!(failed as u64, percent * 10);
+        }
+        let quarter: Vec<_> = (1..=8).filter(|number| fails(*number, 25)).collect();
+        assert_eq!(quarter, [4, 8]);
+    }
+}

@@ -1,0 +1,198 @@
+//! `hookturn verify`: checks one saved request, without a server.
+
+mod saved;
+
+use std::{
+    fs,
+    io::{self, Read as _, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
+
+use chrono::DateTime;
+
+use super::{
+    Failure,
+    explain::{Rows, headline},
+    listen::tolerance,
+    secrets::{Names, SecretSource},
+    written,
+};
+use crate::{
+    clock::{Clock as _, SystemClock},
+    config::SettingError,
+    domain::{
+        Timestamp,
+        verification::{DEFAULT_TOLERANCE, verify},
+    },
+};
+
+const HEADERS: &str = "--headers";
+const BODY: &str = "--body";
+const AT: &str = "--at";
+const TOLERANCE: &str = "--tolerance";
+const SECRETS: Names = Names {
+    flag: "--secret (HOOKTURN_VERIFY_SECRETS)",
+    file: "--secrets-file",
+};
+
+/// The exit code of a request that does not verify.
+const NOT_VERIFIED: u8 = 1;
+
+/// What is on the command line: unparsed texts. Not `Debug`, since it holds secrets.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Exit codes: 0 verified, 1 not verified, 2 not understood.\n\n\
+    Example:\n  hookturn verify --headers request.txt --body body.json --secrets-file secrets --at delivery"
+)]
+pub(super) struct VerifyArgs {
+    /// The request's headers, `Name: value` lines; `-` for standard input
+    ///
+    /// A request line before them and CRLF do not matter. The body may follow after a blank line, as in a whole request
+    /// that was saved; then --body is not needed.
+    #[arg(long, value_name = "FILE")]
+    headers: PathBuf,
+
+    /// The request's body, byte for byte as it came; `-` for standard input [default: what follows the headers]
+    #[arg(long, value_name = "FILE")]
+    body: Option<PathBuf>,
+
+    /// A signing secret, `whsec_…`; repeatable, and in the variable comma-separated
+    ///
+    /// Prefer the variable or the file: other users of the machine can see flags.
+    #[arg(
+        long = "secret",
+        value_name = "SECRET",
+        env = "HOOKTURN_VERIFY_SECRETS",
+        hide_env_values = true
+    )]
+    secrets: Vec<String>,
+
+    /// A file of signing secrets, one a line; `#` starts a comment line
+    #[arg(long, value_name = "PATH")]
+    secrets_file: Option<PathBuf>,
+
+    /// When the request came: `now`, Unix seconds, RFC 3339, or `delivery` for the time that it states [default: now]
+    #[arg(long, value_name = "TIME")]
+    at: Option<String>,
+
+    /// How many seconds the request's timestamp may lie from then, either way [default: 300]
+    #[arg(long, value_name = "SECONDS")]
+    tolerance: Option<String>,
+
+    /// Leave the age of the request out of it, as `--at delivery` does
+    #[arg(long)]
+    no_tolerance: bool,
+}
+
+/// When the request came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum At {
+    Now,
+    Delivery,
+    Time(Timestamp),
+}
+
+pub(super) fn run(args: VerifyArgs) -> Result<ExitCode, Failure> {
+    let at = match args.at.as_deref() {
+        None => At::Now,
+        Some(text) => parse_at(text).map_err(|problem| SettingError::new(AT, problem))?,
+    };
+    let given = match args.tolerance.as_deref() {
+        None => DEFAULT_TOLERANCE,
+        Some(text) => tolerance(text).map_err(|problem| SettingError::new(TOLERANCE, problem))?,
+    };
+    let (now, tolerance): (_, Option<Duration>) = match at {
+        At::Time(at) => (at, Some(given)),
+        At::Now => (SystemClock.now(), Some(given)),
+        At::Delivery => (SystemClock.now(), None),
+    };
+    let tolerance = tolerance.filter(|_| !args.no_tolerance);
+    let secrets = SecretSource::new(&SECRETS, args.secrets, args.secrets_file)?.read();
+    if secrets.all.is_empty() {
+        return Err(
+            SettingError::new(SECRETS.flag, "give one, or a --secrets-file with one").into(),
+        );
+    }
+
+    let stdin = |path: &PathBuf| path.as_os_str() == "-";
+    if stdin(&args.headers) && args.body.as_ref().is_some_and(stdin) {
+        let problem = "only one of --headers and --body can be standard input";
+        return Err(SettingError::new(BODY, problem).into());
+    }
+    let file = read(HEADERS, &args.headers)?;
+    let saved = saved::parse(&file).map_err(|problem| {
+        let problem = format!("{}: {problem}", args.headers.display());
+        SettingError::new(HEADERS, problem)
+    })?;
+    let body = match (&args.body, saved.body) {
+        (Some(path), _) => read(BODY, path)?,
+        (None, Some(body)) => body.to_vec(),
+        (None, None) => {
+            let problem = "give the file of the body, as none follows the headers";
+            return Err(SettingError::new(BODY, problem).into());
+        }
+    };
+
+    let report = verify(&saved.headers, &body, &secrets.all, now, tolerance);
+    let mut rows = Rows::default();
+    rows.explain(&report, &secrets.places);
+    let text = format!("{}\n{}", headline(&report), rows.into_text());
+    let mut out = io::stdout().lock();
+    written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))?;
+    Ok(if report.verified() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(NOT_VERIFIED)
+    })
+}
+
+fn parse_at(text: &str) -> Result<At, String> {
+    match text {
+        "now" => return Ok(At::Now),
+        "delivery" => return Ok(At::Delivery),
+        _ => {}
+    }
+    if let Ok(seconds) = text.parse::<u32>() {
+        return Ok(At::Time(Timestamp::from_millis(i64::from(seconds) * 1000)));
+    }
+    DateTime::parse_from_rfc3339(text)
+        .map(|at| At::Time(Timestamp::from_millis(at.timestamp_millis())))
+        .map_err(|_| {
+            "write now, delivery, Unix seconds or RFC 3339 such as 2026-06-12T10:15:00Z".to_owned()
+        })
+}
+
+fn read(flag: &'static str, path: &PathBuf) -> Result<Vec<u8>, SettingError> {
+    let bytes = if path.as_os_str() == "-" {
+        let mut bytes = Vec::new();
+        io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
+    } else {
+        fs::read(path)
+    };
+    bytes.map_err(|error| {
+        SettingError::new(flag, format!("cannot read {}: {error}", path.display()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_told_in_three_ways() {
+        let at = |millis| Ok(At::Time(Timestamp::from_millis(millis)));
+        assert_eq!(parse_at("now"), Ok(At::Now));
+        assert_eq!(parse_at("delivery"), Ok(At::Delivery));
+        assert_eq!(parse_at("1700000000"), at(1_700_000_000_000));
+        assert_eq!(parse_at("2023-11-14T22:13:20Z"), at(1_700_000_000_000));
+        assert_eq!(
+            parse_at("2023-11-14T23:13:20.5+01:00"),
+            at(1_700_000_000_500)
+        );
+        for bad in ["", "yesterday", "2023-11-14", "-1", "99999999999"] {
+            assert!(parse_at(bad).is_err(), "{bad}");
+        }
+    }
+}
