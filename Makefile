@@ -1,7 +1,7 @@
 # Every check of the project behind one name each; `.ci/run` runs the same ones.
 
 .DEFAULT_GOAL := help
-.PHONY: help run receivers test lint bench openapi fuzz
+.PHONY: help demo run receivers test lint bench openapi fuzz
 
 # The versions of the API, each a document in openapi/.
 OPENAPI_DOCUMENTS := 2026-03-01 verbex-v1
@@ -12,6 +12,9 @@ FUZZ_SECONDS ?= 60
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Watch a whole rotation, in both APIs, with a receiver that verifies
+	cargo run --release --locked -- demo
 
 run: ## Start a server for development on 127.0.0.1:8080
 	cargo run --release --locked -- serve --dev --api-key demo=demo-key

@@ -68,10 +68,9 @@ async fn demo() -> Result<ExitCode, Failure> {
     let server = tokio::spawn(assembly.run(api, Limits::default(), until_stop()));
     let receiver = Receiver::start(receiver, until_stop());
 
-    print_line(&format!(
-        "Hookturn listens on {api_url}, a receiver on {receiver_url}:"
-    ));
-    print_line("both in this process, with a clock that can be moved.");
+    print_line(&format!("Hookturn listens on {api_url},"));
+    print_line(&format!("a receiver that verifies on {receiver_url};"));
+    print_line("both are in this process, with a clock that can be moved.");
     let colored = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let client = Client::new(api_url, key);
     let mut story = Story::new(client, receiver, receiver_url, colored);

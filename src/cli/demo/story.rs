@@ -289,7 +289,7 @@ impl Story {
         }
         let dropped = self.published - self.verified;
         print_line(&format!(
-            "{} events sent, each verified with every secret that was live then: {dropped} events dropped",
+            "{} events sent, each verified with every live secret: {dropped} events dropped",
             self.published
         ));
         ExitCode::SUCCESS
