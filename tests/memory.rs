@@ -17,9 +17,9 @@ const ENDPOINTS: usize = 240_000;
 const BYTES_PER_ENDPOINT: usize = 1100;
 
 /// Answers remembered in each of the days.
-const ANSWERS_A_DAY: usize = 40_000;
+const ANSWERS_A_DAY: usize = 20_000;
 
-const DAYS: usize = 12;
+const DAYS: usize = 8;
 
 /// The memory of this process, in bytes.
 fn resident() -> usize {

@@ -9,20 +9,24 @@
 //! cargo bench --bench http                 # everything, about three minutes
 //! cargo bench --bench http -- rotation     # Hookturn beside the floor
 //! cargo bench --bench http -- population   # the same server with 100 endpoints and with 200,000 more
+//! cargo bench --bench http -- deliveries   # events delivered beside the receiver's own rate
 //! cargo bench --bench http -- calibrate    # the floor beside itself: how far from 1 noise alone goes
 //! ```
 //!
-//! `BENCH_ROUNDS` (5), `BENCH_SECONDS` (3, of each round) and `BENCH_POPULATION` (200000) change the sizes. Speed is
-//! printed and never asserted: it depends on what else the machine does. A request that fails does fail the run.
+//! `BENCH_ROUNDS` (5), `BENCH_SECONDS` (3, of each round), `BENCH_POPULATION` (200000) and `BENCH_DELIVERIES` (20000, of
+//! each round) change the sizes. Speed is printed and never asserted: it depends on what else the machine does. A request
+//! that fails does fail the run, and so does a delivery that is missing, repeated or late by a minute.
 //!
 //! Reading order: [`floor`], [`subject`] (a server under load), [`load`] and [`wire`] (the generator), [`work`] (what is
-//! asked), then the runs: [`rotation`], [`population`].
+//! asked), then the runs: [`rotation`], [`population`], [`deliveries`] (with its [`receiver`]).
 
+mod deliveries;
 mod floor;
 mod load;
 mod measure;
 mod population;
 mod process;
+mod receiver;
 mod rotation;
 mod settings;
 mod subject;
@@ -42,6 +46,7 @@ type Fallible<T> = Result<T, Box<dyn Error + Send + Sync>>;
 enum Run {
     Rotation,
     Population,
+    Deliveries,
     Calibrate,
 }
 
@@ -49,6 +54,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match arguments.as_slice() {
         [word, port] if word == floor::ARGUMENT => floor::serve(port),
+        [word, port] if word == receiver::ARGUMENT => receiver::serve(port),
         _ => choose(&arguments).and_then(|(settings, runs)| run_all(&settings, &runs)),
     };
     match outcome {
@@ -71,7 +77,12 @@ fn choose(arguments: &[String]) -> Fallible<(Settings, Vec<Run>)> {
     if !arguments.iter().any(|word| word == "--bench") {
         let wanted = words.is_empty() && !arguments.iter().any(|word| word == "--list");
         let runs = if wanted {
-            vec![Run::Calibrate, Run::Rotation, Run::Population]
+            vec![
+                Run::Calibrate,
+                Run::Rotation,
+                Run::Population,
+                Run::Deliveries,
+            ]
         } else {
             Vec::new()
         };
@@ -82,15 +93,16 @@ fn choose(arguments: &[String]) -> Fallible<(Settings, Vec<Run>)> {
         match *word {
             "rotation" => runs.push(Run::Rotation),
             "population" => runs.push(Run::Population),
+            "deliveries" => runs.push(Run::Deliveries),
             "calibrate" => runs.push(Run::Calibrate),
             // Not an error: `cargo bench -- NAME` hands the name to every benchmark of the package.
             other => eprintln!(
-                "http bench: no run is called {other:?} (there are rotation, population, calibrate)"
+                "http bench: no run is called {other:?} (there are rotation, population, deliveries, calibrate)"
             ),
         }
     }
     if words.is_empty() {
-        runs = vec![Run::Rotation, Run::Population];
+        runs = vec![Run::Rotation, Run::Population, Run::Deliveries];
     }
     Ok((Settings::from_environment()?, runs))
 }
@@ -105,6 +117,7 @@ fn run_all(settings: &Settings, runs: &[Run]) -> Fallible<()> {
             match run {
                 Run::Rotation => rotation::run(settings).await?,
                 Run::Population => population::run(settings).await?,
+                Run::Deliveries => deliveries::run(settings).await?,
                 Run::Calibrate => rotation::calibrate(settings).await?,
             }
         }

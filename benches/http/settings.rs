@@ -20,10 +20,12 @@ pub struct Settings {
     pub endpoints: usize,
     /// Endpoints that the population run adds to those.
     pub population: usize,
+    /// Events that a round of the deliveries run publishes.
+    pub deliveries: usize,
 }
 
 impl Settings {
-    /// The defaults, or what `BENCH_ROUNDS`, `BENCH_SECONDS` and `BENCH_POPULATION` say.
+    /// The defaults, or what `BENCH_ROUNDS`, `BENCH_SECONDS`, `BENCH_POPULATION` and `BENCH_DELIVERIES` say.
     pub fn from_environment() -> Fallible<Self> {
         Ok(Self {
             rounds: variable("BENCH_ROUNDS", 5)?.max(1),
@@ -32,6 +34,7 @@ impl Settings {
             connections: 64,
             endpoints: 100,
             population: variable("BENCH_POPULATION", 200_000)?.max(1),
+            deliveries: variable("BENCH_DELIVERIES", 20_000)?.max(1),
         })
     }
 
@@ -44,6 +47,7 @@ impl Settings {
             connections: 8,
             endpoints: 10,
             population: 50,
+            deliveries: 100,
         }
     }
 }

@@ -33,6 +33,32 @@ pub struct Subject {
     requests: Rc<[Vec<u8>]>,
 }
 
+/// Starts Hookturn with these arguments beside those that every run needs.
+pub async fn hookturn(further: &[&str]) -> Fallible<Server> {
+    let command = Command::new(env!("CARGO_BIN_EXE_hookturn"));
+    Server::start(command, |address| {
+        let listen = address.to_string();
+        let key = format!("bench={API_KEY}");
+        // `--dev`: load and receiver are on loopback, and the one thing under measurement that it changes is the
+        // clock, which then adds its offset.
+        [
+            "serve",
+            "--listen",
+            &listen,
+            "--api-key",
+            &key,
+            "--rate-limit",
+            "off",
+            "--dev",
+        ]
+        .iter()
+        .chain(further)
+        .map(ToString::to_string)
+        .collect()
+    })
+    .await
+}
+
 impl Subject {
     /// The floor. Its endpoints are made up: it knows none and takes any.
     pub async fn floor(name: &'static str, settings: &Settings) -> Fallible<Self> {
@@ -54,30 +80,9 @@ impl Subject {
 
     /// Hookturn with that many endpoints of its own.
     pub async fn hookturn(configuration: &Configuration, settings: &Settings) -> Fallible<Self> {
-        let command = Command::new(env!("CARGO_BIN_EXE_hookturn"));
-        let arguments = |address: std::net::SocketAddr| {
-            let listen = address.to_string();
-            let key = format!("bench={API_KEY}");
-            // `--dev`: the load is on loopback, and the one thing under measurement that it changes is the clock,
-            // which then adds its offset.
-            [
-                "serve",
-                "--listen",
-                &listen,
-                "--api-key",
-                &key,
-                "--rate-limit",
-                "off",
-                "--dev",
-            ]
-            .iter()
-            .chain(configuration.arguments)
-            .map(ToString::to_string)
-            .collect()
-        };
         let mut subject = Self {
             name: configuration.name,
-            server: Server::start(command, arguments).await?,
+            server: hookturn(configuration.arguments).await?,
             logs_requests: configuration.logs_requests,
             requests: Rc::new([]),
         };

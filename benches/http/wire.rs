@@ -106,9 +106,10 @@ pub fn post(path: &str, body: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// A whole GET request without a key.
+/// A whole GET request.
 pub fn get(path: &str) -> Vec<u8> {
-    format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").into_bytes()
+    format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {API_KEY}\r\n\r\n")
+        .into_bytes()
 }
 
 /// The key that every server under load is started with (the floor does not look at it, but has to read past it).

@@ -1,4 +1,4 @@
-//! What the load generator asks: rotations for a time, or new endpoints up to a number.
+//! What the load generator asks: rotations for a time, or new endpoints or events up to a number.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -83,9 +83,10 @@ pub struct Creation {
     pub ids: Vec<String>,
 }
 
+/// What is read of the answer to a creation.
 #[derive(Deserialize)]
-struct Created {
-    id: String,
+pub struct Created {
+    pub id: String,
 }
 
 impl Creation {
@@ -121,5 +122,42 @@ impl Work for Creation {
         let Created { id } = serde_json::from_slice(answer.body)?;
         self.ids.push(id);
         Ok(())
+    }
+}
+
+/// New events, as many as that, each accepted.
+pub struct Publishing {
+    request: Vec<u8>,
+    left: usize,
+}
+
+impl Publishing {
+    pub fn of(count: usize) -> Self {
+        // About 200 bytes.
+        let body = r#"{"type":"order.created","data":{"order":"ord_550e8400e29b41d4a716446655440000","customer":"Bärbel Ödegård","total":{"amount":"129.90","currency":"EUR"},"lines":3,"paid":true,"channel":"web"}}"#;
+        Self {
+            request: post("/events", body),
+            left: count,
+        }
+    }
+}
+
+impl Work for Publishing {
+    fn next(&mut self, request: &mut Vec<u8>) -> bool {
+        if self.left == 0 {
+            return false;
+        }
+        self.left -= 1;
+        request.extend_from_slice(&self.request);
+        true
+    }
+
+    fn answered(
+        &mut self,
+        answer: &Answer<'_>,
+        _sent: Instant,
+        _received: Instant,
+    ) -> Fallible<()> {
+        answer.expect_status(202)
     }
 }

@@ -5,6 +5,7 @@
 //! they are told in words of our own.
 
 mod assembly;
+mod demo;
 mod explain;
 mod listen;
 mod openapi;
@@ -33,6 +34,8 @@ struct Cli {
 enum Command {
     /// Serve the API until SIGTERM or Ctrl-C
     Serve(Box<ServeArgs>),
+    /// Watch a whole rotation, in both dialects, with a receiver that verifies
+    Demo(demo::DemoArgs),
     /// Receive deliveries and say of each whether and why it verifies
     Listen(Box<listen::ListenArgs>),
     /// Check a saved request and say whether and why it verifies
@@ -70,6 +73,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failure
     let args: Vec<_> = args.into_iter().collect();
     match Cli::try_parse_from(&args).map(|cli| cli.command) {
         Ok(Command::Serve(args)) => serve::run(*args).map(done),
+        Ok(Command::Demo(args)) => demo::run(&args),
         Ok(Command::Listen(args)) => listen::run(*args).map(done),
         Ok(Command::Verify(args)) => verify::run(*args),
         Ok(Command::Openapi(args)) => openapi::run(&args).map(done),
@@ -83,7 +87,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failure
         }
         Err(error) => {
             let help = match args.get(1).and_then(|command| command.to_str()) {
-                Some(command @ ("serve" | "listen" | "verify" | "openapi")) => {
+                Some(command @ ("serve" | "demo" | "listen" | "verify" | "openapi")) => {
                     format!("hookturn {command} --help")
                 }
                 _ => "hookturn --help".to_owned(),
@@ -122,10 +126,10 @@ fn usage_problem(error: &clap::Error) -> String {
             (None, _) => "unexpected argument".to_owned(),
         },
         ErrorKind::InvalidSubcommand => {
-            "unknown command; the commands are serve, listen, verify and openapi".to_owned()
+            "unknown command; the commands are serve, demo, listen, verify and openapi".to_owned()
         }
         ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            "no command; the commands are serve, listen, verify and openapi".to_owned()
+            "no command; the commands are serve, demo, listen, verify and openapi".to_owned()
         }
         ErrorKind::MissingRequiredArgument => match context(ContextKind::InvalidArg) {
             // Here these are the names of what is missing.

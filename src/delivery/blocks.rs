@@ -15,7 +15,7 @@ const V4: [(Ipv4Addr, u32, Blocked); 19] = [
     (Ipv4Addr::new(100, 100, 100, 200), 32, Blocked::Metadata),
     (Ipv4Addr::new(168, 63, 129, 16), 32, Blocked::Metadata),
     // "This network" (RFC 791, section 3.2).
-    (Ipv4Addr::new(0, 0, 0, 0), 8, Blocked::Reserved),
+    (Ipv4Addr::UNSPECIFIED, 8, Blocked::Reserved),
     (Ipv4Addr::new(10, 0, 0, 0), 8, Blocked::Private),
     (Ipv4Addr::new(100, 64, 0, 0), 10, Blocked::Shared),
     (Ipv4Addr::new(127, 0, 0, 0), 8, Blocked::Loopback),

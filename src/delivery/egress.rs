@@ -6,7 +6,7 @@
 //!
 //! Rules:
 //!
-//! 1. **The address decides, not the name or the URL.** The [connector](super::connector) asks for
+//! 1. **The address decides, not the name or the URL.** The connector asks for
 //!    each address just before it dials that very address. So a name whose answer changes between a
 //!    check and its use ("rebinding") gains nothing, and every spelling of an address is the same.
 //! 2. **IPv4 is open unless listed, IPv6 closed unless in `2000::/3`**, the one block that IANA has

@@ -4,8 +4,8 @@
 //!
 //! 1. **The status decides.** Once the head of an answer is there, nothing that happens to its body
 //!    changes the outcome. The body is read, and thrown away, only so that the connection can carry
-//!    the next attempt; one that is longer than [`MAX_ANSWER_BODY`], or not there in time, costs the
-//!    receiver its connection.
+//!    the next attempt; one that is longer than [`MAX_ANSWER_BODY`] and not at hand already, or not
+//!    there in time, costs the receiver its connection.
 //! 2. **One deadline for all of it**: looking up the host, connecting, TLS, sending, the answer's
 //!    head and its body.
 //! 3. **Nowhere but where the URL says**, as far as the [guard](super::egress) permits: redirects are
@@ -171,8 +171,8 @@ impl Sender {
     /// A receiver may close an idle connection at the very moment at which a request is on its way,
     /// and nobody can tell then whether it took the request. Such a request is sent once more, on
     /// another connection: receivers have to bear repetitions anyway, and an attempt should not fail
-    /// by a race that is no fault of theirs. It is told by that the connection has carried an answer
-    /// before, and none of this one; a receiver that closes new connections gets each request once.
+    /// by a race that is no fault of theirs. It is known by its connection, which has carried an answer
+    /// before, and no whole head since; a receiver that closes new connections gets each request once.
     async fn exchange(
         &self,
         uri: Uri,

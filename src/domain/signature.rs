@@ -8,8 +8,6 @@
 //! Both list one signature for each secret given, in the order given, which is that of
 //! [`KeyRing::live`](super::key_ring::KeyRing::live).
 
-use std::fmt::Write as _;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -93,9 +91,11 @@ pub fn verbex(signers: &[Signer], timestamp: i64, body: &[u8]) -> String {
     header.push_str(&timestamp);
     for signer in signers {
         header.push_str(",v1=");
+        // By hand: the formatting machinery costs more than the HMAC of a short message.
         for byte in signer.sign(&verbex_parts(timestamp.as_bytes(), body)) {
-            // Writing to a String cannot fail.
-            let _ = write!(header, "{byte:02x}");
+            for digit in [byte >> 4, byte & 0xf] {
+                header.push(char::from(b"0123456789abcdef"[usize::from(digit)]));
+            }
         }
     }
     header

@@ -182,7 +182,7 @@ async fn a_body_of_tiny_chunks_takes_no_more_memory_than_its_bytes() {
     let (program, address) = Program::start();
     let server = Hookturn::at(address).await;
     let body =
-        head(&server.rotation, "Transfer-Encoding: chunked\r\n") + &"1\r\n \r\n".repeat(60_000);
+        head(&server.rotation, "Transfer-Encoding: chunked\r\n") + &"1\r\n \r\n".repeat(30_000);
     let before = program.resident();
     let mut clients: Vec<Client> = Vec::new();
     for _ in 0..CLIENTS {

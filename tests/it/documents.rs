@@ -242,6 +242,7 @@ fn every_example_is_one() {
 fn example_body(schema: &Value) -> Value {
     let example = |(name, property): (&String, &Value)| {
         let value = property.get("example").or(property.get("default"));
+        let value = value.or(property["examples"].get(0));
         let value = value
             .cloned()
             .or((property["type"] == "boolean").then_some(Value::Bool(true)))?;
@@ -265,7 +266,14 @@ async fn every_documented_operation_is_there_and_takes_the_documented_example() 
                 }
             };
             let id = record["id"].as_str().expect("an id");
+            let delivery = if path.contains("{delivery_id}") {
+                let test = format!("/webhooks/endpoints/{id}/test");
+                server.post(&test).await.json()["id"].clone()
+            } else {
+                Value::Null
+            };
             let target = path
+                .replace("{delivery_id}", delivery.as_str().unwrap_or_default())
                 .replace("{webhook_endpoint_id}", id)
                 .replace("{id}", id)
                 .replace("{slug}", "internal");

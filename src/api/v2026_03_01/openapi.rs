@@ -1,6 +1,6 @@
 //! The `OpenAPI` document of this dialect.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use utoipa::OpenApi;
 
 use super::errors::{Problem, render};
@@ -79,6 +79,7 @@ pub fn document() -> Value {
             ],
         },
     );
+    document["webhooks"] = webhooks();
     // The same operation under the path that published clients call.
     let paths = &mut document["paths"];
     let mut alias = paths["/webhooks/endpoints/{webhook_endpoint_id}/secret/rotate"].clone();
@@ -87,6 +88,57 @@ pub fn document() -> Value {
         "Rotate the signing secret (the path that client libraries call)".into();
     paths["/webhooks/endpoints/{webhook_endpoint_id}/rotate-secret"] = alias;
     document
+}
+
+/// What a receiver gets: Standard Webhooks 1.0.0.
+fn webhooks() -> Value {
+    let header = |name: &str, description: &str, schema: Value| {
+        json!({
+            "name": name, "in": "header", "required": true,
+            "description": description, "schema": schema,
+        })
+    };
+    let time = json!({ "type": "string", "format": "date-time" });
+    json!({ "event": { "post": {
+        "operationId": "receiveEvent",
+        "summary": "What a receiver of an endpoint gets",
+        "description": "Standard Webhooks 1.0.0. Each signature is the base64 of an HMAC-SHA256, keyed with the \
+            base64-decoded part of a secret after `whsec_`, of `{webhook-id}.{webhook-timestamp}.{body}`. \
+            There is one for each live secret, the current one first: accept the event if any of them \
+            verifies. An endpoint whose signing was turned off gets no `webhook-signature`. Any 2xx within \
+            15 s is success; 410 disables the endpoint; all else is tried again after 5 s, 5 min, 30 min, \
+            2 h, 5 h, 10 h, 14 h, 20 h and 24 h. An event can come more than once: `webhook-id` stays the \
+            same.",
+        "tags": ["Deliveries"],
+        "parameters": [
+            header("webhook-id", "The event's id, the same on every attempt.",
+                json!({ "type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$" })),
+            header("webhook-timestamp", "The Unix second of this attempt, by the wall clock.",
+                json!({ "type": "string", "pattern": "^[0-9]+$" })),
+            header("webhook-signature", "`v1,` and a signature for each live secret, separated by spaces.",
+                json!({ "type": "string", "pattern": "^v1,[A-Za-z0-9+/]{43}=( v1,[A-Za-z0-9+/]{43}=){0,9}$" })),
+            header("user-agent", "`Hookturn/` and the server's version.",
+                json!({ "type": "string", "pattern": "^Hookturn/" })),
+        ],
+        "requestBody": { "required": true, "content": { "application/json": { "schema": {
+            "type": "object",
+            "required": ["id", "type", "api_version", "delivery_id", "created_at", "timestamp", "data"],
+            "properties": {
+                "id": { "type": "string", "description": "The event's id." },
+                "type": { "type": "string", "description": "The event's type." },
+                "api_version": { "type": "string", "const": "2026-03-01" },
+                "delivery_id": { "type": "string", "description": "The delivery's id: see `getDelivery`." },
+                "created_at": time, "timestamp": time,
+                "data": { "type": "object", "description": "What was published, as it was sent." },
+            },
+            "unevaluatedProperties": false,
+        } } } },
+        "responses": {
+            "2XX": { "description": "The event was taken." },
+            "410": { "description": "Nobody is here any more: the endpoint is disabled." },
+            "default": { "description": "The event is sent again later." },
+        },
+    } } })
 }
 
 /// Errors of one field are told apart by the field's own code.
@@ -128,7 +180,7 @@ fn failures(operation: &str) -> Vec<Failure> {
             example_field("url", FieldCode::InvalidFormat, url),
         ],
         "updateWebhookEndpoint" => vec![example_field("url", FieldCode::InvalidFormat, url)],
-        "listWebhookEndpoints" => vec![
+        "listWebhookEndpoints" | "listDeliveries" => vec![
             example_field("limit", FieldCode::OutOfRange, "must be from 1 to 100"),
             Error::InvalidCursor.into(),
         ],
@@ -137,10 +189,6 @@ fn failures(operation: &str) -> Vec<Failure> {
             Error::EventIdReused.into(),
         ],
         "sendTestEvent" => vec![Error::EndpointDisabled.into()],
-        "listDeliveries" => vec![
-            example_field("limit", FieldCode::OutOfRange, "must be from 1 to 100"),
-            Error::InvalidCursor.into(),
-        ],
         "getDelivery" => vec![Error::DeliveryNotFound.into()],
         "resendDelivery" => {
             vec![

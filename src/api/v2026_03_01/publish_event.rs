@@ -27,13 +27,23 @@ pub struct PublishEvent {
         example = "call.started"
     )]
     r#type: String,
-    /// What happened: any JSON object.
-    #[schema(value_type = Object, example = json!({"call_id": "c_1"}))]
+    #[schema(schema_with = any_object)]
     data: (),
     /// An id of the caller's choice, to make the event safe to publish again; generated when it is not
     /// sent.
-    #[schema(pattern = "^[A-Za-z0-9_-]{1,64}$", example = "call-c_1-started")]
+    #[schema(
+        pattern = "^[A-Za-z0-9_-]{1,64}$",
+        nullable = false,
+        example = "call-c_1-started"
+    )]
     id: Option<String>,
+}
+
+fn any_object() -> utoipa::openapi::schema::Object {
+    utoipa::openapi::ObjectBuilder::new()
+        .description(Some("What happened: any JSON object."))
+        .examples([serde_json::json!({ "call_id": "c_1" })])
+        .build()
 }
 
 /// An event that was accepted.

@@ -74,7 +74,57 @@ pub fn document() -> Value {
     schemas["SubscriptionReplacement"] = replacement;
     document["paths"]["/v1/public/webhook/subscription/{id}"]["put"]["requestBody"]["content"]["application/json"]
         ["schema"]["$ref"] = "#/components/schemas/SubscriptionReplacement".into();
+    document["webhooks"] = webhooks();
     document
+}
+
+/// What a receiver gets.
+fn webhooks() -> Value {
+    let header = |name: &str, required: bool, description: &str, schema: Value| {
+        json!({
+            "name": name, "in": "header", "required": required,
+            "description": description, "schema": schema,
+        })
+    };
+    let trace = json!({ "type": "string", "pattern": "^[0-9a-f]{32}$" });
+    let time = json!({ "type": "string", "format": "date-time" });
+    json!({ "event": { "post": {
+        "operationId": "receive_event",
+        "summary": "What a receiver of a subscription gets",
+        "description": "Each `v1` is the hex of an HMAC-SHA256, keyed with the whole text of a secret \
+            (`whsec_` and all), of `{t}.{body}`. There is one for each live secret, the newest first: accept \
+            the event if any of them verifies. A subscription without signing gets no \
+            `X-Webhook-Signature`. The subscription's own `headers` are sent too. Any 2xx within 15 s is \
+            success; 410 turns the subscription off; all else is tried again after 5 s, 5 min, 30 min, 2 h, \
+            5 h, 10 h, 14 h, 20 h and 24 h. An event can come more than once.",
+        "tags": ["Webhook Subscriptions"],
+        "parameters": [
+            header("X-Webhook-Signature", false,
+                "`t=` and the Unix second of this attempt, then a `v1=` for each live secret.",
+                json!({ "type": "string", "pattern": "^t=[0-9]+(,v1=[0-9a-f]{64}){1,10}$" })),
+            header("X-Webhook-Event", true, "The event's type.", json!({ "type": "string" })),
+            header("X-Webhook-Timestamp", true, "When this attempt was made, by the wall clock.", time.clone()),
+            header("X-Webhook-Traceid", true, "The trace of the request that published the event.", trace.clone()),
+            header("User-Agent", true, "`Hookturn/` and the server's version.",
+                json!({ "type": "string", "pattern": "^Hookturn/" })),
+        ],
+        "requestBody": { "required": true, "content": { "application/json": { "schema": {
+            "type": "object",
+            "required": ["event", "traceId", "timestamp", "data"],
+            "properties": {
+                "event": { "type": "string", "description": "The event's type." },
+                "traceId": trace,
+                "timestamp": time,
+                "data": { "type": "object", "description": "What was published, as it was sent." },
+            },
+            "unevaluatedProperties": false,
+        } } } },
+        "responses": {
+            "2XX": { "description": "The event was taken." },
+            "410": { "description": "Nobody is here any more: the subscription is turned off." },
+            "default": { "description": "The event is sent again later." },
+        },
+    } } })
 }
 
 /// Errors are told apart by the reason or the field that they give.

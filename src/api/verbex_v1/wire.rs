@@ -101,10 +101,11 @@ impl Subscription {
     #[must_use]
     pub fn new(tenant: &TenantId, endpoint: &Endpoint, secret: Option<&Secret>) -> Self {
         let settings = &endpoint.settings;
-        let name = settings
-            .name
+        let described = settings
+            .description
             .clone()
-            .or_else(|| settings.description.clone());
+            .filter(|text| !text.trim().is_empty());
+        let name = settings.name.clone().or(described);
         let scope = if !settings.agent_ids.is_empty() {
             Scope::Agent
         } else if !settings.workspace_ids.is_empty() {

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use hookturn::clock::{Clock, TestClock};
 use hookturn::domain::{
-    Endpoint, EndpointId, Format, KeyRing, Refusal, Settings, TenantId, Timestamp,
+    Endpoint, EndpointId, Format, KeyRing, Refusal, Rotation, Settings, TenantId, Timestamp,
 };
 use hookturn::idempotency::{Answer, Claim};
 use hookturn::random;
@@ -194,8 +194,12 @@ impl Stage {
         claim: Option<Claim>,
     ) -> Result<Committed, Error> {
         let grace = Duration::from_secs(grace_seconds);
+        let render = |rotation: &Rotation| {
+            let_others_in();
+            Rotated::render(rotation)
+        };
         self.service
-            .rotate(caller(acme(), claim), id, grace, Rotated::render)
+            .rotate(caller(acme(), claim), id, grace, render)
             .await
     }
 
@@ -216,6 +220,13 @@ impl Stage {
     /// How often an endpoint of [`acme`] was rotated with a grace that is not over.
     async fn rotations(&self, id: EndpointId) -> usize {
         live(&self.endpoint(id).await, self.clock.now()).len() - 1
+    }
+}
+
+/// Makes a decision last long enough for others to come between what the store read and what it writes, if it lets them.
+fn let_others_in() {
+    for _ in 0..4 {
+        std::thread::yield_now();
     }
 }
 
@@ -244,6 +255,7 @@ fn creation(settings: Settings) -> (EndpointId, Write) {
             settings: Arc::new(settings),
             key_ring: Some(KeyRing::new(secret, now)),
         };
+        let_others_in();
         Ok((endpoint, says(id.to_string())))
     }));
     (id, write)

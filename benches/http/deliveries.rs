@@ -1,0 +1,195 @@
+//! How fast do accepted events reach a receiver?
+//!
+//! One endpoint with two live secrets, one receiver that answers at once. The clock runs from the first `POST /events`
+//! to the arrival of the last delivery: publishing, signing and sending share the machine, as they do when there is
+//! something to deliver. Beside it stands the rate at which that receiver takes the same requests from the load
+//! generator, ready-made: all that a delivery costs beside its receipt lies in between.
+
+use std::process::Command;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+
+use crate::Fallible;
+use crate::load::drive;
+use crate::measure::{cost, median};
+use crate::process::Server;
+use crate::receiver::{self, Report};
+use crate::settings::Settings;
+use crate::subject::hookturn;
+use crate::wire::{Connection, get, post};
+use crate::work::{Created, Publishing, Timed};
+
+/// The share of the receiver's rate that deliveries are meant to reach.
+const TARGET: f64 = 0.20;
+
+/// How long a round may take before it fails.
+const WITHIN: Duration = Duration::from_secs(60);
+
+/// Deliveries beside the receiver alone, in pairs of rounds.
+pub async fn run(settings: &Settings) -> Fallible<()> {
+    let bench = Bench::start().await?;
+    // Opens the connections, and shows what a delivery looks like.
+    bench
+        .deliver((settings.deliveries / 10).max(1), settings)
+        .await?;
+    let requests = bench.ready_made(settings.deliveries).await?;
+    println!(
+        "{} deliveries of {} bytes with two signatures to one receiver",
+        settings.deliveries,
+        requests[0].len()
+    );
+    let mut ratios = Vec::new();
+    for round in 1..=settings.rounds {
+        let direct = bench.post_directly(&requests, settings).await?;
+        let delivered = bench.deliver(settings.deliveries, settings).await?;
+        let ratio = delivered.per_second / direct;
+        println!("round {round}  {direct:>7.0}/s  posted to the receiver directly");
+        println!(
+            "         {:>7.0}/s  delivered, {:.2} s of which publishing took {:.2} s{}: {ratio:.2} of the rate",
+            delivered.per_second,
+            delivered.took.as_secs_f64(),
+            delivered.publishing.as_secs_f64(),
+            delivered
+                .cost
+                .map_or_else(String::new, |cost| format!("  CPU {cost:.1} us each")),
+        );
+        ratios.push(ratio);
+    }
+    println!(
+        "median of {}  deliveries: {:.2} of the receiver's rate (target {TARGET:.2})",
+        ratios.len(),
+        median(ratios.iter().copied())
+    );
+    Ok(())
+}
+
+/// Hookturn, with one endpoint, and the receiver behind it.
+struct Bench {
+    hookturn: Server,
+    receiver: Server,
+    endpoint: String,
+}
+
+/// One round of deliveries.
+struct Delivered {
+    per_second: f64,
+    took: Duration,
+    publishing: Duration,
+    /// Processor time of the server for each event with its delivery, in microseconds.
+    cost: Option<f64>,
+}
+
+#[derive(Deserialize)]
+struct List {
+    data: Vec<serde::de::IgnoredAny>,
+}
+
+impl Bench {
+    async fn start() -> Fallible<Self> {
+        let receiver = Server::start(Command::new(std::env::current_exe()?), |address| {
+            vec![receiver::ARGUMENT.to_owned(), address.port().to_string()]
+        })
+        .await?;
+        let hookturn = hookturn(&["--log", "warn"]).await?;
+        let mut api = Connection::open(hookturn.address()).await?;
+        let url = format!("http://{}/hook", receiver.address());
+        let request = post("/webhooks/endpoints", &format!(r#"{{"url":"{url}"}}"#));
+        let answer = api.call(&request).await?;
+        answer.expect_status(201)?;
+        let Created { id } = serde_json::from_slice(answer.body)?;
+        let path = format!("/webhooks/endpoints/{id}/secret/rotate");
+        let answer = api
+            .call(&post(&path, r#"{"expire_current_in":86400}"#))
+            .await?;
+        answer.expect_status(200)?;
+        Ok(Self {
+            endpoint: id,
+            hookturn,
+            receiver,
+        })
+    }
+
+    /// Asks the receiver.
+    async fn ask(&self, question: &str) -> Fallible<Vec<u8>> {
+        let mut connection = Connection::open(self.receiver.address()).await?;
+        let answer = connection.call(&get(question)).await?;
+        answer.expect_status(200)?;
+        Ok(answer.body.to_vec())
+    }
+
+    /// As many different requests as that, each like the latest delivery.
+    async fn ready_made(&self, count: usize) -> Fallible<Rc<[Vec<u8>]>> {
+        let latest = String::from_utf8(self.ask("/latest").await?)?;
+        let (_, after) = latest
+            .split_once("webhook-id: ")
+            .ok_or("a delivery without a webhook-id")?;
+        let id = after.split('\r').next().unwrap_or_default();
+        let numbered = |n| latest.replace(id, &format!("evt_{n:0width$}", width = id.len() - 4));
+        Ok((0..count).map(|n| numbered(n).into_bytes()).collect())
+    }
+
+    async fn post_directly(&self, requests: &Rc<[Vec<u8>]>, settings: &Settings) -> Fallible<f64> {
+        self.ask("/forget").await?;
+        let work = Timed::start(Rc::clone(requests), settings.warm_up, settings.measured)?;
+        let within = settings.warm_up + settings.measured + Duration::from_secs(20);
+        let done = drive(self.receiver.address(), settings.connections, within, work).await?;
+        Ok(f64::from(done.measured) / settings.measured.as_secs_f64())
+    }
+
+    /// Publishes `count` events and waits until each of them has arrived, exactly once.
+    async fn deliver(&self, count: usize, settings: &Settings) -> Fallible<Delivered> {
+        self.ask("/forget").await?;
+        let before = self.hookturn.processor_time();
+        let started = Instant::now();
+        let work = Publishing::of(count);
+        drive(self.hookturn.address(), settings.connections, WITHIN, work).await?;
+        let publishing = started.elapsed();
+        let all = format!("/wait/{count}");
+        let left = WITHIN.saturating_sub(publishing);
+        if tokio::time::timeout(left, self.ask(&all)).await.is_err() {
+            let report = String::from_utf8(self.ask("/report").await?)?;
+            return Err(format!("not all of {count} arrived within {WITHIN:?}: {report}").into());
+        }
+        let took = started.elapsed();
+        let number = u32::try_from(count)?;
+        let cost = cost(before, self.hookturn.processor_time(), number);
+
+        // Once nothing is pending nothing more can come, so that what came is all there is.
+        self.wait_until_settled().await?;
+        let report: Report = serde_json::from_slice(&self.ask("/report").await?)?;
+        if [report.deliveries, report.ids, report.signed_twice] != [count; 3] {
+            return Err(format!("{count} events were published, and this came: {report:?}").into());
+        }
+        Ok(Delivered {
+            per_second: f64::from(number) / took.as_secs_f64(),
+            took,
+            publishing,
+            cost,
+        })
+    }
+
+    async fn wait_until_settled(&self) -> Fallible<()> {
+        const WITHIN: Duration = Duration::from_secs(5);
+        let request = get(&format!(
+            "/webhooks/endpoints/{}/deliveries?status=pending&limit=1",
+            self.endpoint
+        ));
+        let mut api = Connection::open(self.hookturn.address()).await?;
+        let started = Instant::now();
+        let mut pause = tokio::time::interval(Duration::from_millis(10));
+        loop {
+            pause.tick().await;
+            let answer = api.call(&request).await?;
+            answer.expect_status(200)?;
+            let List { data } = serde_json::from_slice(answer.body)?;
+            if data.is_empty() {
+                return Ok(());
+            }
+            if started.elapsed() > WITHIN {
+                return Err(format!("deliveries were still pending after {WITHIN:?}").into());
+            }
+        }
+    }
+}

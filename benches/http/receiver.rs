@@ -1,0 +1,157 @@
+//! The receiver: the least that takes a delivery, looks at it and answers 200.
+//!
+//! It shares the machine with the server that it measures, so it is no HTTP server: one thread, one buffer for each
+//! connection, three headers read. A POST on any path is a delivery. A GET asks about those that came so far.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::rc::Rc;
+
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio::task::LocalSet;
+
+use crate::Fallible;
+
+/// The first argument that makes this binary the receiver instead of the benchmark.
+pub const ARGUMENT: &str = "receive-deliveries";
+
+const TAKEN: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+
+/// What came since the last `/forget`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Report {
+    pub deliveries: usize,
+    /// Different `webhook-id`s among them.
+    pub ids: usize,
+    /// Those whose `webhook-signature` has two parts.
+    pub signed_twice: usize,
+}
+
+#[derive(Default)]
+struct Received {
+    report: Report,
+    ids: HashSet<Box<[u8]>>,
+    /// The latest delivery as it was on the wire.
+    latest: Vec<u8>,
+    arrived: Rc<Notify>,
+    /// How many deliveries somebody waits for.
+    awaited: Option<usize>,
+}
+
+/// Serves on `127.0.0.1:port` until the process is killed.
+pub fn serve(port: &str) -> Fallible<()> {
+    let port: u16 = port.parse()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()?;
+    let received = Rc::new(RefCell::new(Received::default()));
+    LocalSet::new().block_on(&runtime, async {
+        let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+        loop {
+            let (stream, _) = listener.accept().await?;
+            let received = Rc::clone(&received);
+            // A connection that ends, or a request that is none, is seen by who sent it.
+            tokio::task::spawn_local(async move { converse(stream, &received).await });
+        }
+    })
+}
+
+async fn converse(mut stream: TcpStream, received: &RefCell<Received>) -> Fallible<()> {
+    stream.set_nodelay(true)?;
+    let mut buffer = Vec::with_capacity(8192);
+    while stream.read_buf(&mut buffer).await? > 0 {
+        let Some(request) = parse(&buffer)? else {
+            continue;
+        };
+        if request.question.is_none() {
+            received.borrow_mut().take(&buffer, &request);
+            stream.write_all(TAKEN).await?;
+        } else if let Some(question) = request.question {
+            let body = answer(question, received).await?;
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+            stream
+                .write_all(&[head.into_bytes(), body].concat())
+                .await?;
+        }
+        // Whoever sends here waits for the answer: nothing else can have come.
+        buffer.clear();
+    }
+    Ok(())
+}
+
+struct Request<'a> {
+    /// The path of a GET.
+    question: Option<&'a str>,
+    id: &'a [u8],
+    signatures: usize,
+}
+
+/// The request, once all of it is there.
+fn parse(bytes: &[u8]) -> Fallible<Option<Request<'_>>> {
+    let mut headers = [httparse::EMPTY_HEADER; 32];
+    let mut request = httparse::Request::new(&mut headers);
+    let httparse::Status::Complete(head) = request.parse(bytes)? else {
+        return Ok(None);
+    };
+    let mut parsed = Request {
+        question: request.path.filter(|_| request.method == Some("GET")),
+        id: &[],
+        signatures: 0,
+    };
+    let mut length = 0;
+    for header in request.headers {
+        if header.name.eq_ignore_ascii_case("content-length") {
+            length = str::from_utf8(header.value)?.parse()?;
+        } else if header.name.eq_ignore_ascii_case("webhook-id") {
+            parsed.id = header.value;
+        } else if header.name.eq_ignore_ascii_case("webhook-signature") {
+            parsed.signatures = header.value.split(|byte| *byte == b' ').count();
+        }
+    }
+    if bytes.len() > head + length {
+        return Err("more bytes than one request has".into());
+    }
+    Ok((bytes.len() == head + length).then_some(parsed))
+}
+
+impl Received {
+    fn take(&mut self, bytes: &[u8], request: &Request<'_>) {
+        self.report.deliveries += 1;
+        if self.ids.insert(request.id.into()) {
+            self.report.ids += 1;
+        }
+        if request.signatures == 2 {
+            self.report.signed_twice += 1;
+        }
+        bytes.clone_into(&mut self.latest);
+        if self.awaited == Some(self.report.deliveries) {
+            self.arrived.notify_one();
+        }
+    }
+}
+
+/// What a GET is answered.
+async fn answer(question: &str, received: &RefCell<Received>) -> Fallible<Vec<u8>> {
+    let wanted = question.strip_prefix("/wait/").map(str::parse::<usize>);
+    if let Some(wanted) = wanted.transpose()? {
+        let arrived = {
+            let mut received = received.borrow_mut();
+            received.awaited = Some(wanted);
+            Rc::clone(&received.arrived)
+        };
+        while received.borrow().report.deliveries < wanted {
+            arrived.notified().await;
+        }
+    }
+    let mut received = received.borrow_mut();
+    if question == "/forget" {
+        *received = Received::default();
+    }
+    match question {
+        "/latest" => Ok(received.latest.clone()),
+        _ => Ok(serde_json::to_vec(&received.report)?),
+    }
+}

@@ -1,0 +1,99 @@
+//! `hookturn demo`: a whole rotation, told step by step, with a real server and a receiver that verifies.
+//!
+//! Nothing is pretended: the story goes over sockets, through the public API, and each sentence is printed only when
+//! it was found true. Where one is not, it says what was found instead, and the exit code is 1.
+
+mod client;
+mod receiver;
+mod story;
+mod timeline;
+
+use std::io::{self, IsTerminal as _};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::runtime;
+use tokio::sync::watch;
+
+use self::client::Client;
+use self::receiver::Receiver;
+use self::story::{Dialect, Story};
+use super::Failure;
+use super::assembly::{Assembly, Parts};
+use crate::config::{Store, local_url};
+use crate::random;
+use crate::server::Limits;
+use crate::store::DeliveryLimits;
+
+#[derive(clap::Args)]
+pub(super) struct DemoArgs {}
+
+/// The tenant of the demo.
+const TENANT: &str = "demo";
+
+pub(super) fn run(_: &DemoArgs) -> Result<ExitCode, Failure> {
+    let runtime = runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(&format!("cannot start threads: {error}")))?;
+    let outcome = runtime.block_on(demo());
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    outcome
+}
+
+async fn demo() -> Result<ExitCode, Failure> {
+    let (api, receiver) = (bind().await?, bind().await?);
+    let url = |listener: &TcpListener| listener.local_addr().map(local_url);
+    let told = |error: io::Error| Failure::new(&format!("cannot listen: {error}"));
+    let (api_url, receiver_url) = (url(&api).map_err(told)?, url(&receiver).map_err(told)?);
+
+    let key = random::correlation_id().simple().to_string();
+    let assembly = Assembly::new(Parts {
+        store: Store::Memory,
+        keys: vec![(TENANT, &key)],
+        rate_limit: None,
+        public_url: api_url.clone(),
+        dev: true,
+        delivery_limits: DeliveryLimits::default(),
+    });
+    let (stop, stopped) = watch::channel(());
+    let until_stop = || {
+        let mut stopped = stopped.clone();
+        async move {
+            // An error says that the sender is gone, which is an end as well.
+            let _ = stopped.changed().await;
+        }
+    };
+    let server = tokio::spawn(assembly.run(api, Limits::default(), until_stop()));
+    let receiver = Receiver::start(receiver, until_stop());
+
+    print_line(&format!(
+        "Hookturn listens on {api_url}, a receiver on {receiver_url}:"
+    ));
+    print_line("both in this process, with a clock that can be moved.");
+    let colored = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let client = Client::new(api_url, key);
+    let mut story = Story::new(client, receiver, receiver_url, colored);
+    let mut told = Ok(());
+    for dialect in [Dialect::V2026, Dialect::Verbex] {
+        told = story.tell(dialect).await;
+        if told.is_err() {
+            break;
+        }
+    }
+    let code = story.end(told);
+    stop.send_replace(());
+    let _ = tokio::time::timeout(Duration::from_secs(5), server).await;
+    Ok(code)
+}
+
+async fn bind() -> Result<TcpListener, Failure> {
+    let listener = TcpListener::bind("127.0.0.1:0").await;
+    listener.map_err(|error| Failure::new(&format!("cannot listen on 127.0.0.1: {error}")))
+}
+
+/// Prints a line. Nobody may be reading any more, which is no reason to fail.
+fn print_line(text: &str) {
+    let _ = io::Write::write_fmt(&mut io::stdout().lock(), format_args!("{text}\n"));
+}

@@ -1,0 +1,209 @@
+//! What becomes of connections, and of attempts when they break.
+
+use std::time::Duration;
+
+use tokio::{io::AsyncWriteExt as _, net::TcpListener};
+
+use crate::receiver::{OK, Receiver, failure, patiently, send, sender, sender_with};
+
+/// Makes attempts until the receiver has seen three connections, all with the status 200.
+async fn assert_new_connections(receiver: &Receiver) {
+    let sender = sender();
+    patiently(async {
+        while receiver.connections() < 3 {
+            assert_eq!(send(&sender, &receiver.url()).await.status, Some(200));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_connection_carries_many_attempts() {
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n";
+    let empty = "HTTP/1.1 500 x\r\nContent-Length: 0\r\n\r\n";
+    let longest = format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: 16384\r\n\r\n{}",
+        "x".repeat(16384)
+    );
+    for answer in [OK, chunked.as_bytes(), empty.as_bytes(), longest.as_bytes()] {
+        let receiver = Receiver::answering(answer).await;
+        let sender = sender();
+        for _ in 0..10 {
+            assert!(
+                send(&sender.clone(), &receiver.url())
+                    .await
+                    .status
+                    .is_some()
+            );
+        }
+        assert_eq!(receiver.connections(), 1);
+    }
+}
+
+#[tokio::test]
+async fn too_long_a_body_costs_the_connection_and_nothing_else() {
+    // Much too long: where the rest is at hand already, hyper takes it and keeps the connection.
+    let body = "x".repeat(1 << 20);
+    let declared = format!("HTTP/1.1 200 OK\r\nContent-Length: 1048576\r\n\r\n{body}");
+    let chunked = format!(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n100000\r\n{body}\r\n0\r\n\r\n"
+    );
+    for answer in [declared, chunked] {
+        assert_new_connections(&Receiver::answering(answer).await).await;
+    }
+}
+
+#[tokio::test]
+async fn an_answer_without_end_is_cut_off() {
+    let receiver = Receiver::start(|mut connection| async move {
+        connection.request().await;
+        connection.say(b"HTTP/1.1 200 OK\r\n\r\n").await;
+        while connection.socket.write_all(&[b'x'; 1024]).await.is_ok() {}
+    })
+    .await;
+    assert_new_connections(&receiver).await;
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_does_not_change_the_outcome() {
+    let receiver = Receiver::start(|mut connection| async move {
+        connection.request().await;
+        connection
+            .say(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe")
+            .await;
+        connection.closed().await;
+    })
+    .await;
+    // Time enough for the head on a busy machine, and not too long to wait for the body.
+    let sender = sender_with(Duration::from_secs(2));
+    for connections in 1..=2 {
+        let reply = send(&sender, &receiver.url()).await;
+        assert_eq!((reply.status, reply.error), (Some(200), None));
+        assert_eq!(receiver.connections(), connections);
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_does_not_change_the_outcome() {
+    for said in [
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhe",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n",
+    ] {
+        for reset in [false, true] {
+            let receiver = Receiver::start(move |mut connection| async move {
+                connection.request().await;
+                connection.say(said.as_bytes()).await;
+                if reset {
+                    // This may overtake the head: then there was no status.
+                    connection.socket.set_zero_linger().expect("a socket");
+                }
+            })
+            .await;
+            let reply = send(&sender(), &receiver.url()).await;
+            if reset && reply.status.is_none() {
+                assert_eq!(reply.error.as_deref(), Some("connection reset"));
+            } else {
+                assert_eq!((reply.status, reply.error), (Some(200), None));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_goes_on_after_its_length_is_not_taken_for_an_answer() {
+    let receiver = Receiver::start(|mut connection| async move {
+        while connection.request().await.is_some() {
+            let lie = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok\
+                       HTTP/1.1 500 x\r\nContent-Length: 0\r\n\r\n";
+            connection.say(lie.as_bytes()).await;
+        }
+    })
+    .await;
+    assert_new_connections(&receiver).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_before_the_answer_fails_the_attempt_once() {
+    for said in ["", "HTTP/1.1 200 OK\r\nContent-"] {
+        for reset in [false, true] {
+            let receiver = Receiver::start(move |mut connection| async move {
+                connection.request().await;
+                connection.say(said.as_bytes()).await;
+                if reset {
+                    connection.socket.set_zero_linger().expect("a socket");
+                }
+            })
+            .await;
+            let error = failure(&sender(), &receiver.url()).await;
+            let expected = ["connection closed before an answer", "connection reset"];
+            assert_eq!(error, expected[usize::from(reset)], "{said:?}");
+            assert_eq!(receiver.requests().len(), 1, "a new connection is no race");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_was_closed_while_idle_is_replaced() {
+    let receiver = Receiver::start(|mut connection| async move {
+        connection.request().await;
+        connection.say(OK).await;
+    })
+    .await;
+    assert_new_connections(&receiver).await;
+    assert_eq!(receiver.requests().len(), 3);
+}
+
+#[tokio::test]
+async fn a_request_that_met_the_closing_of_its_idle_connection_is_sent_again() {
+    for reset in [false, true] {
+        let receiver = Receiver::start(move |mut connection| async move {
+            connection.request().await;
+            connection.say(OK).await;
+            if connection.number == 0 {
+                connection.request().await;
+                if reset {
+                    connection.socket.set_zero_linger().expect("a socket");
+                }
+            } else {
+                connection.closed().await;
+            }
+        })
+        .await;
+        let sender = sender();
+        for _ in 0..2 {
+            assert_eq!(send(&sender, &receiver.url()).await.status, Some(200));
+        }
+        assert_eq!((receiver.connections(), receiver.requests().len()), (2, 3));
+    }
+}
+
+#[tokio::test]
+async fn a_closed_port_is_told_so() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("a bound socket");
+    drop(listener);
+    let error = failure(&sender(), &format!("http://{address}/")).await;
+    assert_eq!(error, "connection refused");
+}
+
+#[tokio::test]
+async fn a_name_that_is_none_is_not_found() {
+    // A label of more than 63 bytes (RFC 1035, section 2.3.4): no resolver asks the network for it.
+    let url = format!("http://{}.invalid/", "x".repeat(64));
+    assert_eq!(failure(&sender(), &url).await, "host not found");
+}
+
+#[tokio::test]
+async fn many_attempts_at_a_time_all_arrive() {
+    let receiver = Receiver::answering(OK).await;
+    let sender = sender();
+    let attempts = (0..200).map(|_| {
+        let (sender, url) = (sender.clone(), receiver.url());
+        tokio::spawn(async move { send(&sender, &url).await.status })
+    });
+    for attempt in attempts.collect::<Vec<_>>() {
+        assert_eq!(attempt.await.expect("no panic"), Some(200));
+    }
+    assert_eq!(receiver.requests().len(), 200);
+}
