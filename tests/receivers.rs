@@ -14,6 +14,7 @@ use hookturn::{
     domain::{
         Format, Secret,
         signature::{self, Signer},
+        verification::{DEFAULT_TOLERANCE, ReceiverSecret, verify},
     },
 };
 use serde_json::json;
@@ -225,6 +226,27 @@ fn the_receiver_in_rust_verifies() {
             Format::Verbex => verbex::verify_verbex(&case.headers[0].1, body, &secrets, 300),
         };
         assert_eq!(verified, case.verifies, "{:?}: {}", case.format, case.what);
+    }
+}
+
+/// So Hookturn's own verification and the Standard Webhooks libraries, which the receivers use, agree.
+#[test]
+fn hookturn_verifies_what_the_receivers_do() {
+    for case in all_cases() {
+        let headers: Vec<(&str, &[u8])> = case
+            .headers
+            .iter()
+            .map(|(name, value)| (*name, value.as_bytes()))
+            .collect();
+        let secrets: Vec<_> = case
+            .secrets
+            .iter()
+            .map(|secret| ReceiverSecret::new(secret))
+            .collect();
+        let (body, now) = (case.body.as_bytes(), SystemClock.wall());
+        let report = verify(&headers, body, &secrets, now, Some(DEFAULT_TOLERANCE));
+        let what = (case.format, case.what, &report);
+        assert_eq!(report.verified(), case.verifies, "{what:?}");
     }
 }
 

@@ -10,7 +10,8 @@ mkdir -p "$into"
 # $1 is a file that pins versions, $2 where what was installed by it is noted.
 is_installed() { cmp -s "$1" "$2"; }
 
-if ! is_installed "$from/python/requirements.txt" "$into/python/installed.txt"; then
+# The interpreter is a link, which a newer Python may have broken.
+if ! is_installed "$from/python/requirements.txt" "$into/python/installed.txt" || [ ! -x "$into/python/bin/python" ]; then
     echo "installing the Python receiver's packages"
     rm -rf "$into/python"
     python3 -m venv "$into/python"
