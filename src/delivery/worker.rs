@@ -80,7 +80,7 @@ impl Worker {
                 }
             };
             let found = claims.claimed.len();
-            let wait = self.until(claims.next_due, attempts.is_empty() && found == 0);
+            let wait = self.until(claims.next_due);
             for claimed in claims.claimed {
                 attempts.spawn(self.clone().attempt(claimed));
             }
@@ -106,14 +106,13 @@ impl Worker {
         }
     }
 
-    /// Waits until there is something due, as far as a claim could tell. What is due already but had
-    /// no room is not waited for by the clock: it gets room when an attempt ends. Only when `idle`, with
-    /// no attempt to end, is it looked at again at once.
-    async fn until(&self, next_due: Option<Timestamp>, idle: bool) {
+    /// Waits until there is something to do, as far as a claim could tell.
+    async fn until(&self, next_due: Option<Timestamp>) {
         match next_due {
             Some(at) if at > self.clock.now() => self.clock.sleep_until(at).await,
-            Some(_) if idle => tokio::task::yield_now().await,
-            _ => std::future::pending().await,
+            // There is more to do now. The others get their turn in between.
+            Some(_) => tokio::task::yield_now().await,
+            None => std::future::pending().await,
         }
     }
 

@@ -157,7 +157,11 @@ impl Delivery {
         }
         let ended = match verdict {
             Verdict::Success => Some(DeliveryStatus::Succeeded),
-            Verdict::Gone => Some(DeliveryStatus::Failed),
+            Verdict::Gone => {
+                // The endpoint is disabled now, and nothing is resent to such a one.
+                settled.is_resend_wanted = false;
+                Some(DeliveryStatus::Failed)
+            }
             Verdict::Failure { .. } if self.is_last_attempt => Some(DeliveryStatus::Failed),
             Verdict::Failure {
                 retry_after,

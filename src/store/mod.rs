@@ -174,8 +174,9 @@ pub struct DeliveryLimits {
     /// How many attempts may be under way at once. Default: 1024.
     pub in_flight: usize,
     /// How many of them may go to one endpoint. Default: 32. One whose last attempt failed gets one,
-    /// and while more than half of the room is taken nobody gets a second before all have a first, so
-    /// that receivers which are slow or dead do not delay the others.
+    /// all such endpoints together at most half of the room (but one attempt at least), and while more
+    /// than half of the room is taken nobody gets a second before all have a first, so that receivers
+    /// which are slow or dead do not delay the others.
     pub in_flight_per_endpoint: usize,
 }
 
@@ -213,8 +214,8 @@ pub struct Claimed {
 pub struct Claims {
     /// The deliveries that were claimed.
     pub claimed: Vec<Claimed>,
-    /// When there will be something to do next, as far as is known. It may be past, when there is
-    /// something due for which there is no room yet.
+    /// When there will be something to do next, as far as is known. It is past only if there is more to
+    /// do right now. What is due but has no room does not count: it gets room when an attempt ends.
     pub next_due: Option<Timestamp>,
 }
 

@@ -7,6 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
+use std::time::Duration;
+
+use uuid::Uuid;
 
 use crate::domain::{
     Delivery, DeliveryId, DeliveryStatus, EndpointId, Event, EventId, TenantId, Timestamp,
@@ -16,8 +19,14 @@ use crate::store::{DeliveryLimits, Page};
 type QueueKey = (TenantId, EndpointId);
 type DeliveryKey = (TenantId, DeliveryId);
 
+/// Where failing queues stand in [`Deliveries::due`].
+const FAILING: usize = 1;
+
 /// How much that has had its time one claim takes away: little, so that no claim waits for it.
 const SWEPT_PER_CLAIM: usize = 64;
+
+/// How many events that have had their time each new one takes away: more than come.
+const SWEPT_PER_EVENT: usize = 2;
 
 /// All events and deliveries of a memory store.
 pub(super) struct Deliveries {
@@ -25,21 +34,29 @@ pub(super) struct Deliveries {
     next_position: u64,
     by_id: HashMap<DeliveryKey, Entry>,
     queues: HashMap<QueueKey, Queue>,
-    /// The earliest waiting delivery of each queue that has room.
-    due: BTreeSet<(Timestamp, u64, QueueKey)>,
+    /// The earliest waiting delivery of each queue that has room: of those that are well, and of those
+    /// that are failing, so that the failing ones are passed by in one step when they have had their
+    /// share of the room.
+    due: [BTreeSet<Due>; 2],
     /// When each delivery that is not under way has had its time: a finished one is forgotten then, a
     /// pending one of a disabled endpoint fails.
     deadlines: BTreeSet<(Timestamp, u64, DeliveryKey)>,
     events: HashMap<(TenantId, EventId), Published>,
     events_by_expiry: BTreeSet<(Timestamp, TenantId, EventId)>,
     in_flight: usize,
+    /// How many of them were claimed from a failing queue.
+    in_flight_failing: usize,
 }
+
+type Due = (Timestamp, u64, QueueKey);
 
 struct Entry {
     delivery: Delivery,
     /// Its place in the order of creation.
     position: u64,
     is_in_flight: bool,
+    /// Whether its queue was failing when it was claimed.
+    is_probe: bool,
     /// Under which time it stands in its queue's `waiting`.
     waiting: Option<Timestamp>,
     /// Under which time it stands in [`Deliveries::deadlines`].
@@ -62,8 +79,8 @@ struct Queue {
     /// Whether the last attempt failed: then one at a time is enough to find out that it is back.
     is_failing: bool,
     is_active: bool,
-    /// Under which time and position it stands in [`Deliveries::due`].
-    due: Option<(Timestamp, u64)>,
+    /// Under which time and position it stands in which set of [`Deliveries::due`].
+    due: Option<(usize, Timestamp, u64)>,
 }
 
 impl Queue {
@@ -106,11 +123,12 @@ impl Deliveries {
             next_position: 0,
             by_id: HashMap::new(),
             queues: HashMap::new(),
-            due: BTreeSet::new(),
+            due: Default::default(),
             deadlines: BTreeSet::new(),
             events: HashMap::new(),
             events_by_expiry: BTreeSet::new(),
             in_flight: 0,
+            in_flight_failing: 0,
         }
     }
 
@@ -122,6 +140,8 @@ impl Deliveries {
 
     /// Stores an event with its deliveries.
     pub fn publish(&mut self, tenant: &TenantId, event: Arc<Event>, deliveries: Vec<Delivery>) {
+        // Events that go to nobody would outrun the claims.
+        self.sweep_events(event.created_at, SWEPT_PER_EVENT);
         let expiry = event.created_at.plus(self.limits.retention);
         let id = event.id.clone();
         self.events_by_expiry
@@ -142,6 +162,7 @@ impl Deliveries {
                 delivery,
                 position,
                 is_in_flight: false,
+                is_probe: false,
                 waiting: None,
                 deadline: None,
             };
@@ -213,38 +234,54 @@ impl Deliveries {
     pub fn claim(&mut self, now: Timestamp, batch: usize) -> Vec<(TenantId, Delivery)> {
         self.sweep(now);
         let mut claimed = Vec::new();
-        let mut passed: Option<(Timestamp, u64, QueueKey)> = None;
+        let mut passed = [None, None];
         while claimed.len() < batch && self.in_flight < self.limits.in_flight {
-            let after = passed.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
-            let Some(head) = self.due.range((after, Bound::Unbounded)).next() else {
+            let Some((place, head)) = self.first_due(&passed) else {
                 break;
             };
             if head.0 > now {
                 break;
             }
-            let head = head.clone();
             let Some(queue) = self.queues.get_mut(&head.2) else {
                 break;
             };
             // While most of the room is taken, nobody gets a second place before all have a first.
             let is_crowded = self.in_flight * 2 >= self.limits.in_flight;
-            if is_crowded && queue.in_flight > 0 {
-                passed = Some(head);
-                continue;
-            }
-            let Some((_, _, id)) = queue.waiting.first().copied() else {
-                passed = Some(head);
+            let next = queue.waiting.first().copied();
+            let Some((_, _, id)) = next.filter(|_| !is_crowded || queue.in_flight == 0) else {
+                passed[place] = Some(head);
                 continue;
             };
             queue.in_flight += 1;
             self.in_flight += 1;
+            let is_probe = place == FAILING;
+            self.in_flight_failing += usize::from(is_probe);
             let key = (head.2.0, id);
-            self.change(&key, |entry| entry.is_in_flight = true);
+            self.change(&key, |entry| {
+                entry.is_in_flight = true;
+                entry.is_probe = is_probe;
+            });
             if let Some(entry) = self.by_id.get(&key) {
                 claimed.push((key.0, entry.delivery.clone()));
             }
         }
         claimed
+    }
+
+    /// The first that is due after those that were `passed`, and in which set it stands: of the failing
+    /// ones only while they have not had their share of the room.
+    fn first_due(&self, passed: &[Option<Due>; 2]) -> Option<(usize, Due)> {
+        let share = (self.limits.in_flight / 2).max(1);
+        let sets = if self.in_flight_failing < share { 2 } else { 1 };
+        let firsts = self.due.iter().take(sets).enumerate();
+        let firsts = firsts.filter_map(|(place, due)| {
+            let after = passed[place]
+                .as_ref()
+                .map_or(Bound::Unbounded, Bound::Excluded);
+            Some((place, due.range((after, Bound::Unbounded)).next()?))
+        });
+        let (place, due) = firsts.min_by_key(|(_, due)| *due)?;
+        Some((place, due.clone()))
     }
 
     /// Ends an attempt: `delivery` is what became of it, `failed` what is learnt about the receiver.
@@ -255,6 +292,7 @@ impl Deliveries {
         };
         if entry.is_in_flight {
             self.in_flight -= 1;
+            self.in_flight_failing -= usize::from(entry.is_probe);
             let queue_key = (tenant.clone(), delivery.endpoint_id);
             if let Some(queue) = self.queues.get_mut(&queue_key) {
                 queue.in_flight -= 1;
@@ -294,11 +332,22 @@ impl Deliveries {
         }
     }
 
-    /// When there will be something to do, as far as is known now.
-    pub fn next_due(&self) -> Option<Timestamp> {
-        let due = self.due.first().map(|(at, _, _)| *at);
+    /// When there will be something to do that there is not at `now`; what is due at `now` waits for
+    /// room. Not after `now` if there is more to take away.
+    pub fn next_due(&self, now: Timestamp) -> Option<Timestamp> {
         let deadline = self.deadlines.first().map(|(at, _, _)| *at);
-        due.into_iter().chain(deadline).min()
+        // Nothing that stands at the next millisecond comes before this in the order of the sets.
+        let least = (TenantId::new(""), EndpointId::Uuid(Uuid::nil()));
+        let from = (now.plus(Duration::from_millis(1)), 0, least);
+        let later = |due: &BTreeSet<Due>| due.range(&from..).next().map(|(at, _, _)| *at);
+        let due = self.due.iter().filter_map(later);
+        due.chain(deadline).min()
+    }
+
+    /// Whether something is due at `now`, whether or not there is room for it.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        let mut firsts = self.due.iter().filter_map(BTreeSet::first);
+        firsts.any(|(at, _, _)| *at <= now)
     }
 
     fn change(&mut self, key: &DeliveryKey, change: impl FnOnce(&mut Entry)) {
@@ -366,15 +415,16 @@ impl Deliveries {
             .waiting
             .first()
             .filter(|_| queue.has_room(&self.limits));
-        let due = earliest.map(|(at, position, _)| (*at, *position));
+        let place = usize::from(queue.is_failing);
+        let due = earliest.map(|(at, position, _)| (place, *at, *position));
         if due == queue.due {
             return;
         }
-        if let Some((at, position)) = queue.due {
-            self.due.remove(&(at, position, queue_key.clone()));
+        if let Some((place, at, position)) = queue.due {
+            self.due[place].remove(&(at, position, queue_key.clone()));
         }
-        if let Some((at, position)) = due {
-            self.due.insert((at, position, queue_key.clone()));
+        if let Some((place, at, position)) = due {
+            self.due[place].insert((at, position, queue_key.clone()));
         }
         queue.due = due;
     }
@@ -390,7 +440,11 @@ impl Deliveries {
                 _ => break,
             }
         }
-        for _ in 0..SWEPT_PER_CLAIM {
+        self.sweep_events(now, SWEPT_PER_CLAIM);
+    }
+
+    fn sweep_events(&mut self, now: Timestamp, most: usize) {
+        for _ in 0..most {
             match self.events_by_expiry.first() {
                 Some((expiry, _, _)) if *expiry <= now => {}
                 _ => break,

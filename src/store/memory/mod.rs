@@ -127,8 +127,10 @@ impl MemoryStore {
         let position = entered.add(id, &settings)?;
         drop(entered);
         let stored = Stored { endpoint, position };
-        self.shard(id).lock().insert((tenant.clone(), id), stored);
-        // Last, so that no event is on its way to an endpoint that is not there yet.
+        let mut shard = self.shard(id).lock();
+        shard.insert((tenant.clone(), id), stored);
+        // Last, so that no event is on its way to an endpoint that is not there yet; with the shard held,
+        // so that nobody who found it in a list changes or deletes it before.
         index.lock().subscribe(id, &settings);
         Ok((now, answer))
     }
@@ -201,12 +203,14 @@ impl MemoryStore {
         };
         let mut deliveries = self.deliveries.lock();
         let now = self.clock.now();
-        if let Some(first) = deliveries.published(tenant, &publish.id, now) {
+        if let Some(first) = deliveries.published(tenant, &publish.id, now).cloned() {
+            // It never changes, so nobody needs to wait while it is compared.
+            drop(deliveries);
             if !first.event.is_same(&publish.event_type, &publish.data) {
                 return Err(CommitError::EventIdReused);
             }
             let published = Published {
-                event: Arc::clone(&first.event),
+                event: first.event,
                 deliveries: first.deliveries,
                 delivery: None,
             };
@@ -268,7 +272,11 @@ impl MemoryStore {
 
     fn claim_now(&self, batch: usize) -> Claims {
         let mut claims = Claims::default();
-        let taken = self.deliveries.lock().claim(self.clock.now(), batch);
+        let taken = {
+            let mut deliveries = self.deliveries.lock();
+            deliveries.claim(self.clock.now(), batch)
+        };
+        let mut is_there_more = taken.len() == batch;
         for (tenant, delivery) in taken {
             let key = (tenant, delivery.endpoint_id);
             let shard = self.shard(key.1).lock();
@@ -283,6 +291,7 @@ impl MemoryStore {
                 // It was disabled or deleted after it was found to be due. The shard is still held, so
                 // that it cannot be enabled again in between.
                 Err(reason) => {
+                    is_there_more = true;
                     let mut deliveries = self.deliveries.lock();
                     deliveries.set_active(&key, false);
                     if let Some((delivery, _)) = deliveries.get(&key.0, delivery.id) {
@@ -296,7 +305,14 @@ impl MemoryStore {
                 }
             }
         }
-        claims.next_due = self.deliveries.lock().next_due();
+        let deliveries = self.deliveries.lock();
+        let now = self.clock.now();
+        claims.next_due = if is_there_more {
+            Some(now)
+        } else {
+            deliveries.next_due(now)
+        };
+        drop(deliveries);
         claims
     }
 
@@ -322,8 +338,13 @@ impl MemoryStore {
             }
         }
         let mut deliveries = self.deliveries.lock();
-        let settled = settle(deliveries.get(tenant, id)?.0, self.clock.now());
+        let now = self.clock.now();
+        let settled = settle(deliveries.get(tenant, id)?.0, now);
         deliveries.release(tenant, settled, Some(receiver != ReceiverState::Well));
+        if deliveries.is_due(now) {
+            // There is room for it now, and not every worker saw this attempt end.
+            self.work.notify_one();
+        }
         Some(())
     }
 

@@ -1,0 +1,234 @@
+//! What a delivery looks like, in both formats.
+
+use hookturn::clock::Clock as _;
+use serde_json::{Value, json};
+
+use crate::receiver::{Received, Receiver, status};
+use crate::stage::{Stage, secret};
+use crate::support::{SUBSCRIPTIONS, after, fields, id};
+use crate::verify::signers;
+
+const AGENT: &str = concat!("Hookturn/", env!("CARGO_PKG_VERSION"));
+
+fn header_names(received: &Received) -> Vec<&str> {
+    let mut names: Vec<_> = received.headers.keys().map(|name| name.as_str()).collect();
+    names.sort_unstable();
+    names
+}
+
+/// How far a time in Unix seconds is from the wall clock's.
+fn seconds_off(stage: &Stage, seconds: i64) -> i64 {
+    (stage.clock.wall().unix_seconds() - seconds).abs()
+}
+
+#[tokio::test]
+async fn a_delivery_of_2026_03_01_is_a_standard_webhook_with_seven_fields() {
+    let stage = Stage::start().await;
+    let receiver = Receiver::start().await;
+    let endpoint = stage.hook(&receiver, &[]).await;
+    stage.advance(7);
+    let event = json!({ "type": "call.started", "data": { "n": 1 }, "id": "call-1" });
+    stage.publish_json(&event).await;
+    stage.advance(72 * 3600);
+    stage.settle().await;
+    let received = receiver.take_one();
+    assert_eq!((&*received.method, &*received.path), ("POST", "/hook"));
+    assert_eq!(
+        header_names(&received),
+        [
+            "content-length",
+            "content-type",
+            "host",
+            "user-agent",
+            "webhook-id",
+            "webhook-signature",
+            "webhook-timestamp",
+        ]
+    );
+    assert_eq!(received.header("content-type"), "application/json");
+    assert_eq!(received.header("user-agent"), AGENT);
+    assert_eq!(received.header("webhook-id"), "call-1");
+    // The wall clock's, though the server's is years or days away from it.
+    let timestamp = received.header("webhook-timestamp").parse();
+    assert!(seconds_off(&stage, timestamp.expect("seconds")) < 60);
+    assert_eq!(
+        received.json(),
+        json!({
+            "id": "call-1",
+            "type": "call.started",
+            "api_version": "2026-03-01",
+            "delivery_id": stage.only_delivery(&endpoint).await["id"],
+            "created_at": after(7),
+            "timestamp": after(7),
+            "data": { "n": 1 },
+        })
+    );
+    let known = [secret(&endpoint)];
+    assert_eq!(signers(&received, &known), [&known[0]]);
+}
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+fn traceparent() -> String {
+    format!("00-{TRACE}-00f067aa0ba902b7-01")
+}
+
+async fn publish_traced(stage: &Stage) {
+    let request = stage.post("/events").header("traceparent", traceparent());
+    let event = json!({ "type": "Call.Started", "data": { "n": 1 } });
+    request.json(&event).await.expect_json(202);
+}
+
+fn expect_verbex_body(body: &Value) {
+    let expected = json!({
+        "event": "Call.Started", "traceId": TRACE, "timestamp": after(3), "data": { "n": 1 },
+    });
+    assert_eq!(*body, expected);
+}
+
+#[tokio::test]
+async fn a_delivery_of_verbex_has_its_headers_the_owners_and_four_fields() {
+    let stage = Stage::start().await;
+    let receiver = Receiver::start().await;
+    let body = json!({
+        "name": "n", "url": receiver.url(), "enable_signed_webhooks": true,
+        "headers": { "X-Own": "a value", "Authorization": "Bearer of the receiver" },
+    });
+    let created = stage.post(SUBSCRIPTIONS).json(&body).await;
+    let subscription = created.expect_json(201);
+    stage.advance(3);
+    publish_traced(&stage).await;
+    stage.advance(72 * 3600);
+    stage.settle().await;
+    let received = receiver.take_one();
+    assert_eq!(
+        header_names(&received),
+        [
+            "authorization",
+            "content-length",
+            "content-type",
+            "host",
+            "user-agent",
+            "x-own",
+            "x-webhook-event",
+            "x-webhook-signature",
+            "x-webhook-timestamp",
+            "x-webhook-traceid",
+        ]
+    );
+    assert_eq!(received.header("content-type"), "application/json");
+    assert_eq!(received.header("user-agent"), AGENT);
+    assert_eq!(received.header("x-own"), "a value");
+    assert_eq!(received.header("authorization"), "Bearer of the receiver");
+    assert_eq!(received.header("x-webhook-event"), "Call.Started");
+    assert_eq!(received.header("x-webhook-traceid"), TRACE);
+    expect_verbex_body(&received.json());
+    let sent_at = received.header("x-webhook-timestamp");
+    assert!(sent_at.len() == 24 && sent_at.ends_with('Z'), "{sent_at}");
+    let sent_at = chrono::DateTime::parse_from_rfc3339(sent_at).expect("RFC 3339");
+    assert!(seconds_off(&stage, sent_at.timestamp()) < 60);
+    let header = received.header("x-webhook-signature");
+    let t = header
+        .strip_prefix("t=")
+        .and_then(|rest| rest.split_once(','));
+    let t = t.expect("t= and signatures").0;
+    assert_eq!(sent_at.timestamp().to_string(), t);
+    let known = [secret(&subscription)];
+    assert_eq!(signers(&received, &known), [&known[0]]);
+}
+
+#[tokio::test]
+async fn an_unsigned_subscription_gets_no_signature() {
+    let stage = Stage::start().await;
+    let receiver = Receiver::start().await;
+    let subscription = stage.verbex(&receiver, false).await;
+    stage.advance(3);
+    publish_traced(&stage).await;
+    stage.settle().await;
+    let received = receiver.take_one();
+    assert_eq!(
+        header_names(&received),
+        [
+            "content-length",
+            "content-type",
+            "host",
+            "user-agent",
+            "x-webhook-event",
+            "x-webhook-timestamp",
+            "x-webhook-traceid",
+        ]
+    );
+    expect_verbex_body(&received.json());
+    let delivery = stage.only_delivery(&subscription).await;
+    assert_eq!(delivery["attempts"][0]["signed_by"], json!([]));
+}
+
+#[tokio::test]
+async fn signing_that_is_turned_on_or_off_counts_from_the_next_attempt() {
+    let stage = Stage::start().await;
+    let receiver = Receiver::that(status(500)).await;
+    let subscription = stage.verbex(&receiver, false).await;
+    let path = format!("{SUBSCRIPTIONS}/{}", id(&subscription));
+    stage.publish("a").await;
+    let mut known = Vec::new();
+    for signed in [false, true, false] {
+        let body = json!({ "name": "n", "url": receiver.url(), "enable_signed_webhooks": signed });
+        let put = stage.put(&path).json(&body).await.expect_json(200);
+        known.extend(put["secret"].as_str().map(str::to_owned));
+        stage.advance(24 * 3600);
+        assert_eq!(stage.step().await, 1);
+        let received = receiver.take_one();
+        if signed {
+            assert_eq!(signers(&received, &known), [&known[0]]);
+        } else {
+            assert!(!received.headers.contains_key("x-webhook-signature"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_trace_id_is_made_when_none_is_sent_and_is_the_same_on_each_retry() {
+    let stage = Stage::start().await;
+    let receiver = Receiver::that(status(500)).await;
+    stage.verbex(&receiver, true).await;
+    stage.publish("a").await;
+    stage.settle().await;
+    stage.advance(6);
+    stage.settle().await;
+    let received = receiver.take();
+    let [first, second] = &received[..] else {
+        panic!("two attempts: {received:?}");
+    };
+    let trace = first.header("x-webhook-traceid");
+    assert!(trace.len() == 32 && trace.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    assert_eq!(first.json()["traceId"], trace);
+    assert_eq!(second.header("x-webhook-traceid"), trace);
+    assert_eq!(first.body, second.body);
+}
+
+#[tokio::test]
+async fn a_retry_has_the_same_id_and_body_and_a_timestamp_of_its_own() {
+    let stage = Stage::start().await;
+    let receiver = Receiver::that(status(500)).await;
+    let endpoint = stage.hook(&receiver, &[]).await;
+    let published = stage.publish("a").await;
+    stage.settle().await;
+    let first = receiver.take_one();
+    // The wall clock ticks on, whatever the server's does.
+    let timestamp = |received: &Received| received.header("webhook-timestamp").to_owned();
+    let begun = stage.clock.wall().unix_seconds();
+    while stage.clock.wall().unix_seconds() <= begun {
+        tokio::task::yield_now().await;
+    }
+    stage.advance(6);
+    stage.settle().await;
+    let second = receiver.take_one();
+    for received in [&first, &second] {
+        assert_eq!(received.header("webhook-id"), id(&published));
+        let known = [secret(&endpoint)];
+        assert_eq!(signers(received, &known), [&known[0]]);
+    }
+    assert_eq!(first.body, second.body);
+    assert!(timestamp(&first) < timestamp(&second));
+    assert_eq!(fields(&first.json()).len(), 7);
+}
