@@ -24,6 +24,7 @@ use super::auth::{Tenant, is_protected};
 use super::correlation::{TraceId, X_REQUEST_ID, request_id, trace_id};
 use super::failure::Failure;
 use super::rate_limit::Taken;
+use super::submission::discard_unasked;
 use super::{App, Asker, Dialect, v2026_03_01, verbex_v1};
 use crate::domain::Timestamp;
 use crate::service::Error;
@@ -54,7 +55,11 @@ pub async fn envelope(State(app): State<App>, mut request: Request, next: Next) 
     let mut tenant = None;
     let mut taken = None;
     let mut response = match admit(&app, &mut request, trace_id, &mut tenant, &mut taken) {
-        Err(failure) => failure.into_response(),
+        Err(failure) => {
+            let (parts, body) = request.into_parts();
+            discard_unasked(&parts.headers, body).await;
+            failure.into_response()
+        }
         Ok(()) => AssertUnwindSafe(next.run(request))
             .catch_unwind()
             .await
