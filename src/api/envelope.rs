@@ -22,7 +22,7 @@ use futures_util::FutureExt as _;
 
 use super::auth::{Tenant, is_protected};
 use super::correlation::{TraceId, X_REQUEST_ID, request_id, trace_id};
-use super::failure::Failure;
+use super::failure::{Failure, Rendered};
 use super::rate_limit::Taken;
 use super::submission::discard_unasked;
 use super::{App, Asker, Dialect, v2026_03_01, verbex_v1};
@@ -32,16 +32,6 @@ use crate::service::Error;
 const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
-
-/// An error body, as a dialect words it.
-pub struct Rendered {
-    /// The HTTP status.
-    pub status: axum::http::StatusCode,
-    /// The media type of the body.
-    pub content_type: &'static str,
-    /// The body.
-    pub body: Vec<u8>,
-}
 
 /// The layer around all routes.
 pub async fn envelope(State(app): State<App>, mut request: Request, next: Next) -> Response {
