@@ -11,8 +11,8 @@ use hookturn::store::{
     Audience, Change, Claimed, Claims, CommitError, Committed, Publish, ReceiverState, Write,
 };
 
-use super::{LIMITS, Stage, current, update};
-use crate::support::{acme, at_once, claim, other, says};
+use super::{LIMITS, Stage, creation, current, update};
+use crate::support::{acme, at_once, claim, other, says, settings};
 
 /// A failure whose retry is due 5 seconds later, the first time.
 pub(super) const FAILURE: Verdict = Verdict::Failure {
@@ -375,7 +375,9 @@ pub(super) async fn an_endpoint_that_is_deleted_once_it_is_listed_gets_no_event(
         async move {
             for _ in 0..100 {
                 if number % 2 == 0 {
-                    stage.create().await;
+                    let (_, write) = creation(settings(None));
+                    let created = stage.store.commit(acme(), None, write).await;
+                    created.expect("nothing is in the way");
                     continue;
                 }
                 let page = stage.store.endpoints(acme(), None, 2).await;
