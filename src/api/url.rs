@@ -1,5 +1,6 @@
 //! Which URLs deliveries may be sent to, as far as a URL alone can tell.
 
+use axum::http::Uri;
 use url::Url;
 
 use super::failure::FieldCode;
@@ -8,7 +9,8 @@ use super::failure::FieldCode;
 pub const MAX_URL_LENGTH: usize = 2048;
 
 /// Checks the URL of an endpoint: absolute, `https` (or `http` where `allow_http`), at most 2048
-/// characters, without user information, fragment, white space or control characters.
+/// characters, without user information, fragment, white space or control characters, and such as HTTP
+/// can ask for.
 ///
 /// # Errors
 ///
@@ -52,6 +54,10 @@ pub fn check(text: &str, allow_http: bool) -> Result<(), (FieldCode, &'static st
     if url.fragment().is_some() {
         return malformed("must not have a fragment");
     }
+    // The parser takes hosts such as `a{b` and ports that nobody can dial: no attempt would ever be made.
+    if url.port() == Some(0) || Uri::try_from(url.as_str()).is_err() {
+        return malformed("must have a host and a port that can be dialled");
+    }
     Ok(())
 }
 
@@ -92,6 +98,10 @@ mod tests {
             "https://example.com\\@evil.example/",
             "https://999.1.1.1/",
             "https://example.com:99999/",
+            "https://example.com:0/",
+            "https://a{b.example/",
+            "https://a\"b.example/",
+            "https://a`b.example/",
         ] {
             assert!(check(bad, false).is_err(), "{bad:?}");
         }

@@ -18,8 +18,7 @@ const AGENT: &str = concat!("Hookturn/", env!("CARGO_PKG_VERSION"));
 /// The version that a 2026-03-01 body names.
 const API_VERSION: &str = "2026-03-01";
 
-/// A request to be sent.
-#[derive(Debug)]
+/// A request to be sent. Not `Debug`, since its body holds what the event does.
 pub struct Message {
     /// Its headers.
     pub headers: HeaderMap,

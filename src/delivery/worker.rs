@@ -152,7 +152,9 @@ impl Worker {
     async fn settle(&self, claimed: &Claimed, attempt: &Attempt, verdict: Verdict) {
         let receiver = match verdict {
             Verdict::Success => ReceiverState::Well,
-            Verdict::Gone => ReceiverState::Gone,
+            Verdict::Gone => ReceiverState::Gone {
+                url: claimed.endpoint.settings.url.clone(),
+            },
             Verdict::Failure { .. } => ReceiverState::Failing,
         };
         loop {
@@ -162,7 +164,7 @@ impl Worker {
             let id = claimed.delivery.id;
             match self
                 .store
-                .settle(&claimed.tenant, id, settle, receiver)
+                .settle(&claimed.tenant, id, settle, receiver.clone())
                 .await
             {
                 Ok(()) => return,

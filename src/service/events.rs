@@ -12,8 +12,8 @@ pub const TEST_EVENT_TYPE: &str = "webhook.test";
 /// The data of that event.
 const TEST_EVENT_DATA: &str = r#"{"message":"A test event. Nothing has happened."}"#;
 
-/// An event as a caller sends it.
-#[derive(Clone, Debug)]
+/// An event as a caller sends it. Not `Debug`, since its data may hold anything.
+#[derive(Clone)]
 pub struct NewEvent {
     /// The caller's own id, if it chose one.
     pub id: Option<EventId>,

@@ -220,14 +220,17 @@ pub struct Claims {
 }
 
 /// What is learnt about an endpoint from an attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum ReceiverState {
     /// It answered 2xx.
     Well,
     /// It failed.
     Failing,
-    /// It answered 410: it is disabled.
-    Gone,
+    /// It answered 410: its endpoint is disabled, if deliveries still go there.
+    Gone {
+        /// Where the attempt went.
+        url: Box<str>,
+    },
 }
 
 /// A store of endpoints and of remembered answers. See the module for the rules.

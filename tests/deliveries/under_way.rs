@@ -181,3 +181,23 @@ async fn a_new_url_counts_from_the_next_attempt() {
     assert_eq!(stage.settle().await, 1);
     assert_eq!((receiver.count(), elsewhere.count()), (1, 1));
 }
+
+#[tokio::test]
+async fn a_410_of_the_old_url_does_not_disable_an_endpoint_that_was_moved_meanwhile() {
+    let under_way = UnderWay::start(410).await;
+    let elsewhere = Receiver::start().await;
+    let path = format!("/webhooks/endpoints/{}", id(&under_way.endpoint));
+    let patch = under_way.stage.patch(&path);
+    let patch = patch.json(&json!({ "url": elsewhere.url() }));
+    patch.await.expect_json(200);
+    let (stage, _, endpoint) = under_way.release().await;
+    assert_eq!(
+        stage.get(&path).await.expect_json(200)["status"],
+        "active",
+        "the owner had mended it"
+    );
+    assert_eq!(stage.only_delivery(&endpoint).await["status"], "failed");
+    stage.publish("a").await;
+    assert_eq!(stage.settle().await, 1);
+    assert_eq!(elsewhere.count(), 1);
+}

@@ -174,7 +174,9 @@ pub struct SubscriptionInput {
     #[schema(nullable = false, max_items = 100, example = json!(["Call.Started"]))]
     events: Option<Vec<String>>,
     /// Headers to send with each delivery. Not `Host`, `Content-*`, `Connection`,
-    /// `Transfer-Encoding`, `User-Agent`, `webhook-*` or `X-Webhook-*`.
+    /// `Transfer-Encoding`, `User-Agent`, `webhook-*` or `X-Webhook-*`, nor others that are about the
+    /// connection: `Expect`, `HTTP2-Settings`, `Keep-Alive`, `Proxy-Authenticate`, `Proxy-Connection`,
+    /// `TE`, `Trailer` and `Upgrade`.
     #[schema(nullable = false)]
     headers: Option<std::collections::BTreeMap<String, String>>,
     /// A text for people.
@@ -337,7 +339,23 @@ fn read_headers(object: &mut Object<'_>) -> Box<[HeaderEntry]> {
 
 /// Whether a header may be sent with deliveries: not one that frames or signs them.
 fn check_header(name: &str, value: &str) -> Result<(), (FieldCode, &'static str)> {
-    const RESERVED: [&str; 4] = ["host", "connection", "transfer-encoding", "user-agent"];
+    // Beside what the documents name, what is about the connection or the framing of a request
+    // (RFC 9110, sections 6.6.2, 7.6.1 and 10.1; RFC 9112, appendix C.2.2): said by whoever does not act
+    // on it, a receiver waits for what never comes, or reads the next request where there is none.
+    const RESERVED: [&str; 12] = [
+        "host",
+        "connection",
+        "transfer-encoding",
+        "user-agent",
+        "expect",
+        "http2-settings",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "upgrade",
+    ];
     const RESERVED_PREFIXES: [&str; 3] = ["content-", "webhook-", "x-webhook-"];
     if name.len() > MAX_HEADER || value.len() > MAX_HEADER {
         return Err((FieldCode::OutOfRange, "must be at most 4096 bytes"));

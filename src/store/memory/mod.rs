@@ -326,9 +326,11 @@ impl MemoryStore {
         let endpoint = self.deliveries.lock().get(tenant, id)?.0.endpoint_id;
         let key = (tenant.clone(), endpoint);
         let mut shard = None;
-        if receiver == ReceiverState::Gone {
+        if let ReceiverState::Gone { url } = &receiver {
             let shard = shard.insert(self.shard(endpoint).lock());
-            if let Some(stored) = shard.get_mut(&key) {
+            // Where it was moved away from that URL meanwhile, nothing is known against its new one.
+            let stored = shard.get_mut(&key);
+            if let Some(stored) = stored.filter(|stored| stored.endpoint.settings.url == *url) {
                 let now = self.clock.now();
                 let disabled = stored.endpoint.disabled(now);
                 let (before, after) = (&stored.endpoint.settings, &disabled.settings);
