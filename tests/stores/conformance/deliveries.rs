@@ -54,7 +54,9 @@ pub(super) async fn settle(stage: &Stage, claimed: &Claimed, verdict: Verdict) {
     };
     let receiver = match verdict {
         Verdict::Success => ReceiverState::Well,
-        Verdict::Gone => ReceiverState::Gone,
+        Verdict::Gone => ReceiverState::Gone {
+            url: claimed.endpoint.settings.url.clone(),
+        },
         Verdict::Failure { .. } => ReceiverState::Failing,
     };
     let settle = Box::new(move |delivery: &Delivery, now| delivery.settle(attempt, verdict, now));
