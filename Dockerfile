@@ -18,18 +18,12 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
 
 # The same Debian as the build's, so the C library is the one that was linked against.
 FROM debian:bookworm-slim
-# Deliveries go to https receivers. Copied rather than installed: no package index to fetch, nothing to clean up.
-COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
-# A fixed number, so that a cluster can check that the image does not run as root, and so that files in a volume keep
-# their owner from one image to the next. /data is for a durable store: -v hookturn:/data
-# -e HOOKTURN_STORE=sqlite:/data/hookturn.db -e HOOKTURN_MASTER_KEYS=...
+# A fixed number, so that a cluster can check that the image does not run as root.
 RUN groupadd --system --gid 10001 hookturn \
-    && useradd --system --uid 10001 --gid 10001 --no-create-home --home-dir /data --shell /usr/sbin/nologin hookturn \
-    && install -d -o 10001 -g 10001 -m 0700 /data
+    && useradd --system --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin hookturn
 COPY --from=build /out/hookturn /usr/local/bin/hookturn
 
 USER 10001:10001
-WORKDIR /data
 # Inside a container loopback is reachable by nobody.
 ENV HOOKTURN_LISTEN=0.0.0.0:8080
 EXPOSE 8080

@@ -19,6 +19,8 @@ const MAX_ECHOED_NAME: usize = 64;
 /// The fields of a JSON object that have not been taken yet, and what was wrong with those that have.
 pub struct Object<'a> {
     fields: Vec<(String, &'a RawValue)>,
+    /// The names that were asked for: those that the request has.
+    known: Vec<String>,
     errors: Vec<FieldError>,
 }
 
@@ -31,6 +33,7 @@ impl<'a> Object<'a> {
     pub fn parse(body: &'a [u8]) -> Result<Self, Failure> {
         let mut object = Self {
             fields: Vec::new(),
+            known: Vec::new(),
             errors: Vec::new(),
         };
         if body.is_empty() {
@@ -84,6 +87,7 @@ impl<'a> Object<'a> {
     }
 
     fn take(&mut self, name: &str) -> Option<&'a RawValue> {
+        self.known.push(name.to_owned());
         let place = self.fields.iter().position(|(other, _)| other == name)?;
         Some(self.fields.swap_remove(place).1)
     }
@@ -228,17 +232,30 @@ impl<'a> Object<'a> {
     /// [`Failure::InvalidFields`] with all that was noted.
     pub fn finish(mut self) -> Result<(), Failure> {
         for (name, _) in std::mem::take(&mut self.fields) {
-            self.fail(
-                &echo(&name),
-                FieldCode::UnknownField,
-                "is not a field of this request",
-            );
+            let name = echo(&name);
+            let detail = match self.nearest(&name) {
+                Some(known) => {
+                    format!("is not a field of this request; did you mean {known}?")
+                }
+                None => "is not a field of this request".to_owned(),
+            };
+            self.fail(&name, FieldCode::UnknownField, &detail);
         }
         if self.errors.is_empty() {
             Ok(())
         } else {
             Err(Failure::InvalidFields(self.errors))
         }
+    }
+}
+
+impl Object<'_> {
+    /// The field of this request that `name` may be a misspelling of.
+    fn nearest(&self, name: &str) -> Option<&str> {
+        let distance = |known: &String| strsim::osa_distance(known, name);
+        let nearest = self.known.iter().min_by_key(|known| distance(known))?;
+        // A third of it may be wrong: further away, any two words are alike.
+        (distance(nearest) * 3 <= nearest.chars().count()).then_some(nearest)
     }
 }
 
@@ -440,6 +457,19 @@ mod tests {
                 ("zz", "unknown_field"),
             ]
         );
+    }
+
+    #[test]
+    fn a_misspelt_field_is_told_which_one_was_meant_and_another_word_is_not() {
+        let mut object =
+            Object::parse(br#"{"expire_curent_in": 0, "colour": 1}"#).expect("an object");
+        object.integer("expire_current_in", &(0..=1));
+        let Err(Failure::InvalidFields(errors)) = object.finish() else {
+            panic!("must be refused");
+        };
+        let meant = "is not a field of this request; did you mean expire_current_in?";
+        assert_eq!(errors[0].detail, meant);
+        assert_eq!(errors[1].detail, "is not a field of this request");
     }
 
     #[test]

@@ -34,7 +34,11 @@ pub fn check(text: &str, allow_http: bool) -> Result<(), (FieldCode, &'static st
         "https" => {}
         "http" if allow_http => {}
         _ if allow_http => return malformed("must start with https:// or http://"),
-        _ => return malformed("must start with https://"),
+        _ => {
+            return malformed(
+                "must start with https:// (http:// only where the server runs with --dev)",
+            );
+        }
     }
     // The parser also accepts `https:host` and `https:\\host`; other programs do not.
     // Only what follows the scheme counts: in `https:a@b://c` the parser sees the host `b`.

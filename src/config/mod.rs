@@ -79,8 +79,8 @@ pub struct ServeArgs {
     #[arg(long, value_name = "FORMAT", env = "HOOKTURN_LOG_FORMAT")]
     log_format: Option<String>,
 
-    /// For development: deliveries may go to private addresses, endpoints may have http: URLs, and the clock can be
-    /// moved. The variable takes true, false, 1 or 0
+    /// For development: deliveries may go to loopback and private addresses, 2026-03-01 endpoints may have http: URLs,
+    /// and the clock can be moved. The variable takes true, false, 1 or 0
     #[arg(long, env = "HOOKTURN_DEV", value_parser = parse::switch)]
     dev: bool,
 

@@ -133,9 +133,9 @@ pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
 /// The value of a flag's variable.
 pub(super) fn switch(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
-        "1" | "true" | "yes" | "on" => Ok(true),
-        "" | "0" | "false" | "no" | "off" => Ok(false),
-        _ => Err("write true or false".to_owned()),
+        "1" | "true" => Ok(true),
+        "" | "0" | "false" => Ok(false),
+        _ => Err("write true, false, 1 or 0".to_owned()),
     }
 }
 

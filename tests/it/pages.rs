@@ -41,7 +41,7 @@ async fn every_problem_type_has_a_page_that_names_it_and_its_codes() {
         let text = page.text();
         assert!(text.contains(problem.title), "{page}");
         assert!(text.contains(problem.status.as_str()), "{page}");
-        for code in problem.codes {
+        for (code, _) in problem.codes {
             assert!(text.contains(code), "{code}\n{page}");
         }
         assert!(home.text().contains(&path), "the home page leads to {path}");

@@ -24,8 +24,8 @@ pub struct ProblemType {
     pub status: StatusCode,
     /// What it means and what to do, for people.
     pub explanation: &'static str,
-    /// The codes that occur with it.
-    pub codes: &'static [&'static str],
+    /// The codes that occur with it, each with what it means or what to do.
+    pub codes: &'static [(&'static str, &'static str)],
 }
 
 /// The request could not be read.
@@ -37,11 +37,23 @@ pub const INVALID_REQUEST: ProblemType = ProblemType {
                   application/json, or its Idempotency-Key is malformed. Nothing was changed. Mend the \
                   request and send it again.",
     codes: &[
-        "malformed_json",
-        "not_an_object",
-        "unsupported_content_type",
-        "body_too_large",
-        "invalid_idempotency_key",
+        (
+            "malformed_json",
+            "the body is not JSON; the detail says where it breaks.",
+        ),
+        ("not_an_object", "the body is JSON, but not an object."),
+        (
+            "unsupported_content_type",
+            "send the header Content-Type: application/json.",
+        ),
+        (
+            "body_too_large",
+            "make the body smaller; the detail says how long it may be.",
+        ),
+        (
+            "invalid_idempotency_key",
+            "send 1 to 255 visible ASCII characters, bare or as one quoted string.",
+        ),
     ],
 };
 
@@ -53,7 +65,13 @@ pub const AUTHENTICATION_FAILED: ProblemType = ProblemType {
     explanation: "The request carries no API key, or one that this server does not know. Send the key as \
                   \u{201c}Authorization: Bearer YOUR_KEY\u{201d}. Until then nothing else is told, not even whether a \
                   path exists.",
-    codes: &["missing_token", "invalid_token"],
+    codes: &[
+        ("missing_token", "no API key was sent."),
+        (
+            "invalid_token",
+            "the key is not one that this server knows.",
+        ),
+    ],
 };
 
 /// There is no such thing.
@@ -64,9 +82,15 @@ pub const NOT_FOUND: ProblemType = ProblemType {
     explanation: "There is no such path, or no such record among those of the key\u{2019}s tenant. Records of other \
                   tenants look just like records that do not exist.",
     codes: &[
-        "webhook_endpoint_not_found",
-        "delivery_not_found",
-        "route_not_found",
+        (
+            "webhook_endpoint_not_found",
+            "the tenant has no endpoint with this id.",
+        ),
+        (
+            "delivery_not_found",
+            "the tenant has no delivery with this id, or it was forgotten by age.",
+        ),
+        ("route_not_found", "there is nothing at this path."),
     ],
 };
 
@@ -76,7 +100,10 @@ pub const METHOD_NOT_ALLOWED: ProblemType = ProblemType {
     title: "Method not allowed",
     status: StatusCode::METHOD_NOT_ALLOWED,
     explanation: "The path exists, but not with this method. The Allow header lists the methods that it has.",
-    codes: &["method_not_allowed"],
+    codes: &[(
+        "method_not_allowed",
+        "use one of the methods in the Allow header.",
+    )],
 };
 
 /// The body did not come in time.
@@ -86,7 +113,7 @@ pub const REQUEST_TIMEOUT: ProblemType = ProblemType {
     status: StatusCode::REQUEST_TIMEOUT,
     explanation: "The body of the request did not come to its end within 20 seconds, and the server stopped \
                   waiting. Nothing was changed. Send the request again.",
-    codes: &["body_timeout"],
+    codes: &[("body_timeout", "send the whole body at once.")],
 };
 
 /// Fields are wrong.
@@ -97,14 +124,35 @@ pub const VALIDATION_FAILED: ProblemType = ProblemType {
     explanation: "Fields of the body, or query parameters, are not what they must be. All of them are in \
                   \u{201c}errors\u{201d}, each with its own code. Nothing was changed.",
     codes: &[
-        "validation_failed",
-        "out_of_range",
-        "invalid_type",
-        "unknown_field",
-        "duplicate_field",
-        "missing_field",
-        "invalid_format",
-        "invalid_cursor",
+        (
+            "validation_failed",
+            "the code of the problem as a whole; those below are of single fields.",
+        ),
+        (
+            "out_of_range",
+            "a number, a length or a count is outside the bounds that the detail names.",
+        ),
+        (
+            "invalid_type",
+            "the value is of another JSON type than the field wants.",
+        ),
+        (
+            "unknown_field",
+            "the name is misspelt, or not one of this request: mend or remove it.",
+        ),
+        (
+            "duplicate_field",
+            "the name came more than once: send it once.",
+        ),
+        ("missing_field", "the field is required: add it."),
+        (
+            "invalid_format",
+            "the text does not have the form that the detail describes.",
+        ),
+        (
+            "invalid_cursor",
+            "the cursor is not an id from this list; start again without it.",
+        ),
     ],
 };
 
@@ -118,11 +166,17 @@ pub const UNPROCESSABLE: ProblemType = ProblemType {
                   already, or the event id was used for another event. Sending it \
                   again unchanged does not help.",
     codes: &[
-        "idempotency_key_reused",
-        "signing_disabled",
-        "too_many_live_secrets",
-        "event_id_reused",
-        "endpoint_disabled",
+        (
+            "idempotency_key_reused",
+            "send a new Idempotency-Key for a new request.",
+        ),
+        ("signing_disabled", "enable signing first."),
+        (
+            "too_many_live_secrets",
+            "wait until one expires, rotate with grace 0, or revoke the previous ones.",
+        ),
+        ("event_id_reused", "send a new id for a new event."),
+        ("endpoint_disabled", "enable the endpoint first."),
     ],
 };
 
@@ -133,7 +187,7 @@ pub const RATE_LIMIT_EXCEEDED: ProblemType = ProblemType {
     status: StatusCode::TOO_MANY_REQUESTS,
     explanation: "The tenant sent more requests than its rate limit allows. Wait for as many seconds as the \
                   Retry-After header says. The request was not looked at.",
-    codes: &["rate_limit_exceeded"],
+    codes: &[("rate_limit_exceeded", "wait as long as Retry-After says.")],
 };
 
 /// A fault of the server.
@@ -144,7 +198,10 @@ pub const INTERNAL: ProblemType = ProblemType {
     explanation: "The server failed. Send the request again with the same Idempotency-Key: it is done once, \
                   whatever became of the first attempt. The X-Request-Id header names the occurrence in the \
                   server\u{2019}s log.",
-    codes: &["internal_error"],
+    codes: &[(
+        "internal_error",
+        "send it again with the same Idempotency-Key.",
+    )],
 };
 
 /// All kinds of problems, for the pages that explain them.
@@ -268,7 +325,14 @@ fn about<'a>(param: &'static str, words: Words<'a>) -> Words<'a> {
 
 fn fields(errors: Cow<'_, [FieldError]>) -> Words<'_> {
     let detail = match errors.len() {
-        1 => format!("{} {}.", errors[0].param, errors[0].detail),
+        1 => {
+            let end = if errors[0].detail.ends_with('?') {
+                ""
+            } else {
+                "."
+            };
+            format!("{} {}{end}", errors[0].param, errors[0].detail)
+        }
         count => format!("{count} fields are not what they must be; see errors."),
     };
     Words {
@@ -334,7 +398,7 @@ fn words(failure: &Failure) -> Words<'_> {
             plain(
                 &INVALID_REQUEST,
                 "unsupported_content_type",
-                "The body must be sent as application/json.",
+                "Send the body with the header \u{201c}Content-Type: application/json\u{201d} (curl does with --json).",
             ),
         ),
         Failure::MalformedJson(place) => plain(

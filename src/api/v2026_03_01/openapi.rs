@@ -25,9 +25,10 @@ use crate::service::Error;
             during a grace that the caller chooses, every delivery is signed with both secrets.\n\n\
             Errors are problem documents (RFC 9457). The `type` of each is the address of a page about it. An \
             unknown path answers 404 with the code `route_not_found`, a wrong method 405 with \
-            `method_not_allowed` and an `Allow` header. Under `/webhooks` and `/dev` nothing is told without a \
-            key, not even that.",
-        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
+            `method_not_allowed` and an `Allow` header. Without a valid key every path under `/webhooks`, \
+            `/events`, `/deliveries` and `/dev` answers 401, whether it exists or not.\n\n\
+            To try it here, press Authorize and enter an API key: `demo-key` on the server of `make run`.",
+        license(name = "MIT OR Apache-2.0"),
     ),
     paths(
         create_endpoint::create_endpoint,

@@ -188,7 +188,10 @@ fn words(failure: &Failure) -> Option<Words<'_>> {
             "The body did not come to its end in time",
         ),
         Failure::BodyUnreadable => field("body", "broke off before its end"),
-        Failure::UnsupportedContentType => field("Content-Type", "must be application/json"),
+        Failure::UnsupportedContentType => field(
+            "Content-Type",
+            "must be application/json (curl sends it with --json)",
+        ),
         Failure::MalformedJson(place) => field("body", format!("is {place}")),
         Failure::NotAnObject => field("body", "must be a JSON object"),
         Failure::InvalidFields(errors) => Words {

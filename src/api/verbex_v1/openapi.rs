@@ -23,9 +23,10 @@ use crate::service::Error;
         description = "Manages webhook subscriptions and rotates their signing secrets: for 72 hours after a \
             rotation every delivery is signed with both secrets, one `v1=` each in `X-Webhook-Signature`.\n\n\
             A 401 has a lean body of its own; every other error has `status`, `type`, `message`, `timestamp`, \
-            `path` and `trace_id`. An unknown path answers 404, a wrong method 405 with an `Allow` header; \
-            without a key nothing is told, not even that.",
-        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
+            `path` and `trace_id`. An unknown path answers 404, a wrong method 405 with an `Allow` header. \
+            Without a valid key every path under `/v1/public` answers 401, whether it exists or not.\n\n\
+            To try it here, press Authorize and enter an API key: `demo-key` on the server of `make run`.",
+        license(name = "MIT OR Apache-2.0"),
     ),
     paths(
         create_subscription::create_subscription,

@@ -70,7 +70,8 @@ async fn demo() -> Result<ExitCode, Failure> {
 
     print_line(&format!("Hookturn listens on {api_url},"));
     print_line(&format!("a receiver that verifies on {receiver_url};"));
-    print_line("both are in this process, with a clock that can be moved.");
+    print_line("both are in this process, with a clock that can be moved. Signatures keep");
+    print_line("real time, so that receivers accept them.");
     let colored = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let client = Client::new(api_url, key);
     let mut story = Story::new(client, receiver, receiver_url, colored);
