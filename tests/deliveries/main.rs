@@ -36,3 +36,4 @@ mod resend;
 mod room;
 mod schedule;
 mod under_way;
+mod wakeups;
