@@ -320,12 +320,12 @@ impl MemoryStore {
         tenant: &TenantId,
         id: DeliveryId,
         settle: Settle,
-        receiver: ReceiverState,
+        receiver: &ReceiverState,
     ) -> Option<()> {
         let endpoint = self.deliveries.lock().get(tenant, id)?.0.endpoint_id;
         let key = (tenant.clone(), endpoint);
         let mut shard = None;
-        if let ReceiverState::Gone { url } = &receiver {
+        if let ReceiverState::Gone { url } = receiver {
             let shard = shard.insert(self.shard(endpoint).lock());
             // Where it was moved away from that URL meanwhile, nothing is known against its new one.
             let stored = shard.get_mut(&key);
@@ -341,7 +341,7 @@ impl MemoryStore {
         let mut deliveries = self.deliveries.lock();
         let now = self.clock.now();
         let settled = settle(deliveries.get(tenant, id)?.0, now);
-        deliveries.release(tenant, settled, Some(receiver != ReceiverState::Well));
+        deliveries.release(tenant, settled, Some(*receiver != ReceiverState::Well));
         if deliveries.is_due(now) {
             // There is room for it now, and not every worker saw this attempt end.
             self.work.notify_one();
@@ -501,7 +501,7 @@ impl Store for MemoryStore {
         receiver: ReceiverState,
     ) -> Result<(), StoreError> {
         // One that is gone was forgotten by age, and has nothing left to settle.
-        let _ = self.settle_now(tenant, id, settle, receiver);
+        let _ = self.settle_now(tenant, id, settle, &receiver);
         Ok(())
     }
 
