@@ -27,7 +27,12 @@ libfuzzer_sys::fuzz_target!(|body: &[u8]| {
             // What no field is asked for is not judged: only syntax is.
             Ok(object) => {
                 let error = error.to_string();
-                let meant = ["recursion limit", "number out of range", "hex escape", "surrogate"];
+                let meant = [
+                    "recursion limit",
+                    "number out of range",
+                    "hex escape",
+                    "surrogate",
+                ];
                 assert!(meant.iter().any(|word| error.contains(word)), "{error}");
                 let _ = object.finish();
             }
@@ -39,7 +44,11 @@ libfuzzer_sys::fuzz_target!(|body: &[u8]| {
 fn read(body: &[u8], members: &serde_json::Map<String, Value>) {
     let parse = || Object::parse(body).expect("it was read before");
     let names: Vec<&str> = members.keys().map(String::as_str).collect();
-    assert_eq!(parse().finish().is_ok(), names.is_empty(), "all are unknown");
+    assert_eq!(
+        parse().finish().is_ok(),
+        names.is_empty(),
+        "all are unknown"
+    );
     let mut unread = parse();
     unread.ignore(&names);
     if unread.finish().is_err() {
@@ -63,11 +72,15 @@ fn read(body: &[u8], members: &serde_json::Map<String, Value>) {
         assert_eq!(nullable.is_some(), value.is_null() || value.is_string());
         assert_eq!(nullable.flatten().as_deref(), value.as_str());
         let strings = parse().strings(name);
-        let expected: Option<Vec<&str>> = value
-            .as_array()
-            .map(|items| items.iter().filter_map(Value::as_str).collect());
-        assert!(strings.iter().flatten().eq(expected.iter().flatten()));
-        assert_eq!(strings.is_some(), expected.is_some());
+        assert_eq!(strings.is_some(), value.is_array());
+        let items = value.as_array().into_iter().flatten().enumerate();
+        let expected = items.filter_map(|(place, item)| Some((place, item.as_str()?)));
+        let strings = strings.iter().flatten();
+        assert!(
+            strings
+                .map(|(place, text)| (*place, text.as_ref()))
+                .eq(expected)
+        );
         let map = parse().string_map(name);
         assert_eq!(map.is_some(), value.is_object());
         for (key, text) in value.as_object().into_iter().flatten() {

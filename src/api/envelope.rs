@@ -22,8 +22,9 @@ use futures_util::FutureExt as _;
 
 use super::auth::{Tenant, is_protected};
 use super::correlation::{TraceId, X_REQUEST_ID, request_id, trace_id};
-use super::failure::Failure;
+use super::failure::{Failure, Rendered};
 use super::rate_limit::Taken;
+use super::submission::discard_unasked;
 use super::{App, Asker, Dialect, v2026_03_01, verbex_v1};
 use crate::domain::Timestamp;
 use crate::service::Error;
@@ -31,16 +32,6 @@ use crate::service::Error;
 const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
-
-/// An error body, as a dialect words it.
-pub struct Rendered {
-    /// The HTTP status.
-    pub status: axum::http::StatusCode,
-    /// The media type of the body.
-    pub content_type: &'static str,
-    /// The body.
-    pub body: Vec<u8>,
-}
 
 /// The layer around all routes.
 pub async fn envelope(State(app): State<App>, mut request: Request, next: Next) -> Response {
@@ -54,7 +45,11 @@ pub async fn envelope(State(app): State<App>, mut request: Request, next: Next) 
     let mut tenant = None;
     let mut taken = None;
     let mut response = match admit(&app, &mut request, trace_id, &mut tenant, &mut taken) {
-        Err(failure) => failure.into_response(),
+        Err(failure) => {
+            let (parts, body) = request.into_parts();
+            discard_unasked(&parts.headers, body).await;
+            failure.into_response()
+        }
         Ok(()) => AssertUnwindSafe(next.run(request))
             .catch_unwind()
             .await

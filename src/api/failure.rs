@@ -100,6 +100,16 @@ impl FieldCode {
     }
 }
 
+/// An error body, as a dialect words it.
+pub struct Rendered {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// The media type of the body.
+    pub content_type: &'static str,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
 impl From<service::Error> for Failure {
     fn from(error: service::Error) -> Self {
         Self::Service(error)

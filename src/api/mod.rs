@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{FromRequestParts, Path};
+use axum::extract::{FromRequestParts, Path, Request};
 use axum::http::header::ALLOW;
 use axum::http::request::Parts;
 use axum::http::{Extensions, StatusCode};
@@ -102,8 +102,10 @@ pub fn router(app: App) -> Router {
         router = router.merge(dev::routes());
     }
     let router = router
-        .fallback(async || Failure::RouteNotFound)
-        .method_not_allowed_fallback(async || Failure::MethodNotAllowed)
+        .fallback(async |request: Request| refuse(request, Failure::RouteNotFound).await)
+        .method_not_allowed_fallback(async |request: Request| {
+            refuse(request, Failure::MethodNotAllowed).await
+        })
         // Last, and so outermost: also what leads nowhere is authenticated, counted and logged.
         .layer(middleware::from_fn_with_state(
             app.clone(),
@@ -115,6 +117,13 @@ pub fn router(app: App) -> Router {
     Router::new()
         .fallback_service(router)
         .layer(middleware::map_response(allow_only_with_405))
+}
+
+/// Refuses a request that leads nowhere, with whatever body it has.
+async fn refuse(request: Request, failure: Failure) -> Failure {
+    let (parts, body) = request.into_parts();
+    submission::discard_unasked(&parts.headers, body).await;
+    failure
 }
 
 /// Which methods a path has is told with a 405 only: without a key not even that it exists is told.

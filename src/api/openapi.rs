@@ -14,8 +14,7 @@ use axum::routing::get;
 use serde_json::{Value, json};
 use utoipa_swagger_ui::{Config, SwaggerUi, Url};
 
-use super::envelope::Rendered;
-use super::failure::{Failure, FieldCode, FieldError};
+use super::failure::{Failure, FieldCode, FieldError, Rendered};
 use super::submission::{MAX_BODY, MAX_EVENT_BODY};
 use super::{App, v2026_03_01, verbex_v1};
 use crate::idempotency::InvalidKey;

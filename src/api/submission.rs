@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::{FromRequest, Request};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -168,10 +168,7 @@ impl JsonBody {
             .get(CONTENT_LENGTH)
             .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
         if announced.is_some_and(|length| length > limit as u64) {
-            // Who asked first whether to send (RFC 9110, section 10.1.1) need not begin.
-            if !headers.contains_key(EXPECT) {
-                discard(body).await;
-            }
+            discard_unasked(headers, body).await;
             return Err(Failure::BodyTooLarge { limit });
         }
         let bytes = match tokio::time::timeout(timeout, whole(&mut body, limit)).await {
@@ -205,6 +202,15 @@ async fn whole(body: &mut Body, limit: usize) -> Result<Bytes, Failure> {
         whole.extend_from_slice(data);
     }
     Ok(whole.freeze())
+}
+
+/// Reads a body that nobody will look at, as far as that is cheap, so that who sends it gets to read the
+/// answer: a connection that is closed while bytes are on their way is reset.
+pub(super) async fn discard_unasked(headers: &HeaderMap, body: Body) {
+    // Who asked first whether to send (RFC 9110, section 10.1.1) need not begin.
+    if !body.is_end_stream() && !headers.contains_key(EXPECT) {
+        discard(body).await;
+    }
 }
 
 /// Reads what is left of a body, as far as that is cheap.

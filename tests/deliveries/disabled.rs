@@ -24,10 +24,10 @@ async fn deliveries_of_a_disabled_endpoint_wait_and_go_on_when_it_is_active_agai
     stage.set_status(&endpoint, "active").await;
     assert_eq!(stage.settle().await, 1);
     assert_eq!(stage.only_delivery(&endpoint).await["status"], "succeeded");
-    let received = receiver.take_one();
-    assert_eq!(received.header("webhook-id"), id(&published));
+    let arrived = receiver.take_one();
+    assert_eq!(arrived.header("webhook-id"), id(&published));
     let known = [secret(&endpoint), new.clone()];
-    assert_eq!(signers(&received, &known), [&new]);
+    assert_eq!(signers(&arrived, &known), [&new]);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! What a delivery looks like, in both formats.
 
 use hookturn::clock::Clock as _;
+use reqwest::header::HeaderName;
 use serde_json::{Value, json};
 
 use crate::receiver::{Received, Receiver, status};
@@ -10,8 +11,8 @@ use crate::verify::signers;
 
 const AGENT: &str = concat!("Hookturn/", env!("CARGO_PKG_VERSION"));
 
-fn header_names(received: &Received) -> Vec<&str> {
-    let mut names: Vec<_> = received.headers.keys().map(|name| name.as_str()).collect();
+fn header_names(arrived: &Received) -> Vec<&str> {
+    let mut names: Vec<_> = arrived.headers.keys().map(HeaderName::as_str).collect();
     names.sort_unstable();
     names
 }
@@ -31,10 +32,10 @@ async fn a_delivery_of_2026_03_01_is_a_standard_webhook_with_seven_fields() {
     stage.publish_json(&event).await;
     stage.advance(72 * 3600);
     stage.settle().await;
-    let received = receiver.take_one();
-    assert_eq!((&*received.method, &*received.path), ("POST", "/hook"));
+    let arrived = receiver.take_one();
+    assert_eq!((&*arrived.method, &*arrived.path), ("POST", "/hook"));
     assert_eq!(
-        header_names(&received),
+        header_names(&arrived),
         [
             "content-length",
             "content-type",
@@ -45,14 +46,14 @@ async fn a_delivery_of_2026_03_01_is_a_standard_webhook_with_seven_fields() {
             "webhook-timestamp",
         ]
     );
-    assert_eq!(received.header("content-type"), "application/json");
-    assert_eq!(received.header("user-agent"), AGENT);
-    assert_eq!(received.header("webhook-id"), "call-1");
+    assert_eq!(arrived.header("content-type"), "application/json");
+    assert_eq!(arrived.header("user-agent"), AGENT);
+    assert_eq!(arrived.header("webhook-id"), "call-1");
     // The wall clock's, though the server's is years or days away from it.
-    let timestamp = received.header("webhook-timestamp").parse();
+    let timestamp = arrived.header("webhook-timestamp").parse();
     assert!(seconds_off(&stage, timestamp.expect("seconds")) < 60);
     assert_eq!(
-        received.json(),
+        arrived.json(),
         json!({
             "id": "call-1",
             "type": "call.started",
@@ -64,7 +65,7 @@ async fn a_delivery_of_2026_03_01_is_a_standard_webhook_with_seven_fields() {
         })
     );
     let known = [secret(&endpoint)];
-    assert_eq!(signers(&received, &known), [&known[0]]);
+    assert_eq!(signers(&arrived, &known), [&known[0]]);
 }
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -100,9 +101,9 @@ async fn a_delivery_of_verbex_has_its_headers_the_owners_and_four_fields() {
     publish_traced(&stage).await;
     stage.advance(72 * 3600);
     stage.settle().await;
-    let received = receiver.take_one();
+    let arrived = receiver.take_one();
     assert_eq!(
-        header_names(&received),
+        header_names(&arrived),
         [
             "authorization",
             "content-length",
@@ -116,25 +117,25 @@ async fn a_delivery_of_verbex_has_its_headers_the_owners_and_four_fields() {
             "x-webhook-traceid",
         ]
     );
-    assert_eq!(received.header("content-type"), "application/json");
-    assert_eq!(received.header("user-agent"), AGENT);
-    assert_eq!(received.header("x-own"), "a value");
-    assert_eq!(received.header("authorization"), "Bearer of the receiver");
-    assert_eq!(received.header("x-webhook-event"), "Call.Started");
-    assert_eq!(received.header("x-webhook-traceid"), TRACE);
-    expect_verbex_body(&received.json());
-    let sent_at = received.header("x-webhook-timestamp");
+    assert_eq!(arrived.header("content-type"), "application/json");
+    assert_eq!(arrived.header("user-agent"), AGENT);
+    assert_eq!(arrived.header("x-own"), "a value");
+    assert_eq!(arrived.header("authorization"), "Bearer of the receiver");
+    assert_eq!(arrived.header("x-webhook-event"), "Call.Started");
+    assert_eq!(arrived.header("x-webhook-traceid"), TRACE);
+    expect_verbex_body(&arrived.json());
+    let sent_at = arrived.header("x-webhook-timestamp");
     assert!(sent_at.len() == 24 && sent_at.ends_with('Z'), "{sent_at}");
     let sent_at = chrono::DateTime::parse_from_rfc3339(sent_at).expect("RFC 3339");
     assert!(seconds_off(&stage, sent_at.timestamp()) < 60);
-    let header = received.header("x-webhook-signature");
+    let header = arrived.header("x-webhook-signature");
     let t = header
         .strip_prefix("t=")
         .and_then(|rest| rest.split_once(','));
     let t = t.expect("t= and signatures").0;
     assert_eq!(sent_at.timestamp().to_string(), t);
     let known = [secret(&subscription)];
-    assert_eq!(signers(&received, &known), [&known[0]]);
+    assert_eq!(signers(&arrived, &known), [&known[0]]);
 }
 
 #[tokio::test]
@@ -145,9 +146,9 @@ async fn an_unsigned_subscription_gets_no_signature() {
     stage.advance(3);
     publish_traced(&stage).await;
     stage.settle().await;
-    let received = receiver.take_one();
+    let arrived = receiver.take_one();
     assert_eq!(
-        header_names(&received),
+        header_names(&arrived),
         [
             "content-length",
             "content-type",
@@ -158,7 +159,7 @@ async fn an_unsigned_subscription_gets_no_signature() {
             "x-webhook-traceid",
         ]
     );
-    expect_verbex_body(&received.json());
+    expect_verbex_body(&arrived.json());
     let delivery = stage.only_delivery(&subscription).await;
     assert_eq!(delivery["attempts"][0]["signed_by"], json!([]));
 }
@@ -177,11 +178,11 @@ async fn signing_that_is_turned_on_or_off_counts_from_the_next_attempt() {
         known.extend(put["secret"].as_str().map(str::to_owned));
         stage.advance(24 * 3600);
         assert_eq!(stage.step().await, 1);
-        let received = receiver.take_one();
+        let arrived = receiver.take_one();
         if signed {
-            assert_eq!(signers(&received, &known), [&known[0]]);
+            assert_eq!(signers(&arrived, &known), [&known[0]]);
         } else {
-            assert!(!received.headers.contains_key("x-webhook-signature"));
+            assert!(!arrived.headers.contains_key("x-webhook-signature"));
         }
     }
 }
@@ -195,9 +196,9 @@ async fn a_trace_id_is_made_when_none_is_sent_and_is_the_same_on_each_retry() {
     stage.settle().await;
     stage.advance(6);
     stage.settle().await;
-    let received = receiver.take();
-    let [first, second] = &received[..] else {
-        panic!("two attempts: {received:?}");
+    let arrived = receiver.take();
+    let [first, second] = &arrived[..] else {
+        panic!("two attempts: {arrived:?}");
     };
     let trace = first.header("x-webhook-traceid");
     assert!(trace.len() == 32 && trace.bytes().all(|byte| byte.is_ascii_hexdigit()));
@@ -215,7 +216,7 @@ async fn a_retry_has_the_same_id_and_body_and_a_timestamp_of_its_own() {
     stage.settle().await;
     let first = receiver.take_one();
     // The wall clock ticks on, whatever the server's does.
-    let timestamp = |received: &Received| received.header("webhook-timestamp").to_owned();
+    let timestamp = |arrived: &Received| arrived.header("webhook-timestamp").to_owned();
     let begun = stage.clock.wall().unix_seconds();
     while stage.clock.wall().unix_seconds() <= begun {
         tokio::task::yield_now().await;
@@ -223,10 +224,10 @@ async fn a_retry_has_the_same_id_and_body_and_a_timestamp_of_its_own() {
     stage.advance(6);
     stage.settle().await;
     let second = receiver.take_one();
-    for received in [&first, &second] {
-        assert_eq!(received.header("webhook-id"), id(&published));
+    for arrived in [&first, &second] {
+        assert_eq!(arrived.header("webhook-id"), id(&published));
         let known = [secret(&endpoint)];
-        assert_eq!(signers(received, &known), [&known[0]]);
+        assert_eq!(signers(arrived, &known), [&known[0]]);
     }
     assert_eq!(first.body, second.body);
     assert!(timestamp(&first) < timestamp(&second));

@@ -24,6 +24,7 @@ mod stage;
 mod verify;
 
 mod disabled;
+mod documented;
 mod egress;
 mod formats;
 mod grace;

@@ -68,8 +68,8 @@ async fn what_is_subscribed_to_follows_each_change() {
     let endpoint = stage.hook(&receiver, &["a.b"]).await;
     let path = format!("/webhooks/endpoints/{}", id(&endpoint));
     for (events, reached) in [(json!(["c.*"]), 0), (json!([]), 1), (json!(["a.*"]), 1)] {
-        let patch = stage.patch(&path).json(&json!({ "events": events }));
-        patch.await.expect_json(200);
+        let change = stage.patch(&path).json(&json!({ "events": events }));
+        change.await.expect_json(200);
         assert_eq!(stage.publish("a.b").await["deliveries"], reached);
     }
     stage.remove(&endpoint).await;
@@ -233,8 +233,8 @@ async fn a_test_event_goes_to_one_endpoint_whatever_it_subscribes_to() {
         let delivered = stage.delivery(id(&sent)).await;
         assert_eq!(delivered["status"], "succeeded");
     }
-    let received = receiver.take_one();
-    assert_eq!(received.json()["type"], "webhook.test");
+    let arrived = receiver.take_one();
+    assert_eq!(arrived.json()["type"], "webhook.test");
     assert_eq!(verbex.take_one().json()["event"], "webhook.test");
     assert_eq!(bystander.count(), 0);
 

@@ -211,7 +211,9 @@ async fn answer(
 ) -> Option<()> {
     let mut head = format!("HTTP/1.1 {status} X\r\n");
     for (name, value) in headers {
-        head += &format!("{name}: {value}\r\n");
+        for part in [name, ": ", value, "\r\n"] {
+            head += part;
+        }
     }
     // A 204 and a 304 have no body, and need not say so.
     if status != 204 && status != 304 {

@@ -28,14 +28,14 @@ async fn a_resent_success_is_sent_again_with_the_same_id_and_todays_secrets() {
     assert_eq!(resent["status"], "pending");
     assert_eq!(resent["next_attempt_at"], crate::support::after(60));
     assert_eq!(stage.settle().await, 1);
-    let received = receiver.take();
-    assert_eq!(received[0].body, received[1].body);
+    let arrived = receiver.take();
+    assert_eq!(arrived[0].body, arrived[1].body);
     assert_eq!(
-        received[0].header("webhook-id"),
-        received[1].header("webhook-id")
+        arrived[0].header("webhook-id"),
+        arrived[1].header("webhook-id")
     );
     let known = [secret(&endpoint), new.clone()];
-    assert_eq!(signers(&received[1], &known), [&new]);
+    assert_eq!(signers(&arrived[1], &known), [&new]);
     let delivery = stage.only_delivery(&endpoint).await;
     assert_eq!(delivery["status"], "succeeded");
     assert_eq!(attempts(&delivery).len(), 2);

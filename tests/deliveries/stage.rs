@@ -152,8 +152,8 @@ impl Stage {
     /// Sets the status of an endpoint.
     pub async fn set_status(&self, endpoint: &Value, status: &str) {
         let path = format!("/webhooks/endpoints/{}", id(endpoint));
-        let patch = self.patch(&path).json(&json!({ "status": status }));
-        patch.await.expect_json(200);
+        let change = self.patch(&path).json(&json!({ "status": status }));
+        change.await.expect_json(200);
     }
 
     /// Deletes an endpoint.

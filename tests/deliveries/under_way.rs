@@ -76,8 +76,8 @@ async fn a_rotation_under_way_counts_from_the_next_attempt() {
     stage.advance(6);
     assert_eq!(stage.settle().await, 1);
     let known = [old.clone(), new.clone()];
-    let received = receiver.take();
-    let signed: Vec<_> = received.iter().map(|one| signers(one, &known)).collect();
+    let arrived = receiver.take();
+    let signed: Vec<_> = arrived.iter().map(|one| signers(one, &known)).collect();
     assert_eq!(signed, [[&old], [&new]]);
     let delivery = stage.only_delivery(&endpoint).await;
     let named = |place: usize| attempts(&delivery)[place]["signed_by"].clone();
@@ -173,9 +173,9 @@ async fn a_new_url_counts_from_the_next_attempt() {
     let under_way = UnderWay::start(500).await;
     let elsewhere = Receiver::that(status(200)).await;
     let path = format!("/webhooks/endpoints/{}", id(&under_way.endpoint));
-    let patch = under_way.stage.patch(&path);
-    let patch = patch.json(&json!({ "url": elsewhere.url() }));
-    patch.await.expect_json(200);
+    let change = under_way.stage.patch(&path);
+    let change = change.json(&json!({ "url": elsewhere.url() }));
+    change.await.expect_json(200);
     let (stage, receiver, _) = under_way.release().await;
     stage.advance(6);
     assert_eq!(stage.settle().await, 1);

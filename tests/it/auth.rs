@@ -1,7 +1,12 @@
 //! Bearer keys: who gets a 401, and what it says.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use crate::support::{ACME, ACME_TOO, Answer, GLOBEX, SUBSCRIPTIONS, Server, fields, id};
 
@@ -198,4 +203,35 @@ async fn pages_and_health_need_no_key_and_mind_none() {
     // A prefix ends at a slash.
     let answer = server.get("/webhooksx").no_key().await;
     answer.problem(404, "not-found", "route_not_found");
+}
+
+#[tokio::test]
+async fn who_is_refused_while_still_sending_gets_the_answer_and_not_a_reset() {
+    let server = Server::start().await;
+    let key = format!("authorization: Bearer {ACME}\r\n");
+    for (path, key, status) in [
+        ("/webhooks/endpoints", "", "401"),
+        ("/v1/public/webhook/subscription", "", "401"),
+        ("/webhooks/none", key.as_str(), "404"),
+        ("/none", "", "404"),
+    ] {
+        // Less than is discarded, more than a socket takes in at once.
+        let body = vec![b' '; 900 * 1024];
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n{key}content-length: {}\r\n\r\n",
+            body.len()
+        );
+        let mut socket = TcpStream::connect(server.address).await.expect("connected");
+        socket.write_all(head.as_bytes()).await.expect("sent");
+        // A server that refused by the head alone would have closed by the time the body comes.
+        let early = timeout(Duration::from_millis(200), socket.readable()).await;
+        assert!(early.is_err(), "an answer before the body");
+        socket.write_all(&body).await.expect("sent");
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).await.expect("read");
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{answer}"
+        );
+    }
 }

@@ -6,8 +6,7 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::api::envelope::Rendered;
-use crate::api::failure::{Failure, FieldCode, FieldError};
+use crate::api::failure::{Failure, FieldCode, FieldError, Rendered};
 use crate::api::query::CURSOR_DETAIL;
 use crate::service::Error;
 

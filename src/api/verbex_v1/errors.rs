@@ -8,8 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::correlation::TraceId;
-use crate::api::envelope::Rendered;
-use crate::api::failure::Failure;
+use crate::api::failure::{Failure, Rendered};
 use crate::domain::Timestamp;
 use crate::service::Error;
 

@@ -4,6 +4,8 @@
 //! code, and so an error.
 
 mod changes;
+mod deliveries;
+mod deliveries_model;
 mod idempotency;
 mod interruptions;
 mod model;
@@ -23,11 +25,11 @@ use hookturn::domain::{
 use hookturn::idempotency::{Answer, Claim};
 use hookturn::random;
 use hookturn::service::{Error, Service};
-use hookturn::store::{Change, CommitError, Committed, MemoryStore, Store, Write};
+use hookturn::store::{Change, CommitError, Committed, DeliveryLimits, MemoryStore, Store, Write};
 
 use crate::support::{Rotated, START, acme, caller, says, settings};
 
-/// Declares the tests of one store: its name, and an async closure that opens an empty one on a clock.
+/// Declares the tests of one store: its name, and an async closure that opens an empty one on a clock and with limits.
 macro_rules! conformance_suite {
     ($store:ident, $open:expr) => {
         mod $store {
@@ -83,7 +85,25 @@ macro_rules! conformance_suite {
                     no_rotation_brings_a_deleted_endpoint_back,
                     a_decision_sees_the_time_of_its_commit,
                     a_store_that_works_says_so;
+                deliveries:
+                    fifty_publications_of_one_event_are_one_event,
+                    of_fifty_events_with_one_id_one_is_published,
+                    an_idempotency_key_publishes_once,
+                    every_delivery_is_handed_out_to_one_claimer_alone,
+                    a_claim_carries_the_endpoint_as_it_is_at_that_instant,
+                    what_failed_is_due_again_when_its_settling_says,
+                    no_more_is_handed_out_than_there_is_room_for,
+                    failing_endpoints_get_one_attempt_each_and_half_of_the_room,
+                    nothing_is_handed_out_of_an_endpoint_that_is_disabled_or_deleted,
+                    a_change_of_a_delivery_knows_whether_it_is_under_way,
+                    deliveries_and_event_ids_are_each_tenants_own,
+                    an_endpoint_that_is_deleted_once_it_is_listed_gets_no_event;
             );
+
+            #[test]
+            fn no_delivery_is_lost_or_doubled_whatever_happens() {
+                deliveries_model::no_delivery_is_lost_or_doubled_whatever_happens($open);
+            }
 
             #[test]
             fn any_sequence_of_operations_agrees_with_the_model() {
@@ -101,9 +121,16 @@ macro_rules! conformance_suite {
     };
 }
 
-conformance_suite!(memory, async |clock| {
-    Opened::alone(Arc::new(MemoryStore::new(clock)))
+conformance_suite!(memory, async |clock, limits| {
+    Opened::alone(Arc::new(MemoryStore::with_limits(clock, limits)))
 });
+
+/// Little room for attempts, so that it is soon used up.
+const LIMITS: DeliveryLimits = DeliveryLimits {
+    retention: Duration::from_secs(7 * 86_400),
+    in_flight: 8,
+    in_flight_per_endpoint: 3,
+};
 
 /// An open store.
 struct Opened {
@@ -122,7 +149,10 @@ impl Opened {
 }
 
 /// Runs one case on a store that was opened for it.
-fn run(open: impl AsyncFnOnce(Arc<dyn Clock>) -> Opened, case: impl AsyncFnOnce(Stage)) {
+fn run(
+    open: impl AsyncFnOnce(Arc<dyn Clock>, DeliveryLimits) -> Opened,
+    case: impl AsyncFnOnce(Stage),
+) {
     // More threads than cores, so that the system interrupts them at places of its own choice.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(4)
@@ -142,9 +172,9 @@ struct Stage {
 }
 
 impl Stage {
-    async fn open(open: impl AsyncFnOnce(Arc<dyn Clock>) -> Opened) -> Self {
+    async fn open(open: impl AsyncFnOnce(Arc<dyn Clock>, DeliveryLimits) -> Opened) -> Self {
         let clock = Arc::new(TestClock::frozen_at(Timestamp::from_millis(START)));
-        let Opened { store, keep } = open(Arc::clone(&clock) as Arc<dyn Clock>).await;
+        let Opened { store, keep } = open(Arc::clone(&clock) as Arc<dyn Clock>, LIMITS).await;
         Self {
             service: Service::new(Arc::clone(&store), Arc::clone(&clock) as Arc<dyn Clock>),
             store,

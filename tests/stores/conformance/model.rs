@@ -8,11 +8,11 @@ use hookturn::clock::{Clock, TestClock};
 use hookturn::domain::{Endpoint, EndpointId, Format, KeyRing, Refusal, TenantId, Timestamp};
 use hookturn::idempotency::{Answer, Claim, RETENTION, RequestFingerprint};
 use hookturn::random;
-use hookturn::store::{Change, CommitError, Create, Store, Update, Write};
+use hookturn::store::{Change, CommitError, Create, DeliveryLimits, Store, Update, Write};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseResult, TestRunner};
 
-use super::Opened;
+use super::{LIMITS, Opened};
 use crate::support::{START, acme, claim, other, says, settings};
 
 /// One operation. Numbers stand for names, keys and endpoints, few enough to clash.
@@ -344,7 +344,7 @@ async fn agrees(
 }
 
 pub(super) fn any_sequence_of_operations_agrees_with_the_model(
-    open: impl AsyncFn(Arc<dyn Clock>) -> Opened,
+    open: impl AsyncFn(Arc<dyn Clock>, DeliveryLimits) -> Opened,
 ) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -360,7 +360,7 @@ pub(super) fn any_sequence_of_operations_agrees_with_the_model(
     let outcome = TestRunner::new(config).run(&operations, |operations| {
         runtime.block_on(async {
             let clock = Arc::new(TestClock::frozen_at(Timestamp::from_millis(START)));
-            let opened = open(Arc::clone(&clock) as Arc<dyn Clock>).await;
+            let opened = open(Arc::clone(&clock) as Arc<dyn Clock>, LIMITS).await;
             agrees(operations, &*opened.store, &clock).await
         })
     });

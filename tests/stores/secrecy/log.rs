@@ -6,8 +6,10 @@ use reqwest::{Client, Method, RequestBuilder};
 
 use super::needles::{Needles, secrets_in};
 use super::program::Program;
+use super::receiver::Receiver;
 use super::{CREDENTIALS, KEY_OF_A};
 use crate::http::{Answered, ENDPOINT, SUBSCRIPTIONS, answer};
+use crate::support::patiently;
 
 const OTHER_KEY_OF_A: &str = "another+key/of=the-first~tenant.0001";
 const KEY_OF_B: &str = "key-of-the-second-tenant-7f3a9c";
@@ -127,6 +129,61 @@ async fn succeed(caller: &Caller<'_>) -> (String, String) {
     (endpoint, subscription)
 }
 
+/// Events on their way to a receiver that fails at first, in both formats, with something secret in them.
+async fn deliver(caller: &Caller<'_>) {
+    let receiver = Receiver::start().await;
+    let body = serde_json::json!({ "url": receiver.url(CREDENTIALS[1]) });
+    let created = caller.post("/webhooks/endpoints", body.to_string());
+    let created = caller.send(created).await;
+    let endpoint = format!("/webhooks/endpoints/{}", created.is(201).text("id"));
+    let mut body: serde_json::Value =
+        serde_json::from_str(&with_headers("receiving", true, &CREDENTIALS[..2])).expect("JSON");
+    body["url"] = receiver.url("").into();
+    let created = caller.post(SUBSCRIPTIONS, body.to_string());
+    let created = caller.send(created).await;
+    let subscription = format!("/webhooks/endpoints/{}", created.is(201).text("id"));
+    let event = format!(r#"{{"type":"a.b","data":{{"secret":"{MISPLACED}"}}}}"#);
+    for path in [&endpoint, &subscription] {
+        let rotation = format!("{path}/secret/rotate");
+        caller.send(caller.post(&rotation, "")).await.is(200);
+        let test = format!("{path}/test");
+        caller.send(caller.post(&test, "")).await.is(202);
+    }
+    caller.send(caller.post("/events", event)).await.is(202);
+    for path in [&endpoint, &subscription] {
+        let list = format!("{path}/deliveries");
+        // Some fail; resending them does not wait for their time.
+        patiently(async {
+            loop {
+                let listed = caller.send(caller.request(Method::GET, &list)).await;
+                let list = listed.is(200).json();
+                let deliveries = list["data"].as_array().expect("a list");
+                let tried = deliveries
+                    .iter()
+                    .filter(|one| one["attempts"][0].is_object());
+                for failed in tried.filter(|one| one["status"] != "succeeded") {
+                    let id = failed["id"].as_str().expect("an id");
+                    let resend = format!("/deliveries/{id}/resend");
+                    caller.send(caller.post(&resend, "")).await.is(202);
+                }
+                if deliveries.len() == 2
+                    && deliveries.iter().all(|one| one["status"] == "succeeded")
+                {
+                    break;
+                }
+            }
+        })
+        .await;
+        let delete = caller.request(Method::DELETE, path);
+        caller.send(delete).await.is(204);
+    }
+    assert!(receiver.was_sent(&[
+        "webhook-signature: v1,",
+        "x-webhook-signature: t=",
+        CREDENTIALS[0]
+    ]));
+}
+
 /// Requests that are refused in every way, each with something secret in it.
 async fn fail(caller: &Caller<'_>, endpoint: &str, subscription: &str) {
     let rotation = format!("{endpoint}/secret/rotate");
@@ -238,6 +295,7 @@ async fn drive(program: &Program) -> Vec<String> {
             told: std::cell::RefCell::default(),
         };
         let (endpoint, subscription) = succeed(&caller).await;
+        deliver(&caller).await;
         fail(&caller, &endpoint, &subscription).await;
         // Ten live secrets, and one too many.
         for path in [

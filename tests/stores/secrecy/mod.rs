@@ -3,6 +3,7 @@
 mod log;
 mod needles;
 mod program;
+mod receiver;
 
 use hookturn::config::{ApiKey, ApiKeys};
 use hookturn::domain::{HeaderEntry, KeyRing, Secret, Timestamp};

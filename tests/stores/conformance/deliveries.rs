@@ -1,0 +1,399 @@
+//! Events and their deliveries: published once, handed out once, and nothing of them lost.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use hookturn::clock::Clock as _;
+use hookturn::domain::{
+    Attempt, Delivery, DeliveryId, DeliveryStatus, EndpointId, Refusal, TenantId, Verdict,
+};
+use hookturn::store::{
+    Audience, Change, Claimed, Claims, CommitError, Committed, Publish, ReceiverState, Write,
+};
+
+use super::{LIMITS, Stage, creation, current, update};
+use crate::support::{acme, at_once, claim, other, says, settings};
+
+/// A failure whose retry is due 5 seconds later, the first time.
+pub(super) const FAILURE: Verdict = Verdict::Failure {
+    retry_after: None,
+    jitter: 0.0,
+};
+
+fn publication(id: &str, data: &str, audience: Audience) -> Write {
+    Write::Publish(Publish {
+        id: id.parse().expect("an id"),
+        event_type: "a.b".into(),
+        data: data.into(),
+        trace_id: hookturn::domain::TraceId::EXAMPLE,
+        audience,
+        answer: Box::new(|published| {
+            says(format!("{} {}", published.event.data, published.deliveries))
+        }),
+    })
+}
+
+pub(super) async fn publish(stage: &Stage, id: &str) -> Committed {
+    let write = publication(id, "{}", Audience::Subscribers);
+    let published = stage.store.commit(acme(), None, write).await;
+    published.expect("nothing is in the way")
+}
+
+pub(super) async fn take(stage: &Stage, batch: usize) -> Claims {
+    stage.store.claim(batch).await.expect("the store works")
+}
+
+/// Ends an attempt that was begun with `claimed`.
+pub(super) async fn settle(stage: &Stage, claimed: &Claimed, verdict: Verdict) {
+    let attempt = Attempt {
+        at: claimed.at,
+        status_code: None,
+        duration_ms: 1,
+        error: None,
+        signed_by: Box::default(),
+    };
+    let receiver = match verdict {
+        Verdict::Success => ReceiverState::Well,
+        Verdict::Gone => ReceiverState::Gone {
+            url: claimed.endpoint.settings.url.clone(),
+        },
+        Verdict::Failure { .. } => ReceiverState::Failing,
+    };
+    let settle = Box::new(move |delivery: &Delivery, now| delivery.settle(attempt, verdict, now));
+    let (tenant, id) = (&claimed.tenant, claimed.delivery.id);
+    let settled = stage.store.settle(tenant, id, settle, receiver).await;
+    settled.expect("the store works");
+}
+
+pub(super) async fn listed(
+    stage: &Stage,
+    endpoint: EndpointId,
+    status: Option<DeliveryStatus>,
+) -> Vec<Delivery> {
+    let page = stage
+        .store
+        .deliveries(acme(), endpoint, status, None, 10_000);
+    page.await
+        .expect("the store works")
+        .expect("no cursor")
+        .items
+}
+
+async fn read(stage: &Stage, tenant: &TenantId, id: DeliveryId) -> Option<Delivery> {
+    let read = stage.store.delivery(tenant, id).await;
+    read.expect("the store works")
+}
+
+pub(super) async fn set_active(stage: &Stage, id: EndpointId, active: bool) {
+    let write = update(id, move |endpoint, _| {
+        let mut changed = endpoint.clone();
+        std::sync::Arc::make_mut(&mut changed.settings).active = active;
+        Ok((Change::Replace(changed), says("set")))
+    });
+    let set = stage.store.commit(acme(), None, write).await;
+    set.expect("it exists");
+}
+
+pub(super) fn resend(id: DeliveryId) -> Write {
+    let decide = |delivery: &Delivery, is_in_flight: bool, now| {
+        let resent = delivery.resend(now, is_in_flight);
+        Ok((resent, says(is_in_flight.to_string())))
+    };
+    Write::UpdateDelivery(id, Box::new(decide))
+}
+
+pub(super) async fn fifty_publications_of_one_event_are_one_event(stage: Stage) {
+    let endpoints = [stage.create().await.id, stage.create().await.id];
+    let of_task = stage.clone();
+    let answers = at_once(50, move |_| {
+        let stage = of_task.clone();
+        async move { publish(&stage, "e1").await }
+    });
+    for committed in answers.await {
+        assert_eq!(committed.answer, says("{} 2"));
+    }
+    for endpoint in endpoints {
+        assert_eq!(listed(&stage, endpoint, None).await.len(), 1);
+    }
+    assert_eq!(take(&stage, 100).await.claimed.len(), 2);
+}
+
+pub(super) async fn of_fifty_events_with_one_id_one_is_published(stage: Stage) {
+    let endpoint = stage.create().await.id;
+    let of_task = stage.clone();
+    let outcomes = at_once(50, move |number| {
+        let stage = of_task.clone();
+        let data = format!("{{\"n\":{number}}}");
+        let write = publication("e1", &data, Audience::Subscribers);
+        async move { stage.store.commit(acme(), None, write).await }
+    });
+    let (won, lost): (Vec<_>, Vec<_>) = outcomes.await.into_iter().partition(Result::is_ok);
+    assert_eq!((won.len(), lost.len()), (1, 49));
+    for refused in lost {
+        assert!(matches!(refused, Err(CommitError::EventIdReused)));
+    }
+    assert_eq!(listed(&stage, endpoint, None).await.len(), 1);
+}
+
+pub(super) async fn an_idempotency_key_publishes_once(stage: Stage) {
+    let endpoint = stage.create().await.id;
+    for round in 0..3 {
+        // Each time under an id of its own, as when none is sent.
+        let write = publication(&format!("e{round}"), "{}", Audience::Subscribers);
+        let claim = Some(claim("key", "publish"));
+        let published = stage.store.commit(acme(), claim, write).await;
+        let published = published.expect("nothing is in the way");
+        assert_eq!(published.answer, says("{} 1"));
+        assert_eq!(published.replayed, round > 0);
+    }
+    assert_eq!(listed(&stage, endpoint, None).await.len(), 1);
+}
+
+pub(super) async fn every_delivery_is_handed_out_to_one_claimer_alone(stage: Stage) {
+    for _ in 0..5 {
+        stage.create().await;
+    }
+    for number in 0..20 {
+        publish(&stage, &format!("e{number}")).await;
+    }
+    let of_task = stage.clone();
+    let taken = at_once(8, move |_| {
+        let stage = of_task.clone();
+        async move {
+            let mut taken = Vec::new();
+            let mut idle = 0;
+            // What others hold is not due for this one, and they let it go in the end.
+            while idle < 200 {
+                let claims = take(&stage, 3).await;
+                idle = if claims.claimed.is_empty() {
+                    idle + 1
+                } else {
+                    0
+                };
+                for claimed in claims.claimed {
+                    tokio::task::yield_now().await;
+                    settle(&stage, &claimed, Verdict::Success).await;
+                    taken.push(claimed.delivery.id);
+                }
+                tokio::task::yield_now().await;
+            }
+            taken
+        }
+    });
+    let mut taken: Vec<DeliveryId> = taken.await.into_iter().flatten().collect();
+    while let Some(claimed) = take(&stage, 1).await.claimed.pop() {
+        settle(&stage, &claimed, Verdict::Success).await;
+        taken.push(claimed.delivery.id);
+    }
+    assert_eq!(taken.len(), 100);
+    assert_eq!(taken.iter().collect::<BTreeSet<_>>().len(), 100);
+}
+
+pub(super) async fn a_claim_carries_the_endpoint_as_it_is_at_that_instant(stage: Stage) {
+    let endpoint = stage.create().await;
+    publish(&stage, "e1").await;
+    let rotated = stage.rotate(endpoint.id, 60, None).await;
+    let rotated = crate::support::Rotated::read(&rotated.expect("rotated").answer);
+    stage.advance(Duration::from_secs(61));
+    let claims = take(&stage, 1).await;
+    let [claimed] = &claims.claimed[..] else {
+        panic!("one: {claims:?}");
+    };
+    assert_eq!(claimed.tenant, *acme());
+    assert_eq!(claimed.at, stage.clock.now());
+    assert_eq!(claimed.endpoint, stage.endpoint(endpoint.id).await);
+    assert_eq!(current(&claimed.endpoint), rotated.current);
+    assert_eq!(
+        super::live(&claimed.endpoint, claimed.at),
+        [rotated.current]
+    );
+}
+
+pub(super) async fn what_failed_is_due_again_when_its_settling_says(stage: Stage) {
+    let endpoint = stage.create().await.id;
+    publish(&stage, "e1").await;
+    let claims = take(&stage, 1).await;
+    assert!(take(&stage, 1).await.claimed.is_empty());
+    settle(&stage, &claims.claimed[0], FAILURE).await;
+    let due = stage.clock.now().plus(Duration::from_secs(5));
+    let pending = listed(&stage, endpoint, Some(DeliveryStatus::Pending)).await;
+    assert_eq!(pending[0].next_attempt_at, Some(due));
+    assert_eq!(pending[0].attempts.len(), 1);
+    let claims = take(&stage, 1).await;
+    assert_eq!((claims.claimed.len(), claims.next_due), (0, Some(due)));
+    stage.advance(Duration::from_millis(4999));
+    assert!(take(&stage, 1).await.claimed.is_empty());
+    stage.advance(Duration::from_millis(1));
+    let claims = take(&stage, 1).await;
+    assert_eq!(claims.claimed[0].delivery, pending[0]);
+    settle(&stage, &claims.claimed[0], Verdict::Success).await;
+    let ended = listed(&stage, endpoint, Some(DeliveryStatus::Succeeded)).await;
+    assert_eq!(ended[0].attempts.len(), 2);
+    assert_eq!(ended[0].next_attempt_at, None);
+}
+
+pub(super) async fn no_more_is_handed_out_than_there_is_room_for(stage: Stage) {
+    for _ in 0..4 {
+        stage.create().await;
+    }
+    for number in 0..10 {
+        publish(&stage, &format!("e{number}")).await;
+    }
+    let mut held = Vec::new();
+    for _ in 0..40 {
+        let claims = take(&stage, 100).await;
+        held.extend(claims.claimed);
+        let mut of_each: BTreeMap<EndpointId, usize> = BTreeMap::new();
+        for claimed in &held {
+            *of_each.entry(claimed.endpoint.id).or_default() += 1;
+        }
+        assert!(held.len() <= LIMITS.in_flight);
+        assert!(
+            of_each
+                .values()
+                .all(|count| *count <= LIMITS.in_flight_per_endpoint)
+        );
+        // Everybody has one before anybody has many.
+        assert!(of_each.len() == 4 || held.len() < LIMITS.in_flight / 2);
+        // What has no room is not a time to wait for.
+        assert!(claims.next_due.is_none_or(|at| at > stage.clock.now()));
+        settle(&stage, &held.remove(0), Verdict::Success).await;
+    }
+    assert!(held.is_empty() && take(&stage, 1).await.claimed.is_empty());
+}
+
+pub(super) async fn failing_endpoints_get_one_attempt_each_and_half_of_the_room(stage: Stage) {
+    for _ in 0..LIMITS.in_flight {
+        stage.create().await;
+    }
+    publish(&stage, "e1").await;
+    let claims = take(&stage, 100).await;
+    assert_eq!(claims.claimed.len(), LIMITS.in_flight);
+    for claimed in &claims.claimed {
+        settle(&stage, claimed, FAILURE).await;
+    }
+    publish(&stage, "e2").await;
+    let held = take(&stage, 100).await.claimed;
+    assert_eq!(held.len(), LIMITS.in_flight / 2);
+    let endpoints: BTreeSet<_> = held.iter().map(|claimed| claimed.endpoint.id).collect();
+    assert_eq!(endpoints.len(), held.len());
+    // One that is new has the other half at its disposal.
+    let well = stage.create().await.id;
+    publish(&stage, "e3").await;
+    let claims = take(&stage, 100).await;
+    assert_eq!(claims.claimed.len(), 1);
+    assert_eq!(claims.claimed[0].endpoint.id, well);
+    // One that is well again is no longer among the failing ones.
+    settle(&stage, &held[0], Verdict::Success).await;
+    let again = take(&stage, 1).await.claimed;
+    assert_eq!(again.len(), 1);
+}
+
+pub(super) async fn nothing_is_handed_out_of_an_endpoint_that_is_disabled_or_deleted(stage: Stage) {
+    let [off, gone] = [stage.create().await.id, stage.create().await.id];
+    publish(&stage, "e1").await;
+    set_active(&stage, off, false).await;
+    stage.delete(gone).await.expect("it exists");
+    assert!(take(&stage, 10).await.claimed.is_empty());
+    let canceled = listed(&stage, gone, Some(DeliveryStatus::Canceled)).await;
+    assert_eq!(canceled.len(), 1);
+    assert_eq!(
+        read(&stage, acme(), canceled[0].id).await.as_ref(),
+        Some(&canceled[0])
+    );
+    publish(&stage, "e2").await;
+    assert_eq!(listed(&stage, off, None).await.len(), 1);
+    set_active(&stage, off, true).await;
+    let claims = take(&stage, 10).await;
+    assert_eq!(claims.claimed.len(), 1);
+    // A receiver that is gone disables its endpoint in the step that settles.
+    settle(&stage, &claims.claimed[0], Verdict::Gone).await;
+    assert!(!stage.endpoint(off).await.settings.active);
+    assert_eq!(publish(&stage, "e3").await.answer, says("{} 0"));
+}
+
+pub(super) async fn a_change_of_a_delivery_knows_whether_it_is_under_way(stage: Stage) {
+    let endpoint = stage.create().await.id;
+    publish(&stage, "e1").await;
+    let id = listed(&stage, endpoint, None).await[0].id;
+    let commit = async |write| stage.store.commit(acme(), None, write).await;
+    let resent = commit(resend(id)).await.expect("it is there");
+    assert_eq!(resent.answer, says("false"));
+    let claims = take(&stage, 1).await;
+    let resent = commit(resend(id)).await.expect("it is there");
+    assert_eq!(resent.answer, says("true"));
+    assert!(take(&stage, 1).await.claimed.is_empty());
+    settle(&stage, &claims.claimed[0], Verdict::Success).await;
+    let claims = take(&stage, 1).await;
+    assert_eq!(claims.claimed.len(), 1);
+    settle(&stage, &claims.claimed[0], Verdict::Success).await;
+    let before = read(&stage, acme(), id).await;
+
+    let refusal = Write::UpdateDelivery(id, Box::new(|_, _, _| Err(Refusal::EndpointDisabled)));
+    let refused = commit(refusal).await;
+    assert!(matches!(refused, Err(CommitError::Refused(_))));
+    set_active(&stage, endpoint, false).await;
+    let refused = commit(resend(id)).await;
+    assert!(matches!(
+        refused,
+        Err(CommitError::Refused(Refusal::EndpointDisabled))
+    ));
+    stage.delete(endpoint).await.expect("it exists");
+    let refused = commit(resend(id)).await;
+    assert!(matches!(refused, Err(CommitError::NotFound)));
+    let nobodys = hookturn::random::delivery_id().expect("randomness");
+    let refused = commit(resend(nobodys)).await;
+    assert!(matches!(refused, Err(CommitError::DeliveryNotFound)));
+    assert_eq!(read(&stage, acme(), id).await, before);
+    assert!(take(&stage, 1).await.claimed.is_empty());
+}
+
+pub(super) async fn deliveries_and_event_ids_are_each_tenants_own(stage: Stage) {
+    let endpoint = stage.create().await.id;
+    publish(&stage, "e1").await;
+    let id = listed(&stage, endpoint, None).await[0].id;
+    assert_eq!(read(&stage, other(), id).await, None);
+    let refused = stage.store.commit(other(), None, resend(id)).await;
+    assert!(matches!(refused, Err(CommitError::DeliveryNotFound)));
+    let to_theirs = publication("e2", "{}", Audience::Endpoint(endpoint));
+    let refused = stage.store.commit(other(), None, to_theirs).await;
+    assert!(matches!(refused, Err(CommitError::NotFound)));
+    let same_id = publication("e1", "{\"other\":1}", Audience::Subscribers);
+    let published = stage.store.commit(other(), None, same_id).await;
+    assert_eq!(published.expect("its own").answer, says("{\"other\":1} 0"));
+    let page = stage.store.deliveries(other(), endpoint, None, None, 10);
+    let page = page.await.expect("the store works").expect("no cursor");
+    assert!(page.items.is_empty());
+    let cursor = stage
+        .store
+        .deliveries(other(), endpoint, None, Some(id), 10);
+    assert_eq!(cursor.await.expect("the store works"), None);
+}
+
+pub(super) async fn an_endpoint_that_is_deleted_once_it_is_listed_gets_no_event(stage: Stage) {
+    let of_task = stage.clone();
+    at_once(8, move |number| {
+        let stage = of_task.clone();
+        async move {
+            for _ in 0..100 {
+                if number % 2 == 0 {
+                    let (_, write) = creation(settings(None));
+                    let created = stage.store.commit(acme(), None, write).await;
+                    created.expect("nothing is in the way");
+                    continue;
+                }
+                let page = stage.store.endpoints(acme(), None, 2).await;
+                let page = page.expect("the store works").expect("no cursor");
+                for endpoint in page.items {
+                    // Another task may have been faster.
+                    let _ = stage.delete(endpoint.id).await;
+                }
+            }
+        }
+    })
+    .await;
+    let page = stage.store.endpoints(acme(), None, 1000).await;
+    let left = page.expect("the store works").expect("no cursor").items;
+    let published = publish(&stage, "e1").await;
+    assert_eq!(published.answer, says(format!("{{}} {}", left.len())));
+}
