@@ -102,6 +102,8 @@ pub struct Delivery {
     pub attempts: Vec<Attempt>,
     /// Failures on the schedule so far.
     pub failures: u32,
+    /// When the next attempt on the schedule is due, while one more comes before it that was asked for.
+    pub scheduled_at: Option<Timestamp>,
     /// Whether a failure of the next attempt is final: it was resent after it had ended.
     pub is_last_attempt: bool,
     /// Whether one more attempt was asked for while one was under way.
@@ -122,6 +124,7 @@ impl Delivery {
             finished_at: None,
             attempts: Vec::new(),
             failures: 0,
+            scheduled_at: None,
             is_last_attempt: false,
             is_resend_wanted: false,
         }
@@ -136,6 +139,9 @@ impl Delivery {
             resent.is_resend_wanted = true;
         } else {
             resent.is_last_attempt |= self.status != DeliveryStatus::Pending;
+            // Whoever asks often must not use the schedule up. One that is due is not one more.
+            let scheduled = self.next_attempt_at.filter(|at| *at > now);
+            resent.scheduled_at = self.scheduled_at.or(scheduled);
             resent.status = DeliveryStatus::Pending;
             resent.next_attempt_at = Some(now);
             resent.finished_at = None;
@@ -167,9 +173,13 @@ impl Delivery {
                 retry_after,
                 jitter,
             } => {
-                settled.failures += 1;
-                settled.next_attempt_at =
-                    retry::wait(settled.failures, jitter, retry_after).map(|wait| now.plus(wait));
+                settled.next_attempt_at = if let Some(at) = settled.scheduled_at.take() {
+                    let asked = retry_after.unwrap_or_default().min(retry::MAX_RETRY_AFTER);
+                    Some(at.max(now.plus(asked)))
+                } else {
+                    settled.failures += 1;
+                    retry::wait(settled.failures, jitter, retry_after).map(|wait| now.plus(wait))
+                };
                 match settled.next_attempt_at {
                     Some(_) => None,
                     None => Some(DeliveryStatus::Failed),
@@ -190,6 +200,7 @@ impl Delivery {
     pub fn end(mut self, status: DeliveryStatus, now: Timestamp) -> Self {
         self.status = status;
         self.next_attempt_at = None;
+        self.scheduled_at = None;
         self.finished_at = Some(now);
         self
     }

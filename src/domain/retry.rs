@@ -20,7 +20,7 @@ const SCHEDULE: [u64; 9] = [
 ];
 
 /// The most that a receiver's `Retry-After` (RFC 9110, section 10.2.3) can ask for.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * HOUR);
+pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * HOUR);
 
 /// How long to wait after the `failures`-th failure (from 1), or `None` when there is no further
 /// attempt. `jitter` is from 0 to 1 and adds up to a tenth, so that deliveries which failed together

@@ -37,3 +37,4 @@ mod resend;
 mod room;
 mod schedule;
 mod under_way;
+mod wakeups;

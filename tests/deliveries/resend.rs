@@ -82,6 +82,22 @@ async fn a_resent_pending_delivery_is_tried_now_and_goes_on_with_its_retries() {
 }
 
 #[tokio::test]
+async fn resending_a_pending_delivery_often_does_not_use_its_schedule_up() {
+    let (stage, receiver, endpoint, delivery) = delivered(500).await;
+    for _ in 0..20 {
+        stage.resend(&delivery).await;
+        assert_eq!(stage.settle().await, 1);
+        let after = stage.only_delivery(&endpoint).await;
+        assert_eq!(after["status"], "pending");
+        assert_eq!(after["next_attempt_at"], delivery["next_attempt_at"]);
+    }
+    receiver.always(status(200));
+    stage.advance(6);
+    assert_eq!(stage.settle().await, 1);
+    assert_eq!(stage.only_delivery(&endpoint).await["status"], "succeeded");
+}
+
+#[tokio::test]
 async fn nothing_is_resent_to_an_endpoint_that_is_disabled_or_deleted() {
     let (stage, receiver, endpoint, delivery) = delivered(200).await;
     let resend = format!("/deliveries/{}/resend", id(&delivery));

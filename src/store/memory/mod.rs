@@ -272,9 +272,10 @@ impl MemoryStore {
 
     fn claim_now(&self, batch: usize) -> Claims {
         let mut claims = Claims::default();
-        let taken = {
+        let (found_at, taken) = {
             let mut deliveries = self.deliveries.lock();
-            deliveries.claim(self.clock.now(), batch)
+            let now = self.clock.now();
+            (now, deliveries.claim(now, batch))
         };
         let mut is_there_more = taken.len() == batch;
         for (tenant, delivery) in taken {
@@ -305,14 +306,12 @@ impl MemoryStore {
                 }
             }
         }
-        let deliveries = self.deliveries.lock();
-        let now = self.clock.now();
+        // As of when it was looked for: what has become due since was not found, and must be told of.
         claims.next_due = if is_there_more {
-            Some(now)
+            Some(found_at)
         } else {
-            deliveries.next_due(now)
+            self.deliveries.lock().next_due(found_at)
         };
-        drop(deliveries);
         claims
     }
 
