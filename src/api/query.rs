@@ -63,10 +63,14 @@ impl<'a> Query<'a> {
         let Some(text) = self.take("limit") else {
             return DEFAULT_LIMIT;
         };
-        match text.parse::<i128>().map(usize::try_from) {
-            Ok(Ok(limit @ 1..=MAX_LIMIT)) => return limit,
-            Ok(_) => self.fail("limit", FieldCode::OutOfRange, "must be from 1 to 100"),
-            Err(_) => self.fail("limit", FieldCode::InvalidType, "must be an integer"),
+        let digits = text.strip_prefix('-').unwrap_or(&text);
+        let is_integer = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        match text.parse() {
+            Ok(limit @ 1..=MAX_LIMIT) if is_integer => return limit,
+            _ if is_integer => {
+                self.fail("limit", FieldCode::OutOfRange, "must be from 1 to 100");
+            }
+            _ => self.fail("limit", FieldCode::InvalidType, "must be an integer"),
         }
         DEFAULT_LIMIT
     }

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use tokio::net::TcpListener;
@@ -9,7 +10,7 @@ use tokio::net::TcpListener;
 use crate::api::auth::Tenants;
 use crate::api::submission::BODY_TIMEOUT;
 use crate::api::{self, App, AppConfig};
-use crate::clock::{Clock, SystemClock, TestClock};
+use crate::clock::{Clock, SystemClock, TestClock, real_sleep};
 use crate::config::Store;
 use crate::delivery::{EgressGuard, Sender, Worker};
 use crate::server::{self, Limits};
@@ -74,9 +75,21 @@ impl Assembly {
         stop: impl Future<Output = ()> + Send + 'static,
     ) {
         let stop = futures_util::FutureExt::shared(stop);
-        let delivering = tokio::spawn(self.worker.run(stop.clone()));
+        let delivering = tokio::spawn(deliver(self.worker, stop.clone()));
         server::serve(listener, self.router, limits, stop).await;
-        // It ends by itself; were it to panic, there is nothing left to do for it.
+        // It ends by itself, and cannot fail.
         let _ = delivering.await;
+    }
+}
+
+/// Delivers until `stop`. A panic of the worker would be a fault of ours, and must not end deliveries while the server
+/// goes on taking events.
+async fn deliver(worker: Worker, stop: impl Future<Output = ()> + Clone + Send + 'static) {
+    while let Err(error) = tokio::spawn(worker.clone().run(stop.clone())).await {
+        tracing::error!(
+            panicked = error.is_panic(),
+            "the delivery worker is started again"
+        );
+        real_sleep(Duration::from_secs(1)).await;
     }
 }

@@ -86,8 +86,11 @@ impl Worker {
             }
             if found == BATCH {
                 // There may be more of them. The others get their turn in between.
-                tokio::task::yield_now().await;
-                continue;
+                tokio::select! {
+                    biased;
+                    () = &mut stop => break,
+                    () = tokio::task::yield_now() => continue,
+                }
             }
             tokio::select! {
                 () = &mut stop => break,
@@ -117,17 +120,23 @@ impl Worker {
     }
 
     async fn attempt(self, claimed: Claimed) {
-        let wall = self.clock.wall();
-        let message = Message::new(&claimed, wall);
-        let url = &claimed.endpoint.settings.url;
-        let sent = self.sender.send(url, message.headers, message.body, wall);
+        let sent = async {
+            let wall = self.clock.wall();
+            let message = Message::new(&claimed, wall);
+            let url = &claimed.endpoint.settings.url;
+            let sent = self.sender.send(url, message.headers, message.body, wall);
+            (sent.await, message.signed_by)
+        };
         // A panic in there is a fault of ours, and must not leave the delivery held for ever.
-        let reply = AssertUnwindSafe(sent).catch_unwind().await;
-        let reply = reply.unwrap_or_else(|_| Reply {
-            status: None,
-            error: Some("internal error".into()),
-            retry_after: None,
-            duration: Duration::ZERO,
+        let sent = AssertUnwindSafe(sent).catch_unwind().await;
+        let (reply, signed_by) = sent.unwrap_or_else(|_| {
+            let reply = Reply {
+                status: None,
+                error: Some("internal error".into()),
+                retry_after: None,
+                duration: Duration::ZERO,
+            };
+            (reply, Box::default())
         });
         let verdict = Verdict::of(reply.status, reply.retry_after, random::jitter());
         let attempt = Attempt {
@@ -135,7 +144,7 @@ impl Worker {
             status_code: reply.status,
             duration_ms: u64::try_from(reply.duration.as_millis()).unwrap_or(u64::MAX),
             error: reply.error,
-            signed_by: message.signed_by,
+            signed_by,
         };
         tracing::debug!(
             delivery = %claimed.delivery.id,

@@ -63,6 +63,12 @@ async fn a_limit_is_an_integer_from_1_to_100() {
         ("101", "out_of_range"),
         ("-1", "out_of_range"),
         ("99999999999999999999", "out_of_range"),
+        (
+            "-99999999999999999999999999999999999999999999",
+            "out_of_range",
+        ),
+        ("%2B1", "invalid_type"),
+        ("-", "invalid_type"),
         ("", "invalid_type"),
         ("ten", "invalid_type"),
         ("1.5", "invalid_type"),
