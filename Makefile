@@ -33,7 +33,7 @@ lint: ## Check formatting, clippy, documentation, and what the dependencies are
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
 	cargo deny --locked check bans licenses sources
 
-bench: ## Run the benchmarks, including the HTTP load run (about three minutes for that one)
+bench: ## Run the benchmarks, including the HTTP load run (about four minutes for that one)
 	cargo bench --locked
 
 # Written to a temporary file first: a document that fails to render must not leave an empty one behind.

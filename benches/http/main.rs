@@ -6,7 +6,7 @@
 //! such pairs cancels most of what else the machine was doing.
 //!
 //! ```sh
-//! cargo bench --bench http                 # everything, about three minutes
+//! cargo bench --bench http                 # everything, about four minutes
 //! cargo bench --bench http -- rotation     # Hookturn beside the floor
 //! cargo bench --bench http -- population   # the same server with 100 endpoints and with 200,000 more
 //! cargo bench --bench http -- deliveries   # events delivered beside the receiver's own rate
