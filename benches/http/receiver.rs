@@ -1,7 +1,8 @@
 //! The receiver: the least that takes a delivery, looks at it and answers 200.
 //!
 //! It shares the machine with the server that it measures, so it is no HTTP server: one thread, one buffer for each
-//! connection, three headers read. A POST on any path is a delivery. A GET asks about those that came so far.
+//! connection, three headers read. A POST on any path is a delivery. A GET asks about those that came so far, or has
+//! answers held back and released.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -39,6 +40,9 @@ struct Received {
     arrived: Rc<Notify>,
     /// How many deliveries somebody waits for.
     awaited: Option<usize>,
+    /// Whether answers are held back.
+    held: bool,
+    released: Rc<Notify>,
 }
 
 /// Serves on `127.0.0.1:port` until the process is killed.
@@ -68,6 +72,7 @@ async fn converse(mut stream: TcpStream, received: &RefCell<Received>) -> Fallib
         };
         if request.question.is_none() {
             received.borrow_mut().take(&buffer, &request);
+            wait_until_released(received).await;
             stream.write_all(TAKEN).await?;
         } else if let Some(question) = request.question {
             let body = answer(question, received).await?;
@@ -80,6 +85,13 @@ async fn converse(mut stream: TcpStream, received: &RefCell<Received>) -> Fallib
         buffer.clear();
     }
     Ok(())
+}
+
+async fn wait_until_released(received: &RefCell<Received>) {
+    while received.borrow().held {
+        let released = Rc::clone(&received.borrow().released);
+        released.notified().await;
+    }
 }
 
 struct Request<'a> {
@@ -147,8 +159,14 @@ async fn answer(question: &str, received: &RefCell<Received>) -> Fallible<Vec<u8
         }
     }
     let mut received = received.borrow_mut();
-    if question == "/forget" {
-        *received = Received::default();
+    match question {
+        "/forget" => *received = Received::default(),
+        "/hold" => received.held = true,
+        "/release" => {
+            received.held = false;
+            received.released.notify_waiters();
+        }
+        _ => {}
     }
     match question {
         "/latest" => Ok(received.latest.clone()),
