@@ -20,6 +20,7 @@
 //! 6. *Cancellation.* A dropped call happened wholly or not at all.
 
 pub mod memory;
+mod queues;
 
 use std::fmt;
 use std::sync::Arc;
