@@ -21,6 +21,7 @@
 
 pub mod memory;
 mod queues;
+pub mod seal;
 
 use std::fmt;
 use std::sync::Arc;
