@@ -20,6 +20,7 @@
 //! 6. *Cancellation.* A dropped call happened wholly or not at all.
 
 pub mod memory;
+mod queues;
 pub mod seal;
 
 use std::fmt;
