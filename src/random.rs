@@ -23,7 +23,7 @@ pub fn secret() -> Result<Secret, NoRandomness> {
     Ok(Secret::from_bytes(&bytes))
 }
 
-/// 256 random bits for an API key.
+/// 256 random bits for an API key or a master key.
 ///
 /// # Errors
 ///
@@ -37,8 +37,8 @@ pub fn key() -> Result<Zeroizing<[u8; 32]>, NoRandomness> {
 /// The bytes of a nonce: those of `XChaCha20`.
 pub const NONCE_BYTES: usize = 24;
 
-/// How many nonces a thread draws from the system at once. A call for one takes about a fifth of the time of sealing a
-/// signing secret; spread over these it takes a thirtieth, and more of them would hardly save more.
+/// How many nonces a thread draws from the system at once. A call for one takes a sixth of the time of sealing a signing
+/// secret; spread over these it is a twentieth, and more of them would hardly save more.
 const NONCES_AT_ONCE: usize = 16;
 
 /// Nonces that were drawn and not yet handed out. They need not be secret, only never the same.

@@ -1,25 +1,30 @@
 //! The parts of the server put together: store, clock, API and delivery worker.
 
 use std::num::NonZeroU32;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use tokio::net::TcpListener;
 
+use super::Failure;
 use crate::api::auth::Tenants;
 use crate::api::submission::BODY_TIMEOUT;
 use crate::api::{self, App, AppConfig};
 use crate::clock::{Clock, SystemClock, TestClock, real_sleep};
-use crate::config::Store;
+use crate::config::{SettingError, Store};
 use crate::delivery::{EgressGuard, Sender, Worker};
 use crate::server::{self, Limits};
 use crate::service::Service;
+use crate::store::seal::MasterKeys;
 use crate::store::{self, DeliveryLimits, MemoryStore};
 
 /// What a server is made of.
 pub(super) struct Parts<'a> {
     pub store: Store,
+    /// Needed by every store that outlives the process.
+    pub master_keys: Option<MasterKeys>,
     /// Pairs of a tenant's name and a key.
     pub keys: Vec<(&'a str, &'a str)>,
     pub rate_limit: Option<NonZeroU32>,
@@ -35,7 +40,12 @@ pub(super) struct Assembly {
 }
 
 impl Assembly {
-    pub fn new(parts: Parts<'_>) -> Self {
+    /// Opens the store, which may take its time, and puts the rest around it.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] when the store cannot be opened.
+    pub fn new(parts: Parts<'_>) -> Result<Self, Failure> {
         let test_clock = parts.dev.then(|| Arc::new(TestClock::running()));
         let clock: Arc<dyn Clock> = match &test_clock {
             Some(clock) => Arc::clone(clock) as Arc<dyn Clock>,
@@ -46,6 +56,10 @@ impl Assembly {
                 Arc::clone(&clock),
                 parts.delivery_limits,
             )),
+            Store::Sqlite { path } => {
+                let keys = parts.master_keys.ok_or_else(SettingError::no_master_key)?;
+                open_sqlite(&path, keys, Arc::clone(&clock), parts.delivery_limits)?
+            }
         };
         let guard = if parts.dev {
             EgressGuard::with_local()
@@ -60,10 +74,10 @@ impl Assembly {
             test_clock,
             body_timeout: BODY_TIMEOUT,
         });
-        Self {
+        Ok(Self {
             router: api::router(app),
             worker,
-        }
+        })
     }
 
     /// Serves and delivers until `stop`, and then lets what is under way end: both at the same time, so
@@ -80,6 +94,16 @@ impl Assembly {
         // It ends by itself, and cannot fail.
         let _ = delivering.await;
     }
+}
+
+fn open_sqlite(
+    path: &Path,
+    keys: MasterKeys,
+    clock: Arc<dyn Clock>,
+    limits: DeliveryLimits,
+) -> Result<Arc<dyn store::Store>, Failure> {
+    let _ = (path, keys, clock, limits);
+    todo!("open the store")
 }
 
 /// Delivers until `stop`. A panic of the worker would be a fault of ours, and must not end deliveries while the server

@@ -66,7 +66,7 @@ pub enum NotAMasterKey {
     #[error("the id must be 1 to 64 of A-Z a-z 0-9 _ -; write ID:BASE64")]
     Id,
     /// The key is not base64, or not of [`KEY_BYTES`].
-    #[error("the key must be 32 bytes in base64, as `hookturn keys generate` makes them")]
+    #[error("the key must be 32 bytes in base64; `hookturn keys generate` makes a whole entry")]
     Key,
 }
 
