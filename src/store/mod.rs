@@ -349,6 +349,15 @@ pub trait Store: Send + Sync + 'static {
     /// Told whenever there may be something to claim that was not there before.
     fn work(&self) -> &Notify;
 
+    /// Keeps by how much the test clock has been advanced in all, in place of what was kept before: a
+    /// durable store finds it again when it is next opened, so that time does not go back. When this
+    /// returns `Ok`, it is committed. A store that ends with the process has nothing to keep.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the store fails.
+    async fn keep_clock_advance(&self, total: Duration) -> Result<(), StoreError>;
+
     /// Answers when the store can be used.
     ///
     /// # Errors
