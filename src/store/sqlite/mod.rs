@@ -300,6 +300,12 @@ impl Store for SqliteStore {
             .await
     }
 
+    async fn keep_clock_advance(&self, total: Duration) -> Result<(), StoreError> {
+        let millis = i64::try_from(total.as_millis()).unwrap_or(i64::MAX);
+        self.keep(move |writer| writer.keep_clock_advance(millis))
+            .await
+    }
+
     fn work(&self) -> &Notify {
         &self.work
     }

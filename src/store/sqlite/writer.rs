@@ -353,6 +353,14 @@ impl Writer {
         Ok(Tenant { number, id })
     }
 
+    /// Keeps by how much the test clock is ahead, in milliseconds.
+    pub fn keep_clock_advance(&self, millis: i64) -> Result<(), CommitError> {
+        let kept = self.db.prepare_cached(sql::SET_CLOCK);
+        kept.and_then(|mut set| set.execute([millis]))
+            .map_err(Fault::from)?;
+        Ok(())
+    }
+
     /// Refuses while the store cannot write, unless it can again.
     pub fn try_to_write(&mut self) -> Result<(), CommitError> {
         if self.is_failing {
