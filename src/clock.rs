@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, MutexGuard, Notify};
 
 use crate::domain::Timestamp;
 
@@ -74,7 +74,9 @@ pub struct TestClock {
     frozen_at: Option<Timestamp>,
     advanced_millis: AtomicI64,
     /// Told whenever the clock is advanced.
-    advanced: Notify,
+    moved: Notify,
+    /// Whose turn it is to have an advance kept and then made.
+    turn: Mutex<()>,
 }
 
 /// The test clock was to move further than [`MAX_ADVANCE_SECONDS`] in all.
@@ -86,21 +88,54 @@ impl TestClock {
     /// A clock that runs with the wall clock.
     #[must_use]
     pub const fn running() -> Self {
-        Self {
-            frozen_at: None,
-            advanced_millis: AtomicI64::new(0),
-            advanced: Notify::const_new(),
-        }
+        Self::new(None, 0)
+    }
+
+    /// A clock that runs ahead of the wall clock by `total`: by what a durable store kept of an earlier
+    /// run. More than [`MAX_ADVANCE_SECONDS`] counts as that much.
+    #[must_use]
+    pub fn running_ahead_by(total: Duration) -> Self {
+        let total = total.min(Duration::from_secs(MAX_ADVANCE_SECONDS));
+        Self::new(None, i64::try_from(total.as_millis()).unwrap_or(i64::MAX))
     }
 
     /// A clock that stands at `start` until it is advanced.
     #[must_use]
     pub const fn frozen_at(start: Timestamp) -> Self {
+        Self::new(Some(start), 0)
+    }
+
+    const fn new(frozen_at: Option<Timestamp>, advanced_millis: i64) -> Self {
         Self {
-            frozen_at: Some(start),
-            advanced_millis: AtomicI64::new(0),
-            advanced: Notify::const_new(),
+            frozen_at,
+            advanced_millis: AtomicI64::new(advanced_millis),
+            moved: Notify::const_new(),
+            turn: Mutex::const_new(()),
         }
+    }
+
+    /// By how much it has been advanced in all, in milliseconds.
+    #[must_use]
+    pub fn advanced(&self) -> Duration {
+        let millis = self.advanced_millis.load(Ordering::SeqCst);
+        Duration::from_millis(millis.unsigned_abs())
+    }
+
+    /// Waits for the turn to advance. Whoever has something to do between looking at
+    /// [`advanced`](Self::advanced) and advancing holds it over both, so that advances that come at
+    /// once add up.
+    pub async fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().await
+    }
+
+    /// By how much the clock would have been advanced in all after another advance `by` that much.
+    ///
+    /// # Errors
+    ///
+    /// [`TooFar`] when that passes [`MAX_ADVANCE_SECONDS`].
+    pub fn total_after(&self, by: Duration) -> Result<Duration, TooFar> {
+        let total = total(self.advanced_millis.load(Ordering::SeqCst), by).ok_or(TooFar)?;
+        Ok(Duration::from_millis(total.unsigned_abs()))
     }
 
     /// Moves the clock `by` ahead and returns the new time.
@@ -110,16 +145,21 @@ impl TestClock {
     /// [`TooFar`], and the clock stays, when all advances together would pass
     /// [`MAX_ADVANCE_SECONDS`].
     pub fn advance(&self, by: Duration) -> Result<Timestamp, TooFar> {
-        let limit = i64::try_from(MAX_ADVANCE_SECONDS * 1000).map_err(|_| TooFar)?;
-        let by = i64::try_from(by.as_millis()).map_err(|_| TooFar)?;
         self.advanced_millis
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |before| {
-                before.checked_add(by).filter(|total| *total <= limit)
+                total(before, by)
             })
             .map_err(|_| TooFar)?;
-        self.advanced.notify_waiters();
+        self.moved.notify_waiters();
         Ok(self.now())
     }
+}
+
+/// `advanced` milliseconds and `by`, unless that is more than [`MAX_ADVANCE_SECONDS`].
+fn total(advanced: i64, by: Duration) -> Option<i64> {
+    let limit = i64::try_from(MAX_ADVANCE_SECONDS * 1000).ok()?;
+    let total = advanced.checked_add(i64::try_from(by.as_millis()).ok()?)?;
+    (total <= limit).then_some(total)
 }
 
 impl Clock for TestClock {
@@ -132,14 +172,14 @@ impl Clock for TestClock {
         async move {
             loop {
                 // Listens first and looks then, so that no advance in between is missed.
-                let advanced = self.advanced.notified();
-                tokio::pin!(advanced);
-                advanced.as_mut().enable();
+                let moved = self.moved.notified();
+                tokio::pin!(moved);
+                moved.as_mut().enable();
                 let Some(rest) = rest(self.now(), at) else {
                     return;
                 };
                 tokio::select! {
-                    () = advanced => {}
+                    () = moved => {}
                     () = real_sleep(rest) => {}
                 }
             }
@@ -190,5 +230,17 @@ mod tests {
             .advance(Duration::from_secs(72 * 3600))
             .expect("not too far");
         assert!(after >= before.plus(Duration::from_secs(72 * 3600)));
+    }
+
+    #[test]
+    fn a_clock_sets_out_from_what_was_kept_of_an_earlier_run() {
+        let clock = TestClock::running_ahead_by(Duration::from_secs(100));
+        assert_eq!(clock.advanced(), Duration::from_secs(100));
+        assert!(clock.now() >= clock.wall().plus(Duration::from_secs(99)));
+        let most = Duration::from_secs(MAX_ADVANCE_SECONDS);
+        let rest = Duration::from_secs(MAX_ADVANCE_SECONDS - 100);
+        assert_eq!(clock.total_after(rest), Ok(most));
+        assert_eq!(clock.total_after(most), Err(TooFar));
+        assert_eq!(TestClock::running_ahead_by(Duration::MAX).advanced(), most);
     }
 }

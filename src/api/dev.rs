@@ -14,6 +14,7 @@ use super::failure::{Failure, FieldCode, FieldError};
 use super::submission::{JsonBody, json};
 use crate::clock::MAX_ADVANCE_SECONDS;
 use crate::domain::Timestamp;
+use crate::service::clock::AdvanceError;
 
 /// The routes of the test clock.
 pub fn routes() -> Router<App> {
@@ -54,8 +55,8 @@ pub(super) async fn read_clock(State(app): State<App>) -> Response {
 /// Advance the test clock
 ///
 /// Only with `--dev`. Moves everything that the server decides by time: graces, idempotency records
-/// and retries. The clock goes on running from there and cannot be moved back. An `Idempotency-Key`
-/// is not read here.
+/// and retries. The clock goes on running from there and cannot be moved back; a durable store keeps
+/// what it was advanced by across restarts. An `Idempotency-Key` is not read here.
 #[utoipa::path(
     post, path = "/dev/clock/advance", operation_id = "advanceClock", tag = "Test clock",
     request_body = AdvanceClock,
@@ -75,12 +76,13 @@ pub(super) async fn advance_clock(
 
     let clock = app.test_clock().ok_or(Failure::RouteNotFound)?;
     let by = Duration::from_secs(seconds.unwrap_or_default().unsigned_abs());
-    let now = clock.advance(by).map_err(|error| {
-        Failure::InvalidFields(vec![FieldError {
+    match app.service().advance_clock(clock, by).await {
+        Ok(now) => Ok(json(&DevClock { now })),
+        Err(AdvanceError::Service(error)) => Err(error.into()),
+        Err(AdvanceError::TooFar(error)) => Err(Failure::InvalidFields(vec![FieldError {
             param: "seconds".to_owned(),
             code: FieldCode::OutOfRange,
             detail: error.to_string(),
-        }])
-    })?;
-    Ok(json(&DevClock { now }))
+        }])),
+    }
 }

@@ -78,8 +78,8 @@ impl App {
         &self.0.public_url
     }
 
-    fn test_clock(&self) -> Option<&TestClock> {
-        self.0.test_clock.as_deref()
+    fn test_clock(&self) -> Option<&Arc<TestClock>> {
+        self.0.test_clock.as_ref()
     }
 
     fn allows_http_urls(&self) -> bool {

@@ -1,7 +1,6 @@
 //! The parts of the server put together: store, clock, API and delivery worker.
 
 use std::num::NonZeroU32;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,11 +12,12 @@ use crate::api::auth::Tenants;
 use crate::api::submission::BODY_TIMEOUT;
 use crate::api::{self, App, AppConfig};
 use crate::clock::{Clock, SystemClock, TestClock, real_sleep};
-use crate::config::{SettingError, Store};
+use crate::config::{MASTER_KEY, STORE, SettingError, Store};
 use crate::delivery::{EgressGuard, Sender, Worker};
 use crate::server::{self, Limits};
 use crate::service::Service;
 use crate::store::seal::MasterKeys;
+use crate::store::sqlite::{OpenError, Opening};
 use crate::store::{self, DeliveryLimits, MemoryStore};
 
 /// What a server is made of.
@@ -46,19 +46,30 @@ impl Assembly {
     ///
     /// [`Failure`] when the store cannot be opened.
     pub fn new(parts: Parts<'_>) -> Result<Self, Failure> {
-        let test_clock = parts.dev.then(|| Arc::new(TestClock::running()));
+        let opening = match parts.store {
+            Store::Memory => None,
+            Store::Sqlite { path } => {
+                let keys = parts.master_keys.ok_or_else(SettingError::no_master_key)?;
+                Some(Opening::new(&path, keys).map_err(unopenable)?)
+            }
+        };
+        // A clock that was moved must not go back: what the store holds has happened by it.
+        let ahead = opening
+            .as_ref()
+            .map_or(Duration::ZERO, Opening::clock_advance);
+        let test_clock = parts
+            .dev
+            .then(|| Arc::new(TestClock::running_ahead_by(ahead)));
         let clock: Arc<dyn Clock> = match &test_clock {
             Some(clock) => Arc::clone(clock) as Arc<dyn Clock>,
             None => Arc::new(SystemClock),
         };
-        let store: Arc<dyn store::Store> = match parts.store {
-            Store::Memory => Arc::new(MemoryStore::with_limits(
-                Arc::clone(&clock),
-                parts.delivery_limits,
-            )),
-            Store::Sqlite { path } => {
-                let keys = parts.master_keys.ok_or_else(SettingError::no_master_key)?;
-                open_sqlite(&path, keys, Arc::clone(&clock), parts.delivery_limits)?
+        let of_store = Arc::clone(&clock);
+        let store: Arc<dyn store::Store> = match opening {
+            None => Arc::new(MemoryStore::with_limits(of_store, parts.delivery_limits)),
+            Some(opening) => {
+                let store = opening.serve(of_store, parts.delivery_limits);
+                Arc::new(store.map_err(unopenable)?)
             }
         };
         let guard = if parts.dev {
@@ -96,14 +107,13 @@ impl Assembly {
     }
 }
 
-fn open_sqlite(
-    path: &Path,
-    keys: MasterKeys,
-    clock: Arc<dyn Clock>,
-    limits: DeliveryLimits,
-) -> Result<Arc<dyn store::Store>, Failure> {
-    let _ = (path, keys, clock, limits);
-    todo!("open the store")
+/// The failure of whoever names a store that cannot be opened: of the setting that is to be mended.
+pub(super) fn unopenable(error: OpenError) -> SettingError {
+    let setting = match error {
+        OpenError::KeyMissing { .. } | OpenError::WrongKey { .. } => MASTER_KEY,
+        _ => STORE,
+    };
+    SettingError::new(setting, error.to_string())
 }
 
 /// Delivers until `stop`. A panic of the worker would be a fault of ours, and must not end deliveries while the server

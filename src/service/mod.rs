@@ -4,6 +4,7 @@
 //! its commit, and a `render` that turns the outcome into the answer, run there too, so that the
 //! answer is remembered by the very commit that it answers.
 
+pub mod clock;
 pub mod deliveries;
 pub mod endpoints;
 pub mod events;

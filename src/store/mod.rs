@@ -22,6 +22,7 @@
 pub mod memory;
 mod queues;
 pub mod seal;
+pub mod sqlite;
 
 use std::fmt;
 use std::sync::Arc;
@@ -37,6 +38,7 @@ use crate::domain::{
 use crate::idempotency::{Answer, Claim, IdempotencyKey, KeyReused, Record};
 
 pub use memory::MemoryStore;
+pub use sqlite::SqliteStore;
 
 /// A decision to create an endpoint, given the time of the commit.
 pub type Create = Box<dyn FnOnce(Timestamp) -> Result<(Endpoint, Answer), Refusal> + Send>;
@@ -166,6 +168,15 @@ pub struct Page<T> {
     pub items: Vec<T>,
     /// Whether older entries follow.
     pub has_more: bool,
+}
+
+impl<T> Default for Page<T> {
+    fn default() -> Self {
+        Self {
+            items: Vec::new(),
+            has_more: false,
+        }
+    }
 }
 
 /// How deliveries are held and handed out.
@@ -337,6 +348,15 @@ pub trait Store: Send + Sync + 'static {
 
     /// Told whenever there may be something to claim that was not there before.
     fn work(&self) -> &Notify;
+
+    /// Keeps by how much the test clock has been advanced in all, in place of what was kept before: a
+    /// durable store finds it again when it is next opened, so that time does not go back. When this
+    /// returns `Ok`, it is committed. A store that ends with the process has nothing to keep.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the store fails.
+    async fn keep_clock_advance(&self, total: Duration) -> Result<(), StoreError>;
 
     /// Answers when the store can be used.
     ///

@@ -133,10 +133,6 @@ impl<K: Clone + Ord + Hash> Queues<K> {
     }
 
     /// Says whether the last attempt of a queue failed, where it was made before this began.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for stores that outlive the process")
-    )]
     pub fn set_failing(&mut self, key: &K, is_failing: bool) {
         if is_failing || self.by_key.contains_key(key) {
             self.change(key, |queue| queue.is_failing = is_failing);

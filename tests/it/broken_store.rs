@@ -1,6 +1,7 @@
 //! A store that fails or panics when it is told to, whatever it is asked.
 
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use hookturn::{
@@ -11,6 +12,7 @@ use hookturn::{
         StoreError, Write,
     },
 };
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 /// What must never be told to a client.
@@ -28,6 +30,7 @@ pub enum Fault {
 pub struct BrokenStore {
     inner: MemoryStore,
     fault: AtomicU8,
+    kept: Mutex<Vec<Duration>>,
 }
 
 impl BrokenStore {
@@ -36,12 +39,18 @@ impl BrokenStore {
         Self {
             inner,
             fault: AtomicU8::new(Fault::None as u8),
+            kept: Mutex::default(),
         }
     }
 
     /// From now on the store has this fault.
     pub fn set(&self, fault: Fault) {
         self.fault.store(fault as u8, Ordering::SeqCst);
+    }
+
+    /// The advances of the test clock that it was given to keep, in their order.
+    pub fn kept(&self) -> Vec<Duration> {
+        self.kept.lock().clone()
     }
 
     fn break_down(&self) -> Result<(), StoreError> {
@@ -135,6 +144,12 @@ impl Store for BrokenStore {
 
     fn work(&self) -> &Notify {
         self.inner.work()
+    }
+
+    async fn keep_clock_advance(&self, total: Duration) -> Result<(), StoreError> {
+        self.break_down()?;
+        self.kept.lock().push(total);
+        self.inner.keep_clock_advance(total).await
     }
 
     async fn ready(&self) -> Result<(), StoreError> {

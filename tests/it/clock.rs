@@ -1,11 +1,22 @@
 //! `/dev`: the test clock, and what ends when it moves.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hookturn::clock::TestClock;
+use hookturn::store::MemoryStore;
 use serde_json::json;
 
-use crate::support::{Server, after, id};
+use crate::broken_store::{BrokenStore, Fault};
+use crate::support::{Server, after, frozen, id};
+
+/// A server over a store that can be broken, and that tells what it was given to keep.
+async fn keeping() -> (Server, Arc<BrokenStore>) {
+    let clock = frozen();
+    let store = Arc::new(BrokenStore::new(MemoryStore::new(clock.clone())));
+    let server = Server::builder().clock(clock).store(store.clone());
+    (server.start().await, store)
+}
 
 #[tokio::test]
 async fn the_clock_tells_its_time_and_is_advanced_by_seconds() {
@@ -67,6 +78,47 @@ async fn an_advance_is_a_whole_number_of_seconds_and_never_back() {
         .json(&json!({ "seconds": 1 }))
         .await;
     more.one_field_error("seconds", "out_of_range");
+}
+
+#[tokio::test]
+async fn the_clock_moves_only_when_the_store_keeps_by_how_much() {
+    let (server, store) = keeping().await;
+    let advance = async |seconds: u64| {
+        let body = json!({ "seconds": seconds });
+        server.post("/dev/clock/advance").json(&body).await
+    };
+    assert_eq!(advance(100).await.expect_json(200)["now"], after(100));
+    for fault in [Fault::Fails, Fault::Panics] {
+        store.set(fault);
+        let failed = advance(3600).await;
+        failed.problem(500, "internal", "internal_error");
+        let read = server.get("/dev/clock").await.expect_json(200);
+        assert_eq!(read["now"], after(100));
+    }
+    // One that goes too far is no affair of the store's.
+    let too_far = advance(3_162_240_000).await;
+    too_far.one_field_error("seconds", "out_of_range");
+    store.set(Fault::None);
+    assert_eq!(advance(20).await.expect_json(200)["now"], after(120));
+    // The whole of it each time, so that a store need not add.
+    assert_eq!(store.kept(), [100, 120].map(Duration::from_secs));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn advances_that_come_at_once_add_up() {
+    let (server, store) = keeping().await;
+    let body = json!({ "seconds": 1 });
+    let advances = (0..50).map(|_| async {
+        let advanced = server.post("/dev/clock/advance").json(&body).await;
+        let now = advanced.expect_json(200)["now"].clone();
+        now.as_str().expect("a time").to_owned()
+    });
+    let mut seen = futures_util::future::join_all(advances).await;
+    seen.sort();
+    let each: Vec<String> = (1..=50).map(after).collect();
+    assert_eq!(seen, each);
+    let kept: Vec<Duration> = (1..=50).map(Duration::from_secs).collect();
+    assert_eq!(store.kept(), kept, "and what is kept never goes back");
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ use hookturn::store::{
     Claims, CommitError, Committed, MemoryStore, Page, ReceiverState, Settle, Store, StoreError,
     Write,
 };
+use parking_lot::Mutex;
 use reqwest::Method;
 use tokio::sync::{Notify, Semaphore};
 
@@ -30,7 +31,7 @@ pub enum Fault {
     ErrorAfter,
     PanicBefore,
     PanicAfter,
-    /// The call never returns: only dropping it ends it.
+    /// The call does not return before it is told to go on.
     HangBefore,
     HangAfter,
 }
@@ -52,8 +53,12 @@ pub struct FaultyStore {
     plan: Box<dyn Fn(usize) -> Option<Fault> + Send + Sync>,
     /// A permit for each call that began to hang.
     pub hanging: Semaphore,
-    /// A permit for each such call that was dropped.
+    /// A permit for each such call that was dropped, or went on.
     pub dropped: Semaphore,
+    /// A call that hangs goes on with a permit of these.
+    pub go_on: Semaphore,
+    /// The last advance of the test clock that it was given to keep.
+    pub kept: Mutex<Duration>,
 }
 
 impl FaultyStore {
@@ -68,6 +73,8 @@ impl FaultyStore {
             plan: Box::new(plan),
             hanging: Semaphore::new(0),
             dropped: Semaphore::new(0),
+            go_on: Semaphore::new(0),
+            kept: Mutex::default(),
         })
     }
 
@@ -103,7 +110,8 @@ impl FaultyStore {
         }
         let _note = Note(&self.dropped);
         self.hanging.add_permits(1);
-        std::future::pending::<()>().await;
+        let going_on = self.go_on.acquire().await;
+        going_on.expect("never closed").forget();
     }
 }
 
@@ -183,6 +191,14 @@ impl Store for FaultyStore {
 
     fn work(&self) -> &Notify {
         self.inner.work()
+    }
+
+    async fn keep_clock_advance(&self, total: Duration) -> Result<(), StoreError> {
+        self.around(async {
+            *self.kept.lock() = total;
+            self.inner.keep_clock_advance(total).await
+        })
+        .await
     }
 
     async fn ready(&self) -> Result<(), StoreError> {

@@ -1,13 +1,15 @@
 //! Clients that go away: a key never stays stuck, and nothing is done twice (I5, I8).
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
+use hookturn::domain::Timestamp;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::faulty::{Fault, FaultyStore};
-use crate::http::{ACME_KEY, TestServer, with_key};
-use crate::support::{at_once, patiently};
+use crate::http::{ACME_KEY, TestServer, answer, with_key};
+use crate::support::{START, at_once, patiently};
 
 const BODY: &str = r#"{"expire_current_in":3600}"#;
 
@@ -145,6 +147,51 @@ async fn a_client_that_leaves_while_the_store_works_gets_its_answer_on_retry() {
         assert_eq!(server.rotations(&path).await, 1, "{fault:?} in call {call}");
         server.stop().await;
     }
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_while_the_clock_is_advanced_leaves_it_where_the_store_says() {
+    for fault in [Fault::HangBefore, Fault::HangAfter] {
+        let faulty = OnceLock::new();
+        let server = TestServer::start_over(|inner| {
+            let plan = move |number| (number == 0).then_some(fault);
+            let store = faulty.get_or_init(|| FaultyStore::new(inner, plan));
+            Arc::clone(store) as _
+        })
+        .await;
+        let faulty = faulty.get().expect("the server was started over it");
+
+        let mut socket = connect(&server).await;
+        let body = r#"{"seconds":100}"#;
+        let request = format!(
+            "POST /dev/clock/advance HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {ACME_KEY}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let sent = socket.write_all(request.as_bytes()).await;
+        sent.expect("it reads");
+        let hangs = patiently(faulty.hanging.acquire()).await;
+        hangs.expect("never closed").forget();
+        drop(socket);
+        // Long enough for the server to see it go.
+        for _ in 0..100 {
+            assert_eq!(answer(server.get("/dev/clock")).await.text("now"), at(0));
+        }
+        // One that comes next waits for its turn.
+        let next = tokio::spawn({
+            let next = server.post("/dev/clock/advance").body(r#"{"seconds":1}"#);
+            async move { answer(next).await.is(200).text("now") }
+        });
+        faulty.go_on.add_permits(1);
+        assert_eq!(next.await.expect("an answer"), at(101), "{fault:?}");
+        assert_eq!(*faulty.kept.lock(), Duration::from_secs(101), "{fault:?}");
+        server.stop().await;
+    }
+}
+
+/// The time of the clock's start and so many seconds, as answers show it.
+fn at(seconds: i64) -> String {
+    Timestamp::from_millis(START + seconds * 1000).to_string()
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ mod records;
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::{Mutex, RwLock};
@@ -507,6 +508,10 @@ impl Store for MemoryStore {
 
     fn work(&self) -> &Notify {
         &self.work
+    }
+
+    async fn keep_clock_advance(&self, _: Duration) -> Result<(), StoreError> {
+        Ok(())
     }
 
     async fn ready(&self) -> Result<(), StoreError> {
