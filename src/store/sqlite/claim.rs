@@ -13,6 +13,9 @@ use crate::domain::{Delivery, Endpoint, TenantId, Timestamp};
 use crate::store::queues::Passed;
 use crate::store::{Claimed, Claims};
 
+/// How many deliveries of one endpoint are looked up at once.
+const LOOK_AHEAD: usize = 8;
+
 /// What one claim has read already.
 #[derive(Default)]
 struct Known {
