@@ -133,14 +133,14 @@ const LIMITS: DeliveryLimits = DeliveryLimits {
 };
 
 /// An open store.
-struct Opened {
-    store: Arc<dyn Store>,
+pub struct Opened {
+    pub store: Arc<dyn Store>,
     /// What must live as long as the store: a directory, a server.
-    keep: Arc<dyn Any + Send + Sync>,
+    pub keep: Arc<dyn Any + Send + Sync>,
 }
 
 impl Opened {
-    fn alone(store: Arc<dyn Store>) -> Self {
+    pub fn alone(store: Arc<dyn Store>) -> Self {
         Self {
             store,
             keep: Arc::new(()),
