@@ -144,7 +144,7 @@ fn listening(program: &Program) -> (String, serde_json::Value) {
 
 #[test]
 fn a_bad_setting_is_one_line_that_names_it() {
-    let cases: [(&[&str], &str, &str, &str); 12] = [
+    let cases: [(&[&str], &str, &str, &str); 14] = [
         (
             &["--listen", "8080"],
             "HOOKTURN_LISTEN",
@@ -167,13 +167,27 @@ fn a_bad_setting_is_one_line_that_names_it() {
             &["--store", "sqlite:SECRET.db"],
             "HOOKTURN_STORE",
             "sqlite:SECRET.db",
-            "`sqlite:` is not supported",
+            "--master-key (HOOKTURN_MASTER_KEYS): a store that outlives the program needs a master key, to encrypt \
+             what it keeps; `hookturn keys generate` makes one",
+        ),
+        (
+            &["--store", "sqlite://SECRET/hookturn.db"],
+            "HOOKTURN_STORE",
+            "sqlite://SECRET/hookturn.db",
+            "--store (HOOKTURN_STORE): the store `sqlite:` has no host: all after the colon is the path; write such as \
+             sqlite:/var/lib/hookturn/hookturn.db",
+        ),
+        (
+            &["--store", "sqlite::memory:"],
+            "HOOKTURN_STORE",
+            "sqlite::memory:",
+            "--store (HOOKTURN_STORE): the store `sqlite:` keeps its records in a file; ",
         ),
         (
             &["--store", "postgres://u:SECRET@db"],
             "HOOKTURN_STORE",
             "postgres://u:SECRET@db",
-            "--store (HOOKTURN_STORE): store `postgres:` is not supported by this version; use memory:",
+            "--store (HOOKTURN_STORE): store `postgres:` is not supported by this version; use memory: or sqlite:PATH",
         ),
         (
             &["--master-key", "k:SECRET"],
@@ -247,6 +261,19 @@ fn a_bad_command_line_is_one_line_that_quotes_no_value() {
         (&["serve", "--dev=SECRET"], "--dev takes no value"),
         (&["openapi"], "missing argument <DIALECT>"),
         (&["openapi", "SECRET"], "write 2026-03-01 or verbex-v1"),
+        (
+            &["keys"],
+            "no command; there is generate; see `hookturn keys --help`",
+        ),
+        (&["keys", "SECRET"], "unknown command; there is generate"),
+        (
+            &["keys", "generate", "--id"],
+            "--id needs a value; see `hookturn keys --help`",
+        ),
+        (
+            &["keys", "generate", "--id", "SECRET key"],
+            "--id: write 1 to 64 of A-Z a-z 0-9 _ -",
+        ),
     ] {
         let said = refusal(args, &[]);
         assert!(said.contains(expected), "{args:?}: {said}");
@@ -394,4 +421,63 @@ fn a_document_is_all_of_standard_output() {
         let document: serde_json::Value = serde_json::from_str(&out).expect("JSON");
         assert!(document["openapi"].is_string());
     }
+}
+
+/// The id and the base64 of what `keys generate` printed.
+fn generated(args: &[&str]) -> (String, String) {
+    let args = [&["keys", "generate"], args].concat();
+    let Ended { code, out, err } = run(&args, &[]);
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    let line = out.strip_suffix('\n').expect("a whole line");
+    assert!(!line.contains(char::is_whitespace), "{line}");
+    let (id, key) = line.split_once(':').expect("an id");
+    (id.to_owned(), key.to_owned())
+}
+
+#[test]
+fn a_generated_master_key_is_one_that_serve_takes() {
+    let (id, key) = generated(&[]);
+    let date = id.strip_prefix('k').expect("k and the date");
+    assert!(
+        date.len() == 8 && date.starts_with("20") && date.parse::<u32>().is_ok(),
+        "{id}"
+    );
+    let (other_id, other) = generated(&["--id", "new_1"]);
+    assert_eq!(other_id, "new_1");
+    assert_ne!(key, other);
+
+    let keys = format!("{other_id}:{other},{id}:{key}");
+    let variables = [
+        ("HOOKTURN_MASTER_KEYS", keys.as_str()),
+        ("HOOKTURN_API_KEYS", "a=SECRET-KEY"),
+    ];
+    let args = ["serve", "--listen", "127.0.0.1:0", "--store", "memory:"];
+    let program = Program::start(&args, &variables);
+    listening(&program);
+    program.signal("TERM");
+    let Ended { code, out, err } = program.end();
+    assert_eq!((code, out.as_str()), (Some(0), ""), "{err}");
+    assert!(!err.contains(&key) && !err.contains(&other), "{err}");
+}
+
+/// A key that nobody was told must not look like one that was made.
+#[test]
+fn a_master_key_that_cannot_be_written_is_a_failure() {
+    let full = std::fs::File::options()
+        .write(true)
+        .open("/dev/full")
+        .expect("Linux has it");
+    let ended = Command::new(env!("CARGO_BIN_EXE_hookturn"))
+        .args(["keys", "generate"])
+        .env_clear()
+        .stdout(full)
+        .output()
+        .expect("the program starts");
+    assert_eq!(ended.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(
+        said.starts_with("hookturn: cannot write to standard output: ")
+            && said.lines().count() == 1,
+        "{said}"
+    );
 }

@@ -7,19 +7,24 @@ use std::time::Duration;
 use axum::Router;
 use tokio::net::TcpListener;
 
+use super::Failure;
 use crate::api::auth::Tenants;
 use crate::api::submission::BODY_TIMEOUT;
 use crate::api::{self, App, AppConfig};
 use crate::clock::{Clock, SystemClock, TestClock, real_sleep};
-use crate::config::Store;
+use crate::config::{MASTER_KEY, STORE, SettingError, Store};
 use crate::delivery::{EgressGuard, Sender, Worker};
 use crate::server::{self, Limits};
 use crate::service::Service;
+use crate::store::seal::MasterKeys;
+use crate::store::sqlite::{OpenError, Opening};
 use crate::store::{self, DeliveryLimits, MemoryStore};
 
 /// What a server is made of.
 pub(super) struct Parts<'a> {
     pub store: Store,
+    /// Needed by every store that outlives the process.
+    pub master_keys: Option<MasterKeys>,
     /// Pairs of a tenant's name and a key.
     pub keys: Vec<(&'a str, &'a str)>,
     pub rate_limit: Option<NonZeroU32>,
@@ -35,17 +40,37 @@ pub(super) struct Assembly {
 }
 
 impl Assembly {
-    pub fn new(parts: Parts<'_>) -> Self {
-        let test_clock = parts.dev.then(|| Arc::new(TestClock::running()));
+    /// Opens the store, which may take its time, and puts the rest around it.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] when the store cannot be opened.
+    pub fn new(parts: Parts<'_>) -> Result<Self, Failure> {
+        let opening = match parts.store {
+            Store::Memory => None,
+            Store::Sqlite { path } => {
+                let keys = parts.master_keys.ok_or_else(SettingError::no_master_key)?;
+                Some(Opening::new(&path, keys).map_err(unopenable)?)
+            }
+        };
+        // A clock that was moved must not go back: what the store holds has happened by it.
+        let ahead = opening
+            .as_ref()
+            .map_or(Duration::ZERO, Opening::clock_advance);
+        let test_clock = parts
+            .dev
+            .then(|| Arc::new(TestClock::running_ahead_by(ahead)));
         let clock: Arc<dyn Clock> = match &test_clock {
             Some(clock) => Arc::clone(clock) as Arc<dyn Clock>,
             None => Arc::new(SystemClock),
         };
-        let store: Arc<dyn store::Store> = match parts.store {
-            Store::Memory => Arc::new(MemoryStore::with_limits(
-                Arc::clone(&clock),
-                parts.delivery_limits,
-            )),
+        let of_store = Arc::clone(&clock);
+        let store: Arc<dyn store::Store> = match opening {
+            None => Arc::new(MemoryStore::with_limits(of_store, parts.delivery_limits)),
+            Some(opening) => {
+                let store = opening.serve(of_store, parts.delivery_limits);
+                Arc::new(store.map_err(unopenable)?)
+            }
         };
         let guard = if parts.dev {
             EgressGuard::with_local()
@@ -60,10 +85,10 @@ impl Assembly {
             test_clock,
             body_timeout: BODY_TIMEOUT,
         });
-        Self {
+        Ok(Self {
             router: api::router(app),
             worker,
-        }
+        })
     }
 
     /// Serves and delivers until `stop`, and then lets what is under way end: both at the same time, so
@@ -80,6 +105,15 @@ impl Assembly {
         // It ends by itself, and cannot fail.
         let _ = delivering.await;
     }
+}
+
+/// The failure of whoever names a store that cannot be opened: of the setting that is to be mended.
+pub(super) fn unopenable(error: OpenError) -> SettingError {
+    let setting = match error {
+        OpenError::KeyMissing { .. } | OpenError::WrongKey { .. } => MASTER_KEY,
+        _ => STORE,
+    };
+    SettingError::new(setting, error.to_string())
 }
 
 /// Delivers until `stop`. A panic of the worker would be a fault of ours, and must not end deliveries while the server

@@ -7,6 +7,7 @@
 mod assembly;
 mod demo;
 mod explain;
+mod keys;
 mod listen;
 mod openapi;
 mod secrets;
@@ -42,7 +43,12 @@ enum Command {
     Verify(Box<verify::VerifyArgs>),
     /// Print the `OpenAPI` document of one dialect on stdout
     Openapi(openapi::OpenapiArgs),
+    /// Make the keys that encrypt what a durable store keeps
+    Keys(keys::KeysArgs),
 }
+
+/// The names of the commands, for errors.
+const COMMANDS: &str = "serve, demo, listen, verify, openapi and keys";
 
 /// Why a command did not do what was asked: one line, without the program's name.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +83,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failure
         Ok(Command::Listen(args)) => listen::run(*args).map(done),
         Ok(Command::Verify(args)) => verify::run(*args),
         Ok(Command::Openapi(args)) => openapi::run(&args).map(done),
+        Ok(Command::Keys(args)) => keys::run(args).map(done),
         Err(error)
             if matches!(
                 error.kind(),
@@ -86,15 +93,20 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failure
             written(error.print()).map(done)
         }
         Err(error) => {
-            let help = match args.get(1).and_then(|command| command.to_str()) {
-                Some(command @ ("serve" | "demo" | "listen" | "verify" | "openapi")) => {
+            let command = args.get(1).and_then(|command| command.to_str());
+            let help = match command {
+                Some(command @ ("serve" | "demo" | "listen" | "verify" | "openapi" | "keys")) => {
                     format!("hookturn {command} --help")
                 }
                 _ => "hookturn --help".to_owned(),
             };
+            let commands = match command {
+                Some("keys") => keys::COMMANDS,
+                _ => COMMANDS,
+            };
             Err(Failure::new(&format!(
                 "{}; see `{help}`",
-                usage_problem(&error)
+                usage_problem(&error, commands)
             )))
         }
     }
@@ -110,8 +122,9 @@ fn written(outcome: io::Result<()>) -> Result<(), Failure> {
     }
 }
 
-/// clap's error in one line. Of what was typed it quotes no more than the name of a flag.
-fn usage_problem(error: &clap::Error) -> String {
+/// clap's error in one line. Of what was typed it quotes no more than the name of a flag. `commands` are those that could
+/// have been meant.
+fn usage_problem(error: &clap::Error, commands: &str) -> String {
     let context = |kind| error.get(kind).map(ToString::to_string);
     let flag = context(ContextKind::InvalidArg)
         .filter(|text| text.starts_with("--"))
@@ -126,10 +139,10 @@ fn usage_problem(error: &clap::Error) -> String {
             (None, _) => "unexpected argument".to_owned(),
         },
         ErrorKind::InvalidSubcommand => {
-            "unknown command; the commands are serve, demo, listen, verify and openapi".to_owned()
+            format!("unknown command; there is {commands}")
         }
         ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            "no command; the commands are serve, demo, listen, verify and openapi".to_owned()
+            format!("no command; there is {commands}")
         }
         ErrorKind::MissingRequiredArgument => match context(ContextKind::InvalidArg) {
             // Here these are the names of what is missing.

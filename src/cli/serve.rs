@@ -41,7 +41,8 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
     outcome
 }
 
-/// Everything that can fail comes first; from the first answered request on, nothing here does.
+/// Everything that can fail comes first; from the first answered request on, nothing here does. A key is told last of
+/// all: whoever reads it can use it.
 async fn serve(settings: Settings) -> Result<(), Failure> {
     let mut stop = Stop::install()?;
     let listener = bind(LISTEN, &settings.listen).await?;
@@ -51,26 +52,35 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
     telemetry::init(settings.log, settings.log_format)
         .map_err(|error| Failure::new(&format!("cannot start logging: {error}")))?;
     let url = local_url(address);
-    let keys = if settings.api_keys.is_empty() {
-        announce(&url)?
-    } else {
-        settings.api_keys
+    let generated = settings
+        .api_keys
+        .is_empty()
+        .then(generate_key)
+        .transpose()?;
+    let keys = match &generated {
+        Some(key) => {
+            ApiKeys::one(DEFAULT_TENANT, key.clone()).map_err(|problem| Failure::new(&problem))?
+        }
+        None => settings.api_keys,
     };
-    let public_url = settings.public_url.unwrap_or(url);
     let assembly = Assembly::new(Parts {
         store: settings.store,
+        master_keys: settings.master_keys,
         keys: keys
             .iter()
             .map(|(tenant, key)| (tenant, key.expose()))
             .collect(),
         rate_limit: settings.rate_limit,
-        public_url,
+        public_url: settings.public_url.unwrap_or_else(|| url.clone()),
         dev: settings.dev,
         delivery_limits: DeliveryLimits {
             retention: settings.delivery_retention,
             ..DeliveryLimits::default()
         },
-    });
+    })?;
+    if let Some(key) = &generated {
+        announce(&url, key)?;
+    }
     let limits = Limits {
         max_connections: settings.max_connections,
         ..Limits::default()
@@ -104,9 +114,8 @@ pub(super) async fn bind(
     })
 }
 
-/// Makes an API key and tells it, once, to whoever started the server.
-fn announce(url: &str) -> Result<ApiKeys, Failure> {
-    let key = generate_key()?;
+/// Tells the API key that was made, once, to whoever started the server.
+fn announce(url: &str, key: &ApiKey) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     let text = Zeroizing::new(format!(
         "Hookturn listens on {url} and is documented at {url}/docs\n\
@@ -126,8 +135,7 @@ fn announce(url: &str) -> Result<ApiKeys, Failure> {
                 "--api-key (HOOKTURN_API_KEYS): none is configured, and the generated one cannot be told on standard \
                  output: {error}; configure one"
             ))
-        })?;
-    ApiKeys::one(DEFAULT_TENANT, key).map_err(|problem| Failure::new(&problem))
+        })
 }
 
 fn generate_key() -> Result<ApiKey, Failure> {

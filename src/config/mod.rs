@@ -9,12 +9,14 @@ mod api_keys;
 mod parse;
 
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 use zeroize::Zeroizing;
 
 pub use self::api_keys::{ApiKey, ApiKeys};
+use crate::store::seal::MasterKeys;
 use crate::telemetry::LogFormat;
 
 /// The settings of `hookturn serve` as they stand on the command line and in the environment: unparsed texts.
@@ -39,7 +41,11 @@ pub struct ServeArgs {
     )]
     api_keys: Vec<String>,
 
-    /// Where records are kept: `memory:`, until the program ends [default: memory:]
+    /// Where records are kept: `memory:`, until the program ends, or `sqlite:PATH`, in a file, encrypted under a master
+    /// key [default: memory:]
+    ///
+    /// Everything after `sqlite:` is the path of the file, absolute or from the working directory:
+    /// `sqlite:/var/lib/hookturn/hookturn.db`
     #[arg(
         long,
         value_name = "URL",
@@ -48,8 +54,12 @@ pub struct ServeArgs {
     )]
     store: Option<String>,
 
-    /// A key of 32 bytes that encrypts secrets at rest; repeatable, and in the variable comma-separated. The store
-    /// `memory:` keeps nothing at rest: it checks the form and has no use for the key
+    /// A key of 32 bytes that encrypts what is at rest, as `hookturn keys generate` prints one; repeatable, and in the
+    /// variable comma-separated. The store `memory:` needs none
+    ///
+    /// The first key encrypts, the others still decrypt: to change keys, put the new one first. Keep them apart from the
+    /// store's backups: without its key, what is at rest is lost. Prefer the variable: other users of the machine can
+    /// see flags.
     #[arg(
         long = "master-key",
         value_name = "ID:BASE64",
@@ -102,6 +112,8 @@ pub struct Settings {
     pub api_keys: ApiKeys,
     /// `--store`: where records are kept.
     pub store: Store,
+    /// `--master-key`: what encrypts at rest. There is one unless the store is [`Store::Memory`].
+    pub master_keys: Option<MasterKeys>,
     /// `--rate-limit`: requests a second for each tenant, at most 1,000,000; `None` for no limit.
     pub rate_limit: Option<NonZeroU32>,
     /// `--public-url`: absolute, `http` or `https`, without a trailing slash. `None` when it is to follow from the
@@ -120,11 +132,16 @@ pub struct Settings {
 }
 
 /// A store that this version can open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Store {
     /// `memory:`. Nothing outlives the process.
     Memory,
+    /// `sqlite:PATH`. A file that outlives the process; what is secret in it is encrypted under a master key.
+    Sqlite {
+        /// The file: not empty, absolute or from the working directory.
+        path: PathBuf,
+    },
 }
 
 /// A setting that cannot be used. Its text is one line, names the flag and the variable and says how to mend it; it
@@ -145,17 +162,34 @@ impl SettingError {
             problem: problem.into(),
         }
     }
+
+    /// A durable store, and no master key for it: never is a secret at rest that is not encrypted.
+    #[must_use]
+    pub fn no_master_key() -> Self {
+        Self::new(
+            MASTER_KEY,
+            "a store that outlives the program needs a master key, to encrypt what it keeps; `hookturn keys generate` \
+             makes one",
+        )
+    }
 }
 
 /// How `--listen` is named in errors.
 pub const LISTEN: &str = "--listen (HOOKTURN_LISTEN)";
+
+/// How `--store` is named in errors.
+pub const STORE: &str = "--store (HOOKTURN_STORE)";
+
+/// How `--master-key` is named in errors.
+pub const MASTER_KEY: &str = "--master-key (HOOKTURN_MASTER_KEYS)";
 
 impl Settings {
     /// Parses the settings.
     ///
     /// # Errors
     ///
-    /// [`SettingError`] for the first setting, in the order of `--help`, that cannot be used.
+    /// [`SettingError`] for the first setting, in the order of `--help`, that cannot be used; a durable store without a
+    /// master key is told when all else is sound.
     pub fn new(args: ServeArgs) -> Result<Self, SettingError> {
         let given = |text: Option<String>| text.filter(|text| !text.is_empty());
         let or =
@@ -165,10 +199,8 @@ impl Settings {
         let settings = Self {
             listen: named(LISTEN, parse::listen(or(args.listen, "127.0.0.1:8080")))?,
             api_keys: named("--api-key (HOOKTURN_API_KEYS)", ApiKeys::parse(&api_keys))?,
-            store: named(
-                "--store (HOOKTURN_STORE)",
-                parse::store(&or(args.store, "memory:")),
-            )?,
+            store: named(STORE, parse::store(&or(args.store, "memory:")))?,
+            master_keys: named(MASTER_KEY, parse::master_keys(&master_keys))?,
             rate_limit: named(
                 "--rate-limit (HOOKTURN_RATE_LIMIT)",
                 parse::rate_limit(&or(args.rate_limit, "100")),
@@ -197,10 +229,9 @@ impl Settings {
                 parse::days(&or(args.delivery_retention, "7")),
             )?,
         };
-        named(
-            "--master-key (HOOKTURN_MASTER_KEYS)",
-            parse::master_keys(&master_keys),
-        )?;
+        if settings.store != Store::Memory && settings.master_keys.is_none() {
+            return Err(SettingError::no_master_key());
+        }
         Ok(settings)
     }
 }
@@ -211,3 +242,29 @@ fn named<T>(setting: &'static str, parsed: Result<T, String>) -> Result<T, Setti
 
 pub(crate) use parse::listen as listen_address;
 pub use parse::local_url;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_outlives_the_program_needs_a_master_key() {
+        let settings = |store: &str, master_keys: &[&str]| {
+            Settings::new(ServeArgs {
+                store: Some(store.to_owned()),
+                master_keys: master_keys.iter().map(|&key| key.to_owned()).collect(),
+                ..ServeArgs::default()
+            })
+        };
+        let key = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+        for none in [&[][..], &[""]] {
+            let refused = settings("sqlite:hookturn.db", none).map(|_| ());
+            assert_eq!(refused, Err(SettingError::no_master_key()));
+        }
+        let taken = settings("sqlite:hookturn.db", &[key]).expect("sound settings");
+        let first = taken.master_keys.as_ref().map(MasterKeys::first_id);
+        assert_eq!(first, Some("k1"));
+        assert!(!format!("{taken:?}").contains("AAECAw"));
+        assert!(settings("memory:", &[]).is_ok() && settings("memory:", &[key]).is_ok());
+    }
+}

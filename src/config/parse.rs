@@ -1,24 +1,19 @@
 //! The parsing of each setting's text. An `Err` is the problem with its mend, without the setting's name.
 
+use std::path::PathBuf;
 use std::time::Duration;
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     num::NonZeroU32,
 };
 
-use base64::{
-    Engine as _, alphabet,
-    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
-};
 use tracing_subscriber::EnvFilter;
 use url::Url;
 use zeroize::Zeroizing;
 
 use super::Store;
+use crate::store::seal::{MasterKey, MasterKeys, UnfitKeys};
 use crate::telemetry::LogFormat;
-
-/// The bytes of a master key.
-const MASTER_KEY_BYTES: usize = 32;
 
 /// Both of `rate_limit` and `max_connections`.
 const MOST: u32 = 1_000_000;
@@ -40,6 +35,9 @@ pub(super) fn store(text: &str) -> Result<Store, String> {
     if text == "memory:" {
         return Ok(Store::Memory);
     }
+    if let Some(path) = text.strip_prefix("sqlite:") {
+        return sqlite_path(path).map(|path| Store::Sqlite { path });
+    }
     // Only the scheme is shown: the rest of a store's URL may hold a password.
     let scheme = text
         .split_once(':')
@@ -53,9 +51,33 @@ pub(super) fn store(text: &str) -> Result<Store, String> {
         Some("memory") => {
             "the store `memory:` takes nothing after the colon; use memory:".to_owned()
         }
-        Some(scheme) => format!("store `{scheme}:` is not supported by this version; use memory:"),
-        None => "store URL is not supported by this version; use memory:".to_owned(),
+        Some(scheme) => {
+            format!(
+                "store `{scheme}:` is not supported by this version; use memory: or sqlite:PATH"
+            )
+        }
+        None => "store URL is not supported by this version; use memory: or sqlite:PATH".to_owned(),
     })
+}
+
+/// All of the text is the path. What other programs would read otherwise is refused, so that nobody gets a file where
+/// they did not look for it.
+fn sqlite_path(text: &str) -> Result<PathBuf, String> {
+    Err(match text {
+        "" => "the store `sqlite:` needs the path of a file; write such as sqlite:hookturn.db",
+        _ if text.starts_with(':') => {
+            "the store `sqlite:` keeps its records in a file; for records that end with the program use memory:"
+        }
+        _ if text.starts_with("//") => {
+            "the store `sqlite:` has no host: all after the colon is the path; write such as \
+             sqlite:/var/lib/hookturn/hookturn.db"
+        }
+        _ if text.starts_with("file:") => {
+            "the store `sqlite:` takes a path, not a URL; write such as sqlite:/var/lib/hookturn/hookturn.db"
+        }
+        _ => return Ok(text.into()),
+    }
+    .to_owned())
 }
 
 pub(super) fn rate_limit(text: &str) -> Result<Option<NonZeroU32>, String> {
@@ -139,46 +161,23 @@ pub(super) fn switch(text: &str) -> Result<bool, String> {
     }
 }
 
-/// Checks the form of master keys, `ID:BASE64`, which the store in memory has no further use for.
-///
-/// An `ID` is 1 to 64 of `[A-Za-z0-9_-]` and given once; the base64 is the standard alphabet's, padded or not.
-pub(super) fn master_keys(texts: &[Zeroizing<String>]) -> Result<(), String> {
-    let base64 = GeneralPurpose::new(
-        &alphabet::STANDARD,
-        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-    );
-    let mut ids = Vec::new();
-    let entries = texts
+/// Master keys, each `ID:BASE64` as [`MasterKey::parse`] takes it; `None` if there is none.
+pub(super) fn master_keys(texts: &[Zeroizing<String>]) -> Result<Option<MasterKeys>, String> {
+    let keys = texts
         .iter()
         .filter(|text| !text.is_empty())
-        .flat_map(|text| text.split(','));
-    for (index, entry) in entries.enumerate() {
-        let problem = |problem: &str| format!("entry {}: {problem}", index + 1);
-        let (id, key) = entry
-            .trim()
-            .split_once(':')
-            .ok_or_else(|| problem("write ID:BASE64"))?;
-        if !(1..=64).contains(&id.len())
-            || !id
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
-        {
-            return Err(problem(
-                "the id must be 1 to 64 of A-Z a-z 0-9 _ -; write ID:BASE64",
-            ));
-        }
-        let bytes = base64.decode(key).map(Zeroizing::new);
-        if !bytes.is_ok_and(|bytes| bytes.len() == MASTER_KEY_BYTES) {
-            return Err(problem(
-                "the key must be 32 bytes in base64, as `openssl rand -base64 32` makes them",
-            ));
-        }
-        if ids.contains(&id) {
-            return Err(problem("its id is given twice; give each key its own"));
-        }
-        ids.push(id);
+        .flat_map(|text| text.split(','))
+        .enumerate()
+        .map(|(index, entry)| {
+            MasterKey::parse(entry.trim())
+                .map_err(|problem| format!("entry {}: {problem}", index + 1))
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    match MasterKeys::new(keys) {
+        Ok(keys) => Ok(Some(keys)),
+        Err(UnfitKeys::None) => Ok(None),
+        Err(unfit) => Err(unfit.to_string()),
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -212,14 +211,34 @@ mod tests {
     }
 
     #[test]
-    fn only_the_store_in_memory_is_known_and_no_password_is_shown() {
+    fn stores_are_known_by_their_scheme_and_no_password_is_shown() {
         assert_eq!(store("memory:"), Ok(Store::Memory));
+        for path in [
+            "hookturn.db",
+            "/var/lib/hookturn/hookturn.db",
+            "../a b?mode=ro#c%20",
+            "/",
+        ] {
+            let parsed = store(&format!("sqlite:{path}"));
+            assert_eq!(parsed, Ok(Store::Sqlite { path: path.into() }));
+        }
         for (bad, shown) in [
-            ("sqlite:hookturn.db", "`sqlite:`"),
+            ("sqlite:", "needs the path of a file"),
+            ("sqlite::memory:", "use memory:"),
+            (
+                "sqlite://PASSWORD/hookturn.db",
+                "write such as sqlite:/var/lib",
+            ),
+            ("sqlite:///hookturn.db", "write such as sqlite:/var/lib"),
+            (
+                "sqlite:file:hookturn.db?key=PASSWORD",
+                "write such as sqlite:/var/lib",
+            ),
+            ("SQLITE:hookturn.db", "use memory: or sqlite:PATH"),
             ("postgres://u:PASSWORD@db/x", "`postgres:`"),
             ("memory:PASSWORD", "`memory:`"),
-            ("PASSWORD", "use memory:"),
-            ("PASSWORD:x", "use memory:"),
+            ("PASSWORD", "use memory: or sqlite:PATH"),
+            ("PASSWORD:x", "use memory: or sqlite:PATH"),
         ] {
             let error = store(bad).expect_err(bad);
             assert!(
@@ -312,14 +331,17 @@ mod tests {
     #[test]
     fn master_keys_have_an_id_and_32_bytes_and_are_not_shown() {
         let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
-        let check = |text: &str| master_keys(&[Zeroizing::new(text.to_owned())]);
-        for good in [
-            String::new(),
-            format!("k1:{key}"),
-            format!("k1:{key}="),
-            format!("k1:{key},k2:{key}="),
+        let check = |text: &str| {
+            let keys = master_keys(&[Zeroizing::new(text.to_owned())])?;
+            let ids = keys.iter().flat_map(MasterKeys::ids);
+            Ok::<_, String>(ids.map(str::to_owned).collect::<Vec<_>>())
+        };
+        for (good, ids) in [
+            (String::new(), &[][..]),
+            (format!("k1:{key}"), &["k1"]),
+            (format!("k2:{key}, k1:{key}="), &["k2", "k1"]),
         ] {
-            assert_eq!(check(&good), Ok(()), "{good}");
+            assert_eq!(check(&good).expect(&good), ids, "{good}");
         }
         for bad in [
             key.to_owned(),
@@ -328,9 +350,11 @@ mod tests {
             format!("k1:{key}AAAA"),
             format!("k1:{}", &key[..40]),
             format!("k1:{key},k1:{key}"),
+            format!("k1:{key},"),
             format!("{key}:k1"),
         ] {
             let error = check(&bad).expect_err(&bad);
+            assert!(error.starts_with("entry "), "{error}");
             assert!(!error.contains(&key[..8]), "{error}");
         }
     }

@@ -74,6 +74,18 @@ pub struct Settings {
     pub workspace_ids: Box<[Box<str>]>,
 }
 
+impl Settings {
+    /// What the endpoint subscribes to, where no pattern at all means all.
+    #[must_use]
+    pub fn patterns(&self) -> &[EventPattern] {
+        if self.events.is_empty() {
+            &[EventPattern::All]
+        } else {
+            &self.events
+        }
+    }
+}
+
 /// A header of the owner's choice. The value is kept like a secret: receivers put credentials here.
 #[derive(Clone, PartialEq, Eq)]
 pub struct HeaderEntry {

@@ -145,6 +145,14 @@ impl serde::Serialize for EventId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeliveryId(Uuid);
 
+impl DeliveryId {
+    /// The UUID that the id spells.
+    #[must_use]
+    pub const fn as_uuid(&self) -> &Uuid {
+        &self.0
+    }
+}
+
 impl From<Uuid> for DeliveryId {
     fn from(uuid: Uuid) -> Self {
         Self(uuid)
@@ -185,6 +193,12 @@ impl TraceId {
     #[must_use]
     pub const fn from_bits(bits: u128) -> Self {
         Self(bits)
+    }
+
+    /// The bits of the trace id.
+    #[must_use]
+    pub const fn bits(self) -> u128 {
+        self.0
     }
 
     /// The trace id in a `traceparent` header: `version-trace_id-parent_id-flags` in lower-case hex

@@ -89,6 +89,18 @@ impl KeyRing {
         &self.current
     }
 
+    /// The ring of these secrets, as a store kept them: `retiring` in the order of [`retiring`](Self::retiring).
+    #[must_use]
+    pub fn from_parts(current: Current, retiring: Vec<Retiring>) -> Self {
+        Self { current, retiring }
+    }
+
+    /// The replaced secrets, newest first, those that have expired since the last change among them.
+    #[must_use]
+    pub fn retiring(&self) -> &[Retiring] {
+        &self.retiring
+    }
+
     /// The secrets that sign at `now`, in signing order. There is always at least one.
     pub fn live(&self, now: Timestamp) -> impl Iterator<Item = Live<'_>> {
         let current = Live {

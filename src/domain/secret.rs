@@ -112,6 +112,18 @@ impl Fingerprint {
         first.copy_from_slice(&digest[..8]);
         Self(first)
     }
+
+    /// The name of these bytes, as a store kept them.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 8]) -> Self {
+        Self(bytes)
+    }
+
+    /// The first bytes of the digest, which the 16 hex digits spell.
+    #[must_use]
+    pub const fn bytes(&self) -> [u8; 8] {
+        self.0
+    }
 }
 
 impl fmt::Display for Fingerprint {

@@ -37,6 +37,18 @@ impl RequestFingerprint {
         }
         Self(digest.finalize().into())
     }
+
+    /// The fingerprint of these bytes, as a store kept them.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The digest.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
 }
 
 /// A request's wish to be done once: its key and what it is used for.

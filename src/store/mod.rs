@@ -20,6 +20,9 @@
 //! 6. *Cancellation.* A dropped call happened wholly or not at all.
 
 pub mod memory;
+mod queues;
+pub mod seal;
+pub mod sqlite;
 
 use std::fmt;
 use std::sync::Arc;
@@ -35,6 +38,7 @@ use crate::domain::{
 use crate::idempotency::{Answer, Claim, IdempotencyKey, KeyReused, Record};
 
 pub use memory::MemoryStore;
+pub use sqlite::SqliteStore;
 
 /// A decision to create an endpoint, given the time of the commit.
 pub type Create = Box<dyn FnOnce(Timestamp) -> Result<(Endpoint, Answer), Refusal> + Send>;
@@ -164,6 +168,15 @@ pub struct Page<T> {
     pub items: Vec<T>,
     /// Whether older entries follow.
     pub has_more: bool,
+}
+
+impl<T> Default for Page<T> {
+    fn default() -> Self {
+        Self {
+            items: Vec::new(),
+            has_more: false,
+        }
+    }
 }
 
 /// How deliveries are held and handed out.

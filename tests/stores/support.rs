@@ -8,6 +8,7 @@ use std::time::Duration;
 use hookturn::domain::{EndpointId, EventPattern, Rotation, Settings, TenantId};
 use hookturn::idempotency::{Answer, Claim, IdempotencyKey, RequestFingerprint};
 use hookturn::service::Caller;
+use hookturn::store::seal::{MasterKey, MasterKeys};
 use tokio::sync::Barrier;
 
 /// Longer than anything here takes, on however busy a machine.
@@ -26,6 +27,12 @@ pub fn acme() -> &'static TenantId {
 pub fn other() -> &'static TenantId {
     static OTHER: LazyLock<TenantId> = LazyLock::new(|| TenantId::new("other"));
     &OTHER
+}
+
+/// The master keys of stores that rest on a disk.
+pub fn master_keys() -> MasterKeys {
+    let key = MasterKey::new("k1", &[7; 32]).expect("a sound id");
+    MasterKeys::new(vec![key]).expect("one key")
 }
 
 /// The settings of an endpoint, with or without a unique name.

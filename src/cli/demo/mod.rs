@@ -51,12 +51,13 @@ async fn demo() -> Result<ExitCode, Failure> {
     let key = random::correlation_id().simple().to_string();
     let assembly = Assembly::new(Parts {
         store: Store::Memory,
+        master_keys: None,
         keys: vec![(TENANT, &key)],
         rate_limit: None,
         public_url: api_url.clone(),
         dev: true,
         delivery_limits: DeliveryLimits::default(),
-    });
+    })?;
     let (stop, stopped) = watch::channel(());
     let until_stop = || {
         let mut stopped = stopped.clone();

@@ -1,26 +1,19 @@
-//! Events, deliveries, and which of them is due: one structure behind one short lock.
+//! Events and deliveries, with their history, lists and deadlines: one structure behind one short lock.
 //!
-//! Each endpoint has a queue. What the queue has waiting is ordered by time; the earliest of each
-//! queue that has room for an attempt stands in one set for all, so that finding work costs the same
-//! however many deliveries wait on receivers that are dead, slow or disabled.
+//! What each endpoint has waiting is ordered by time. Whose turn it is among the endpoints is for
+//! [`Queues`] to say.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ops::Bound;
 use std::sync::Arc;
-use std::time::Duration;
-
-use uuid::Uuid;
 
 use crate::domain::{
     Delivery, DeliveryId, DeliveryStatus, EndpointId, Event, EventId, TenantId, Timestamp,
 };
+use crate::store::queues::{Passed, Queues, Turn};
 use crate::store::{DeliveryLimits, Page};
 
 type QueueKey = (TenantId, EndpointId);
 type DeliveryKey = (TenantId, DeliveryId);
-
-/// Where failing queues stand in [`Deliveries::due`].
-const FAILING: usize = 1;
 
 /// How much that has had its time one claim takes away: little, so that no claim waits for it.
 const SWEPT_PER_CLAIM: usize = 64;
@@ -33,31 +26,22 @@ pub(super) struct Deliveries {
     limits: DeliveryLimits,
     next_position: u64,
     by_id: HashMap<DeliveryKey, Entry>,
-    queues: HashMap<QueueKey, Queue>,
-    /// The earliest waiting delivery of each queue that has room: of those that are well, and of those
-    /// that are failing, so that the failing ones are passed by in one step when they have had their
-    /// share of the room.
-    due: [BTreeSet<Due>; 2],
+    histories: HashMap<QueueKey, History>,
+    queues: Queues<QueueKey>,
     /// When each delivery that is not under way has had its time: a finished one is forgotten then, a
     /// pending one of a disabled endpoint fails.
     deadlines: BTreeSet<(Timestamp, u64, DeliveryKey)>,
     events: HashMap<(TenantId, EventId), Published>,
     events_by_expiry: BTreeSet<(Timestamp, TenantId, EventId)>,
-    in_flight: usize,
-    /// How many of them were claimed from a failing queue.
-    in_flight_failing: usize,
 }
-
-type Due = (Timestamp, u64, QueueKey);
 
 struct Entry {
     delivery: Delivery,
     /// Its place in the order of creation.
     position: u64,
-    is_in_flight: bool,
-    /// Whether its queue was failing when it was claimed.
-    is_probe: bool,
-    /// Under which time it stands in its queue's `waiting`.
+    /// Its place among the attempts that are under way, while one of it is.
+    turn: Option<Turn>,
+    /// Under which time it stands in [`History::waiting`].
     waiting: Option<Timestamp>,
     /// Under which time it stands in [`Deliveries::deadlines`].
     deadline: Option<Timestamp>,
@@ -70,40 +54,12 @@ pub(super) struct Published {
     pub deliveries: usize,
 }
 
-/// The deliveries of one endpoint.
-struct Queue {
-    history: BTreeMap<u64, DeliveryId>,
+/// The deliveries of one endpoint, by place in the order of creation.
+#[derive(Default)]
+struct History {
+    all: BTreeMap<u64, DeliveryId>,
     by_status: [BTreeSet<u64>; 4],
     waiting: BTreeSet<(Timestamp, u64, DeliveryId)>,
-    in_flight: usize,
-    /// Whether the last attempt failed: then one at a time is enough to find out that it is back.
-    is_failing: bool,
-    is_active: bool,
-    /// Under which time and position it stands in which set of [`Deliveries::due`].
-    due: Option<(usize, Timestamp, u64)>,
-}
-
-impl Queue {
-    fn new() -> Self {
-        Self {
-            history: BTreeMap::new(),
-            by_status: Default::default(),
-            waiting: BTreeSet::new(),
-            in_flight: 0,
-            is_failing: false,
-            is_active: true,
-            due: None,
-        }
-    }
-
-    fn has_room(&self, limits: &DeliveryLimits) -> bool {
-        let most = if self.is_failing {
-            1
-        } else {
-            limits.in_flight_per_endpoint
-        };
-        self.is_active && self.in_flight < most
-    }
 }
 
 const fn place(status: DeliveryStatus) -> usize {
@@ -122,13 +78,11 @@ impl Deliveries {
             limits,
             next_position: 0,
             by_id: HashMap::new(),
-            queues: HashMap::new(),
-            due: Default::default(),
+            histories: HashMap::new(),
+            queues: Queues::new(limits),
             deadlines: BTreeSet::new(),
             events: HashMap::new(),
             events_by_expiry: BTreeSet::new(),
-            in_flight: 0,
-            in_flight_failing: 0,
         }
     }
 
@@ -156,13 +110,12 @@ impl Deliveries {
             self.next_position += 1;
             let key = (tenant.clone(), delivery.id);
             let queue_key = (tenant.clone(), delivery.endpoint_id);
-            let queue = self.queues.entry(queue_key).or_insert_with(Queue::new);
-            queue.history.insert(position, delivery.id);
+            let history = self.histories.entry(queue_key).or_default();
+            history.all.insert(position, delivery.id);
             let entry = Entry {
                 delivery,
                 position,
-                is_in_flight: false,
-                is_probe: false,
+                turn: None,
                 waiting: None,
                 deadline: None,
             };
@@ -174,7 +127,7 @@ impl Deliveries {
     /// A delivery, and whether an attempt of it is under way.
     pub fn get(&self, tenant: &TenantId, id: DeliveryId) -> Option<(&Delivery, bool)> {
         let entry = self.by_id.get(&(tenant.clone(), id))?;
-        Some((&entry.delivery, entry.is_in_flight))
+        Some((&entry.delivery, entry.turn.is_some()))
     }
 
     /// At most `limit` deliveries of one endpoint, newest first, that were created before `after`;
@@ -200,24 +153,24 @@ impl Deliveries {
             items: Vec::new(),
             has_more: false,
         };
-        let Some(queue) = self.queues.get(queue_key) else {
+        let Some(history) = self.histories.get(queue_key) else {
             return Some(page);
         };
         let wanted = limit.saturating_add(1);
         let mut positions: Vec<u64> = match status {
             None => {
-                let older = queue.history.range(..before).rev();
+                let older = history.all.range(..before).rev();
                 older.take(wanted).map(|(position, _)| *position).collect()
             }
             Some(status) => {
-                let older = queue.by_status[place(status)].range(..before).rev();
+                let older = history.by_status[place(status)].range(..before).rev();
                 older.take(wanted).copied().collect()
             }
         };
         page.has_more = positions.len() > limit;
         positions.truncate(limit);
         page.items.extend(positions.iter().filter_map(|position| {
-            let id = queue.history.get(position)?;
+            let id = history.all.get(position)?;
             let entry = self.by_id.get(&(queue_key.0.clone(), *id))?;
             Some(entry.delivery.clone())
         }));
@@ -234,33 +187,18 @@ impl Deliveries {
     pub fn claim(&mut self, now: Timestamp, batch: usize) -> Vec<(TenantId, Delivery)> {
         self.sweep(now);
         let mut claimed = Vec::new();
-        let mut passed = [None, None];
-        while claimed.len() < batch && self.in_flight < self.limits.in_flight {
-            let Some((place, head)) = self.first_due(&passed) else {
+        let mut passed = Passed::default();
+        while claimed.len() < batch {
+            let Some(queue_key) = self.queues.next(now, &mut passed) else {
                 break;
             };
-            if head.0 > now {
-                break;
-            }
-            let Some(queue) = self.queues.get_mut(&head.2) else {
+            let history = self.histories.get(&queue_key);
+            let Some((_, _, id)) = history.and_then(|history| history.waiting.first()) else {
                 break;
             };
-            // While most of the room is taken, nobody gets a second place before all have a first.
-            let is_crowded = self.in_flight * 2 >= self.limits.in_flight;
-            let next = queue.waiting.first().copied();
-            let Some((_, _, id)) = next.filter(|_| !is_crowded || queue.in_flight == 0) else {
-                passed[place] = Some(head);
-                continue;
-            };
-            queue.in_flight += 1;
-            self.in_flight += 1;
-            let is_probe = place == FAILING;
-            self.in_flight_failing += usize::from(is_probe);
-            let key = (head.2.0, id);
-            self.change(&key, |entry| {
-                entry.is_in_flight = true;
-                entry.is_probe = is_probe;
-            });
+            let key = (queue_key.0.clone(), *id);
+            let turn = self.queues.take(&queue_key);
+            self.change(&key, |entry| entry.turn = Some(turn));
             if let Some(entry) = self.by_id.get(&key) {
                 claimed.push((key.0, entry.delivery.clone()));
             }
@@ -268,61 +206,36 @@ impl Deliveries {
         claimed
     }
 
-    /// The first that is due after those that were `passed`, and in which set it stands: of the failing
-    /// ones only while they have not had their share of the room.
-    fn first_due(&self, passed: &[Option<Due>; 2]) -> Option<(usize, Due)> {
-        let share = (self.limits.in_flight / 2).max(1);
-        let sets = if self.in_flight_failing < share { 2 } else { 1 };
-        let firsts = self.due.iter().take(sets).enumerate();
-        let firsts = firsts.filter_map(|(place, due)| {
-            let after = passed[place]
-                .as_ref()
-                .map_or(Bound::Unbounded, Bound::Excluded);
-            Some((place, due.range((after, Bound::Unbounded)).next()?))
-        });
-        let (place, due) = firsts.min_by_key(|(_, due)| *due)?;
-        Some((place, due.clone()))
-    }
-
     /// Ends an attempt: `delivery` is what became of it, `failed` what is learnt about the receiver.
     pub fn release(&mut self, tenant: &TenantId, delivery: Delivery, failed: Option<bool>) {
         let key = (tenant.clone(), delivery.id);
-        let Some(entry) = self.by_id.get(&key) else {
-            return;
-        };
-        if entry.is_in_flight {
-            self.in_flight -= 1;
-            self.in_flight_failing -= usize::from(entry.is_probe);
-            let queue_key = (tenant.clone(), delivery.endpoint_id);
-            if let Some(queue) = self.queues.get_mut(&queue_key) {
-                queue.in_flight -= 1;
-                queue.is_failing = failed.unwrap_or(queue.is_failing);
-            }
-        }
+        let queue_key = (tenant.clone(), delivery.endpoint_id);
+        let mut ended = None;
         self.change(&key, |entry| {
-            entry.is_in_flight = false;
+            ended = entry.turn.take();
             entry.delivery = delivery;
         });
+        if let Some(turn) = ended {
+            self.queues.release(&queue_key, turn, failed);
+        }
     }
 
     /// Starts or stops an endpoint's deliveries.
-    pub fn set_active(&mut self, queue_key: &(TenantId, EndpointId), is_active: bool) {
-        if let Some(queue) = self.queues.get_mut(queue_key) {
-            queue.is_active = is_active;
-            // Whoever turns it on again has mended it.
-            queue.is_failing &= !is_active;
+    pub fn set_active(&mut self, queue_key: &QueueKey, is_active: bool) {
+        // One that has none is forgotten with its last, and never entered before its first.
+        if self.histories.contains_key(queue_key) {
+            self.queues.set_active(queue_key, is_active);
         }
-        self.relist(queue_key);
     }
 
     /// Cancels what an endpoint has pending.
     pub fn cancel_all(&mut self, queue_key: &(TenantId, EndpointId), now: Timestamp) {
-        let Some(queue) = self.queues.get(queue_key) else {
+        let Some(history) = self.histories.get(queue_key) else {
             return;
         };
-        let pending = queue.by_status[place(DeliveryStatus::Pending)].iter();
+        let pending = history.by_status[place(DeliveryStatus::Pending)].iter();
         let ids: Vec<DeliveryId> = pending
-            .filter_map(|position| queue.history.get(position).copied())
+            .filter_map(|position| history.all.get(position).copied())
             .collect();
         for id in ids {
             let key = (queue_key.0.clone(), id);
@@ -336,18 +249,13 @@ impl Deliveries {
     /// room. Not after `now` if there is more to take away.
     pub fn next_due(&self, now: Timestamp) -> Option<Timestamp> {
         let deadline = self.deadlines.first().map(|(at, _, _)| *at);
-        // Nothing that stands at the next millisecond comes before this in the order of the sets.
-        let least = (TenantId::new(""), EndpointId::Uuid(Uuid::nil()));
-        let from = (now.plus(Duration::from_millis(1)), 0, least);
-        let later = |due: &BTreeSet<Due>| due.range(&from..).next().map(|(at, _, _)| *at);
-        let due = self.due.iter().filter_map(later);
-        due.chain(deadline).min()
+        let due = self.queues.next_due(now);
+        due.into_iter().chain(deadline).min()
     }
 
     /// Whether something is due at `now`, whether or not there is room for it.
     pub fn is_due(&self, now: Timestamp) -> bool {
-        let mut firsts = self.due.iter().filter_map(BTreeSet::first);
-        firsts.any(|(at, _, _)| *at <= now)
+        self.queues.is_due(now)
     }
 
     fn change(&mut self, key: &DeliveryKey, change: impl FnOnce(&mut Entry)) {
@@ -365,7 +273,7 @@ impl Deliveries {
         };
         let delivery = &entry.delivery;
         let queue_key = (key.0.clone(), delivery.endpoint_id);
-        if !entry.is_in_flight {
+        if entry.turn.is_none() {
             entry.waiting = delivery.next_attempt_at;
             entry.deadline = match delivery.finished_at {
                 Some(at) => Some(at.plus(self.limits.retention)),
@@ -378,13 +286,15 @@ impl Deliveries {
             self.deadlines
                 .insert((deadline, entry.position, key.clone()));
         }
-        if let Some(queue) = self.queues.get_mut(&queue_key) {
-            queue.by_status[place(delivery.status)].insert(entry.position);
+        if let Some(history) = self.histories.get_mut(&queue_key) {
+            history.by_status[place(delivery.status)].insert(entry.position);
             if let Some(at) = entry.waiting {
-                queue.waiting.insert((at, entry.position, delivery.id));
+                history.waiting.insert((at, entry.position, delivery.id));
             }
+            let first = history.waiting.first();
+            let first = first.map(|(at, position, _)| (*at, *position));
+            self.queues.waits(&queue_key, first);
         }
-        self.relist(&queue_key);
     }
 
     /// Takes a delivery out of wherever it was entered.
@@ -398,35 +308,12 @@ impl Deliveries {
             self.deadlines
                 .remove(&(deadline, entry.position, key.clone()));
         }
-        if let Some(queue) = self.queues.get_mut(&queue_key) {
-            queue.by_status[place(delivery.status)].remove(&entry.position);
+        if let Some(history) = self.histories.get_mut(&queue_key) {
+            history.by_status[place(delivery.status)].remove(&entry.position);
             if let Some(at) = entry.waiting.take() {
-                queue.waiting.remove(&(at, entry.position, delivery.id));
+                history.waiting.remove(&(at, entry.position, delivery.id));
             }
         }
-    }
-
-    /// Enters a queue among those that are due, by its earliest delivery, or takes it out.
-    fn relist(&mut self, queue_key: &QueueKey) {
-        let Some(queue) = self.queues.get_mut(queue_key) else {
-            return;
-        };
-        let earliest = queue
-            .waiting
-            .first()
-            .filter(|_| queue.has_room(&self.limits));
-        let place = usize::from(queue.is_failing);
-        let due = earliest.map(|(at, position, _)| (place, *at, *position));
-        if due == queue.due {
-            return;
-        }
-        if let Some((place, at, position)) = queue.due {
-            self.due[place].remove(&(at, position, queue_key.clone()));
-        }
-        if let Some((place, at, position)) = due {
-            self.due[place].insert((at, position, queue_key.clone()));
-        }
-        queue.due = due;
     }
 
     /// Takes away some of what has had its time.
@@ -471,11 +358,7 @@ impl Deliveries {
         let queue_key = (key.0.clone(), entry.delivery.endpoint_id);
         let position = entry.position;
         if entry.delivery.status == DeliveryStatus::Pending {
-            let is_active = self
-                .queues
-                .get(&queue_key)
-                .is_some_and(|queue| queue.is_active);
-            if is_active {
+            if self.queues.is_active(&queue_key) {
                 // Overdue for want of a worker, not of an endpoint: it stays due, and gets more time.
                 let later = now.plus(DeliveryLimits::WAIT_WHILE_DISABLED);
                 self.deadlines.pop_first();
@@ -492,11 +375,11 @@ impl Deliveries {
         }
         self.leave(key);
         self.by_id.remove(key);
-        if let Some(queue) = self.queues.get_mut(&queue_key) {
-            queue.history.remove(&position);
-            if queue.history.is_empty() {
-                // Nothing is waiting in it, so it is not among those that are due.
-                self.queues.remove(&queue_key);
+        if let Some(history) = self.histories.get_mut(&queue_key) {
+            history.all.remove(&position);
+            if history.all.is_empty() {
+                self.histories.remove(&queue_key);
+                self.queues.forget(&queue_key);
             }
         }
     }

@@ -68,7 +68,7 @@ impl Index {
     /// From now on an endpoint gets the events that it subscribes to, if it is active.
     pub fn subscribe(&mut self, id: EndpointId, settings: &Settings) {
         if settings.active {
-            for pattern in patterns(settings) {
+            for pattern in settings.patterns() {
                 self.subscribers
                     .entry(pattern.clone())
                     .or_default()
@@ -78,7 +78,7 @@ impl Index {
     }
 
     fn unsubscribe(&mut self, id: EndpointId, settings: &Settings) {
-        for pattern in patterns(settings) {
+        for pattern in settings.patterns() {
             if let Some(subscribers) = self.subscribers.get_mut(pattern) {
                 subscribers.remove(&id);
                 if subscribers.is_empty() {
@@ -95,14 +95,5 @@ impl Index {
             .flatten()
             .copied()
             .collect()
-    }
-}
-
-/// What an endpoint subscribes to, where no pattern at all means all.
-fn patterns(settings: &Settings) -> &[EventPattern] {
-    if settings.events.is_empty() {
-        &[EventPattern::All]
-    } else {
-        &settings.events
     }
 }

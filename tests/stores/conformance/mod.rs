@@ -25,9 +25,12 @@ use hookturn::domain::{
 use hookturn::idempotency::{Answer, Claim};
 use hookturn::random;
 use hookturn::service::{Error, Service};
+use hookturn::store::sqlite::Opening;
 use hookturn::store::{Change, CommitError, Committed, DeliveryLimits, MemoryStore, Store, Write};
 
-use crate::support::{Rotated, START, acme, caller, says, settings};
+use tempfile::TempDir;
+
+use crate::support::{Rotated, START, acme, caller, master_keys, says, settings};
 
 /// Declares the tests of one store: its name, and an async closure that opens an empty one on a clock and with limits.
 macro_rules! conformance_suite {
@@ -123,6 +126,16 @@ macro_rules! conformance_suite {
 
 conformance_suite!(memory, async |clock, limits| {
     Opened::alone(Arc::new(MemoryStore::with_limits(clock, limits)))
+});
+
+conformance_suite!(sqlite, async |clock, limits| {
+    let folder = TempDir::new().expect("a folder");
+    let opening = Opening::new(&folder.path().join("hookturn.db"), master_keys());
+    let store = opening.and_then(|opening| opening.serve(clock, limits));
+    Opened {
+        store: Arc::new(store.expect("it opens")),
+        keep: Arc::new(folder),
+    }
 });
 
 /// Little room for attempts, so that it is soon used up.

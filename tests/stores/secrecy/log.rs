@@ -14,6 +14,7 @@ use crate::support::patiently;
 const OTHER_KEY_OF_A: &str = "another+key/of=the-first~tenant.0001";
 const KEY_OF_B: &str = "key-of-the-second-tenant-7f3a9c";
 const WRONG_KEY: &str = "hk_almost-right-but-mistyped-9d2e";
+const MASTER_KEY: &str = "V5gTzq0LhYB3xN8mWcRk1uJdE6sPoaF9iQ2vXtG7nMw";
 const PASSWORD: &str = "user:a-password-of-somebody-44c1";
 /// A secret that a client sends where none belongs.
 const MISPLACED: &str = "whsec_bWlzcGxhY2VkIGluIGEgYm9keSBvciBwYXRo0000";
@@ -326,7 +327,10 @@ async fn assert_log_is_clean(format: &str) {
     let keys = format!("a={KEY_OF_A},a={OTHER_KEY_OF_A},b={KEY_OF_B}");
     let program = Program::start(
         &["--log", "trace", "--log-format", format, "--dev"],
-        &[("HOOKTURN_API_KEYS", &keys)],
+        &[
+            ("HOOKTURN_API_KEYS", &keys),
+            ("HOOKTURN_MASTER_KEYS", &format!("k1:{MASTER_KEY}=")),
+        ],
     );
     let mut needles = Needles::default();
     let told = drive(&program).await;
@@ -339,6 +343,7 @@ async fn assert_log_is_clean(format: &str) {
     for text in [KEY_OF_A, OTHER_KEY_OF_A, KEY_OF_B, WRONG_KEY, PASSWORD] {
         needles.add(text);
     }
+    needles.add_master_key(MASTER_KEY);
     needles.add(PASSWORD.split_once(':').expect("a pair").1);
     for text in CREDENTIALS {
         needles.add(text);

@@ -4,10 +4,12 @@ mod log;
 mod needles;
 mod program;
 mod receiver;
+mod start;
 
 use hookturn::config::{ApiKey, ApiKeys};
 use hookturn::domain::{HeaderEntry, KeyRing, Secret, Timestamp};
 use hookturn::store::Page;
+use hookturn::store::seal::{MasterKey, MasterKeys};
 use reqwest::Method;
 use serde_json::Value;
 
@@ -101,6 +103,11 @@ async fn debug_shows_no_secret_of_anything_that_holds_one() {
         has_more: false,
     };
     let change = hookturn::store::Change::Replace(endpoint.clone());
+    let master_keys = vec![
+        MasterKey::new("k2", &[0x5a; 32]).expect("a sound id"),
+        MasterKey::new("k1", &[0xa5; 32]).expect("a sound id"),
+    ];
+    let master_keys = MasterKeys::new(master_keys).expect("distinct ids");
     let shown = [
         format!("{endpoint:?} {:?}", endpoint.settings),
         format!("{ring:?} {:?} {secret:?}", ring.current()),
@@ -108,6 +115,7 @@ async fn debug_shows_no_secret_of_anything_that_holds_one() {
         format!("{rotation:?} {change:?} {page:?}"),
         format!("{answer:?} {record:?} {committed:?}"),
         format!("{key:?} {:?}", ApiKeys::one("a", key.clone())),
+        format!("{master_keys:?}"),
     ]
     .join("\n");
     let mut needles = Needles::default();
@@ -116,6 +124,8 @@ async fn debug_shows_no_secret_of_anything_that_holds_one() {
     needles.add_secret(&rotation.secret.expose());
     needles.add(KEY_OF_A);
     needles.add(CREDENTIALS[0]);
+    needles.add_bytes(&[0x5a; 32]);
+    needles.add_bytes(&[0xa5; 32]);
     needles.assert_absent(&shown);
     // Bytes as a list of numbers would be a secret in another spelling.
     assert!(

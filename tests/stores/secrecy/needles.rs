@@ -40,7 +40,17 @@ impl Needles {
         self.add_bytes(&bytes.expect("base64 after the prefix"));
     }
 
-    fn add_bytes(&mut self, bytes: &[u8]) {
+    /// A master key: its base64 without padding, and the bytes that it stands for.
+    pub(super) fn add_master_key(&mut self, base64: &str) {
+        self.add(base64);
+        // Half of it would be as bad, were a line cut.
+        self.add(&base64[..base64.len() / 2]);
+        let bytes = BASE64_STANDARD_NO_PAD.decode(base64);
+        self.add_bytes(&bytes.expect("base64"));
+    }
+
+    /// Bytes in the spellings of bytes.
+    pub(super) fn add_bytes(&mut self, bytes: &[u8]) {
         let mut hex = String::new();
         for byte in bytes {
             write!(hex, "{byte:02x}").expect("a String takes all");

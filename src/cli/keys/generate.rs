@@ -1,0 +1,48 @@
+//! `hookturn keys generate`: makes a master key.
+
+use std::io::{self, Write as _};
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use zeroize::Zeroizing;
+
+use crate::{
+    cli::{Failure, written},
+    clock::{Clock as _, SystemClock},
+    config::SettingError,
+    random,
+    store::seal::MasterKey,
+};
+
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  export HOOKTURN_MASTER_KEYS=\"$(hookturn keys generate)\"")]
+pub(super) struct GenerateArgs {
+    /// The key's name, which what it encrypts will carry: 1 to 64 of A-Z a-z 0-9 _ - [default: k and the date, in UTC,
+    /// such as k20260612]
+    #[arg(long, value_name = "ID")]
+    id: Option<String>,
+}
+
+pub(super) fn run(args: GenerateArgs) -> Result<(), Failure> {
+    let id = args.id.unwrap_or_else(id_of_today);
+    let bytes = random::key().map_err(|error| Failure::new(&error.to_string()))?;
+    // What would not be taken back is not given.
+    MasterKey::new(&id, &bytes)
+        .map_err(|_| SettingError::new("--id", "write 1 to 64 of A-Z a-z 0-9 _ -"))?;
+    // Made at its full length, so that no copy is left behind where it grew.
+    let mut line = Zeroizing::new(String::with_capacity(id.len() + 64));
+    line.push_str(&id);
+    line.push(':');
+    BASE64_STANDARD.encode_string(*bytes, &mut line);
+    line.push('\n');
+    let mut out = io::stdout().lock();
+    written(out.write_all(line.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// `k` and the date, so that ids sort by age.
+fn id_of_today() -> String {
+    let now = SystemClock.now().to_string();
+    let date = now.chars().take_while(|char| *char != 'T');
+    std::iter::once('k')
+        .chain(date.filter(char::is_ascii_digit))
+        .collect()
+}

@@ -1,0 +1,67 @@
+//! What can go wrong beneath the store, worded for the log: never with data of a record.
+
+use rusqlite::ErrorCode;
+
+use crate::random::NoRandomness;
+use crate::store::seal::CannotOpen;
+use crate::store::{CommitError, StoreError};
+
+/// A failure of SQLite, of a value at rest, or of the machine.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Fault {
+    /// SQLite failed.
+    #[error("{0}{mend}", mend = mend(.0))]
+    Sqlite(#[from] rusqlite::Error),
+    /// A sealed value does not open.
+    #[error("a sealed value does not open: {0}")]
+    Sealed(#[from] CannotOpen),
+    /// A value is not what this program writes.
+    #[error(
+        "{0} in the database cannot be read: run `hookturn check`, and restore a backup if it finds damage"
+    )]
+    Damaged(&'static str),
+    /// There is no randomness.
+    #[error(transparent)]
+    Randomness(#[from] NoRandomness),
+}
+
+/// What an operator can do about a failure of SQLite.
+fn mend(error: &rusqlite::Error) -> &'static str {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => {
+            "; make room on the disk: until then writes are answered 500, and none is half done"
+        }
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
+            "; the file or its directory cannot be written: give this user the right to, or mount it for writing"
+        }
+        Some(ErrorCode::SystemIoFailure) => "; look at the disk and at the system's log",
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            "; the file is damaged: run `hookturn check`, and restore a backup"
+        }
+        _ => "",
+    }
+}
+
+/// A value, named by what it is, that is not what this program writes.
+pub(super) const fn damaged(what: &'static str) -> Fault {
+    Fault::Damaged(what)
+}
+
+impl From<rusqlite::types::FromSqlError> for Fault {
+    fn from(_: rusqlite::types::FromSqlError) -> Self {
+        // Its own text could quote the value.
+        Self::Damaged("a column")
+    }
+}
+
+impl From<Fault> for StoreError {
+    fn from(fault: Fault) -> Self {
+        Self(fault.to_string())
+    }
+}
+
+impl From<Fault> for CommitError {
+    fn from(fault: Fault) -> Self {
+        StoreError::from(fault).into()
+    }
+}

@@ -1,0 +1,355 @@
+//! The file: who may write it, what it must be, and how connections to it are set up.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, TransactionBehavior};
+
+use super::fault::Fault;
+use super::sql;
+use crate::store::seal::{CannotOpen, Kind, MasterKeys, Place};
+
+/// `HkTn`: marks a database as Hookturn's (SQLite's `application_id`).
+const APPLICATION_ID: i32 = 0x486b_546e;
+
+/// The schema that this version writes (SQLite's `user_version`), and the steps that lead to it: step `n` makes
+/// schema `n + 1` of schema `n`. Only ever added to: what a released version wrote must still open.
+const MIGRATIONS: &[&str] = &[sql::SCHEMA_1];
+
+/// What is sealed under each master key, to find out whether a key of the same id is the same key.
+const PROOF: &[u8] = b"this master key opens this store";
+
+/// How long a connection waits for a lock that another process holds for a moment, such as while it recovers the
+/// write-ahead log.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// Pages of the write-ahead log after which they are written back to the database: 16 MiB.
+const CHECKPOINT_PAGES: u32 = 4096;
+
+/// Why a file cannot be opened: one line, which names the file and the mend.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process writes it.
+    #[error("{} is in use by another Hookturn process: stop that one, or choose another file", .0.display())]
+    InUse(PathBuf),
+    /// There is no such file.
+    #[error("{} does not exist: check the path", .0.display())]
+    Missing(PathBuf),
+    /// The system does not let us.
+    #[error("{} cannot be opened: {}; check that its directory exists and that this user may write there", .0.display(), .1)]
+    System(PathBuf, String),
+    /// It is something else.
+    #[error("{} is not a database of Hookturn: choose another file", .0.display())]
+    Foreign(PathBuf),
+    /// A newer version wrote it.
+    #[error("{} was written by a newer version of Hookturn (schema {found}, and this version knows {known}): start that version or a newer one", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its schema.
+        found: usize,
+        /// Ours.
+        known: usize,
+    },
+    /// The disk is full.
+    #[error("{} cannot be written: the disk is full; make room and start again", .0.display())]
+    Full(PathBuf),
+    /// Values rest under a master key that was not given.
+    #[error("the master key `{id}` is missing, and values in {} rest under it: add it after the first one", path.display())]
+    KeyMissing {
+        /// The file.
+        path: PathBuf,
+        /// The key's id.
+        id: String,
+    },
+    /// A key has the right id, and is another key.
+    #[error("the master key `{id}` does not open {}: it is not the key that had this id; give the right one", path.display())]
+    WrongKey {
+        /// The file.
+        path: PathBuf,
+        /// The key's id.
+        id: String,
+    },
+    /// The file is damaged, or SQLite failed otherwise.
+    #[error("{} cannot be read: {}; run `hookturn check` on it, and restore a backup if it finds damage", .0.display(), .1)]
+    Damaged(PathBuf, String),
+}
+
+impl OpenError {
+    /// What `fault` means for the opening of `path`.
+    pub(super) fn of(path: &Path, fault: Fault) -> Self {
+        let path = path.to_owned();
+        match fault {
+            Fault::Sqlite(error) => match error.sqlite_error_code() {
+                Some(ErrorCode::NotADatabase) => Self::Foreign(path),
+                Some(ErrorCode::DiskFull) => Self::Full(path),
+                Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
+                    Self::System(path, error.to_string())
+                }
+                _ => Self::Damaged(path, error.to_string()),
+            },
+            fault => Self::Damaged(path, fault.to_string()),
+        }
+    }
+}
+
+/// Held by whoever writes the file: the one server, or `keys rewrap`. It is let go when the process ends, however it
+/// ends.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "held, and never asked")] File);
+
+impl Lock {
+    /// Takes the lock that stands beside the database at `path`. It is a file of its own: SQLite's locks are on the
+    /// database itself, and another handle on that, when closed, would drop them.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] when another process has it, or it cannot be made.
+    pub fn take(path: &Path) -> Result<Self, OpenError> {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push("-lock");
+        let fault = |error: &io::Error| OpenError::System(path.to_owned(), error.to_string());
+        let file = private()
+            .open(Path::new(&beside))
+            .map_err(|error| fault(&error))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self(file)),
+            Err(TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
+            Err(TryLockError::Error(error)) => Err(fault(&error)),
+        }
+    }
+}
+
+/// How files that only their owner may read are opened and made.
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600);
+    options
+}
+
+/// Makes the file at `path`, if there is none, so that only its owner may read it. The files that SQLite puts beside
+/// it get the same mode.
+///
+/// # Errors
+///
+/// [`OpenError`] when that cannot be done.
+pub fn create(path: &Path) -> Result<(), OpenError> {
+    match private().open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+            Err(OpenError::Full(path.to_owned()))
+        }
+        Err(error) => Err(OpenError::System(path.to_owned(), error.to_string())),
+    }
+}
+
+/// A connection that writes, to a file that exists. The caller holds the [`Lock`].
+pub(super) fn connect(path: &Path) -> Result<Connection, Fault> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(path, flags)?;
+    db.busy_timeout(BUSY)?;
+    db.set_prepared_statement_cache_capacity(128);
+    // What is committed is on the disk, also after a loss of power: each commit is one fsync of the write-ahead log.
+    db.pragma_update(None, "journal_mode", "WAL")?;
+    db.pragma_update(None, "synchronous", "FULL")?;
+    db.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    // A log that a long read made large is cut to this again, in bytes.
+    db.pragma_update(None, "journal_size_limit", 64 << 20)?;
+    // In KiB, when negative.
+    db.pragma_update(None, "cache_size", -65_536)?;
+    harden(&db)?;
+    Ok(db)
+}
+
+/// A connection that reads, beside one that writes.
+pub(super) fn connect_to_read(path: &Path) -> Result<Connection, Fault> {
+    // The log's index must be written also by those who read.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(path, flags)?;
+    db.busy_timeout(BUSY)?;
+    db.set_prepared_statement_cache_capacity(64);
+    db.pragma_update(None, "query_only", true)?;
+    harden(&db)?;
+    Ok(db)
+}
+
+/// A file may come from anywhere: what it says is read as data alone.
+fn harden(db: &Connection) -> Result<(), Fault> {
+    db.pragma_update(None, "trusted_schema", false)?;
+    db.pragma_update(None, "cell_size_check", true)?;
+    db.pragma_update(None, "temp_store", "MEMORY")?;
+    Ok(())
+}
+
+/// Brings the schema to what this version writes. Each step is one transaction with the number that it leads to.
+pub(super) fn migrate(db: &mut Connection, path: &Path) -> Result<(), OpenError> {
+    migrate_with(db, path, MIGRATIONS)
+}
+
+fn migrate_with(db: &mut Connection, path: &Path, steps: &[&str]) -> Result<(), OpenError> {
+    let fault = |error: rusqlite::Error| OpenError::of(path, error.into());
+    let mut version = recognise(db, path, steps.len())?;
+    while let Some(step) = steps.get(version) {
+        let transaction = db
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(fault)?;
+        transaction.execute_batch(step).map_err(fault)?;
+        version += 1;
+        transaction
+            .pragma_update(None, "application_id", APPLICATION_ID)
+            .and_then(|()| {
+                transaction.pragma_update(
+                    None,
+                    "user_version",
+                    i32::try_from(version).unwrap_or(i32::MAX),
+                )
+            })
+            .and_then(|()| transaction.commit())
+            .map_err(fault)?;
+    }
+    Ok(())
+}
+
+/// The schema of a file, if it is ours and not newer than `known`. 0 for an empty one.
+pub(super) fn recognise(db: &Connection, path: &Path, known: usize) -> Result<usize, OpenError> {
+    let fault = |error: rusqlite::Error| OpenError::of(path, error.into());
+    let pragma = |name: &str| db.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
+    let application = pragma("application_id").map_err(fault)?;
+    let version = pragma("user_version").map_err(fault)?;
+    let tables: i64 = db
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .map_err(fault)?;
+    let is_empty = tables == 0 && version == 0 && application == 0;
+    if !is_empty && application != APPLICATION_ID {
+        return Err(OpenError::Foreign(path.to_owned()));
+    }
+    let found = usize::try_from(version).unwrap_or(usize::MAX);
+    if found > known {
+        return Err(OpenError::Newer {
+            path: path.to_owned(),
+            found,
+            known,
+        });
+    }
+    Ok(found)
+}
+
+/// The schema that this version writes.
+pub(super) const fn known_schema() -> usize {
+    MIGRATIONS.len()
+}
+
+/// Checks that every master key that values rest under was given and is the right one.
+pub(super) fn prove(db: &Connection, path: &Path, keys: &MasterKeys) -> Result<(), OpenError> {
+    let proofs = || -> Result<Vec<(String, Vec<u8>)>, rusqlite::Error> {
+        db.prepare("SELECT id, proof FROM master_key ORDER BY id")?
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect()
+    };
+    let path = || path.to_owned();
+    for (id, proof) in proofs().map_err(|error| OpenError::of(&path(), error.into()))? {
+        let opened = keys.open(&proof_place(&id), &proof);
+        match opened {
+            Ok(proof) if *proof == PROOF => {}
+            Err(CannotOpen::UnknownKey { .. }) => {
+                return Err(OpenError::KeyMissing { path: path(), id });
+            }
+            _ => return Err(OpenError::WrongKey { path: path(), id }),
+        }
+    }
+    Ok(())
+}
+
+fn proof_place(id: &str) -> Place<'_> {
+    Place {
+        kind: Kind::Proof,
+        tenant: "",
+        record: id.as_bytes(),
+    }
+}
+
+/// Makes the first key the one that seals. Whatever rests under another is then to be sealed anew.
+pub(super) fn adopt_first_key(db: &mut Connection, keys: &MasterKeys) -> Result<(), Fault> {
+    let first = keys.first_id();
+    let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let before: Option<String> = transaction
+        .query_row("SELECT sealing_key FROM state", [], |row| row.get(0))
+        .optional()?;
+    let proof = keys.seal(&proof_place(first), PROOF)?;
+    transaction.execute(
+        "INSERT OR IGNORE INTO master_key (id, proof) VALUES (?1, ?2)",
+        (first, proof),
+    )?;
+    match before {
+        None => {
+            transaction.execute(
+                "INSERT INTO state (one, clock_advance_ms, sealing_key, rewrap_stage, rewrap_after, rewrap_failed)
+                 VALUES (1, 0, ?1, NULL, 0, 0)",
+                [first],
+            )?;
+        }
+        Some(before) if before != first => {
+            transaction.execute(
+                "UPDATE state SET sealing_key = ?1, rewrap_stage = 0, rewrap_after = 0, rewrap_failed = 0",
+                [first],
+            )?;
+        }
+        Some(_) => {}
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn memory() -> Connection {
+        Connection::open_in_memory().expect("a database")
+    }
+
+    #[test]
+    fn steps_are_taken_once_and_a_newer_file_is_refused() {
+        let mut db = memory();
+        let path = Path::new("hookturn.db");
+        let first = ["CREATE TABLE a (x)"];
+        let both = ["CREATE TABLE a (x)", "CREATE TABLE b (x)"];
+        migrate_with(&mut db, path, &first).expect("an empty file");
+        migrate_with(&mut db, path, &first).expect("nothing to do");
+        migrate_with(&mut db, path, &both).expect("one step");
+        let refused = migrate_with(&mut db, path, &first).expect_err("newer");
+        assert_eq!(
+            refused.to_string(),
+            "hookturn.db was written by a newer version of Hookturn (schema 2, and this version knows 1): start that \
+             version or a newer one"
+        );
+    }
+
+    #[test]
+    fn a_step_that_fails_leaves_the_file_as_it_was() {
+        let mut db = memory();
+        let path = Path::new("hookturn.db");
+        let broken = [
+            "CREATE TABLE a (x)",
+            "CREATE TABLE b (x); CREATE TABLE a (x)",
+        ];
+        migrate_with(&mut db, path, &broken).expect_err("the second step fails");
+        let tables: i64 = db
+            .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+            .expect("a count");
+        assert_eq!(tables, 1);
+        assert_eq!(recognise(&db, path, 2).expect("ours"), 1);
+    }
+
+    #[test]
+    fn the_database_of_another_program_is_left_alone() {
+        let mut db = memory();
+        db.execute_batch("CREATE TABLE theirs (x)")
+            .expect("a table");
+        let refused = migrate(&mut db, Path::new("theirs.db")).expect_err("foreign");
+        assert!(matches!(refused, OpenError::Foreign(_)), "{refused}");
+    }
+}

@@ -1,0 +1,319 @@
+//! The store in one file on this machine: SQLite, with everything that callers told us sealed.
+//!
+//! - **One writer.** A thread gathers what waits into one transaction and answers when it is on the disk
+//!   ([`writer`]). Another process that would write is refused ([`file::Lock`]).
+//! - **Readers beside it** ([`readers`]): a read sees the last commit and waits for none.
+//! - **Whose turn it is** is in memory ([`turns`]), and found again in the file at the start.
+//! - **Sealed at rest** ([`seal`](super::seal)): a stolen file shows ids, names, types of events and times. A new first
+//!   master key is brought to every record in the background ([`rewrap`]).
+//!
+//! Reading order: [`sql`] (the tables and every statement), [`file`], [`writer`], then what it runs: [`endpoints`],
+//! [`events`], [`claim`], [`sweep`], [`rewrap`].
+
+mod claim;
+mod endpoints;
+mod events;
+mod fault;
+mod file;
+mod readers;
+mod rewrap;
+mod rows;
+mod sql;
+mod sweep;
+mod turns;
+mod view;
+mod writer;
+
+use std::panic::resume_unwind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, mpsc};
+
+use self::fault::Fault;
+use self::readers::Readers;
+use self::writer::{Job, Writer};
+use super::seal::MasterKeys;
+use super::{
+    Claims, CommitError, Committed, DeliveryLimits, Page, ReceiverState, Settle, Store, StoreError,
+    Write,
+};
+use crate::clock::Clock;
+use crate::domain::{Delivery, DeliveryId, DeliveryStatus, Endpoint, EndpointId, TenantId};
+use crate::idempotency::{Claim, IdempotencyKey, Record};
+
+pub use file::{Lock, OpenError};
+
+/// How many writes may wait for the writer; who comes then waits before it gets in line.
+const WAITING: usize = 1024;
+
+/// A [`Store`] in one file. Dropping it waits until what it was asked to write is written.
+pub struct SqliteStore {
+    clock: Arc<dyn Clock>,
+    work: Arc<Notify>,
+    readers: Readers,
+    /// `None` only while it is dropped.
+    jobs: Option<mpsc::Sender<Job>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    _lock: Lock,
+}
+
+/// A file that was opened, and is not served yet.
+pub struct Opening {
+    path: PathBuf,
+    keys: MasterKeys,
+    db: rusqlite::Connection,
+    lock: Lock,
+    clock_advance: Duration,
+}
+
+impl Opening {
+    /// Opens the file at `path`, or makes it: takes its lock, brings its schema to this version's, and checks that
+    /// `keys` open it.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] says what is in the way, and how to mend it.
+    pub fn new(path: &Path, keys: MasterKeys) -> Result<Self, OpenError> {
+        let lock = Lock::take(path)?;
+        file::create(path)?;
+        let fault = |fault| OpenError::of(path, fault);
+        let mut db = file::connect(path).map_err(fault)?;
+        file::migrate(&mut db, path)?;
+        file::prove(&db, path, &keys)?;
+        file::adopt_first_key(&mut db, &keys).map_err(fault)?;
+        let millis: i64 = db
+            .query_row(sql::READY, [], |row| row.get(0))
+            .map_err(|error| fault(error.into()))?;
+        Ok(Self {
+            path: path.to_owned(),
+            keys,
+            db,
+            lock,
+            clock_advance: Duration::from_millis(millis.unsigned_abs()),
+        })
+    }
+
+    /// By how much the test clock was ahead when the store was last used.
+    #[must_use]
+    pub fn clock_advance(&self) -> Duration {
+        self.clock_advance
+    }
+
+    /// Starts the threads. The store tells the time by `clock` from here on.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] when the file cannot be read.
+    pub fn serve(
+        self,
+        clock: Arc<dyn Clock>,
+        limits: DeliveryLimits,
+    ) -> Result<SqliteStore, OpenError> {
+        let path = self.path;
+        let fault = |fault: Fault| OpenError::of(&path, fault);
+        let work = Arc::new(Notify::new());
+        let readers = Readers::start(&path, &self.keys).map_err(fault)?;
+        let writer = Writer::new(
+            self.db,
+            self.keys,
+            Arc::clone(&clock),
+            limits,
+            Arc::clone(&work),
+        );
+        let writer = writer.map_err(fault)?;
+        let (jobs, waiting) = mpsc::channel(WAITING);
+        let thread = thread::Builder::new()
+            .name("hookturn-write".to_owned())
+            .spawn(move || writer.work(waiting))
+            .map_err(|error| OpenError::System(path.clone(), error.to_string()))?;
+        Ok(SqliteStore {
+            clock,
+            work,
+            readers,
+            jobs: Some(jobs),
+            writer: Mutex::new(Some(thread)),
+            _lock: self.lock,
+        })
+    }
+}
+
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(writer) = self.writer.lock().take() {
+            // It panicked, if at all, where it logged why.
+            let _ = writer.join();
+        }
+    }
+}
+
+impl SqliteStore {
+    async fn send(&self, job: Job) -> Result<(), StoreError> {
+        let gone = || StoreError("the writer has stopped".to_owned());
+        let jobs = self.jobs.as_ref().ok_or_else(gone)?;
+        jobs.send(job).await.map_err(|_| gone())
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        write: impl FnOnce(&mut Writer) -> Result<T, CommitError> + Send + 'static,
+    ) -> Result<T, CommitError> {
+        let (job, answer) = Job::new(write);
+        self.send(job).await?;
+        match answer.await {
+            Ok(Ok(outcome)) => outcome,
+            // A panic of the decision is its caller's.
+            Ok(Err(panic)) => resume_unwind(panic),
+            Err(_) => Err(StoreError("the writer has stopped".to_owned()).into()),
+        }
+    }
+
+    /// As [`write`](Self::write), for what can fail only with the store.
+    async fn keep<T: Send + 'static>(
+        &self,
+        write: impl FnOnce(&mut Writer) -> Result<T, CommitError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.write(write).await.map_err(|error| match error {
+            CommitError::Store(error) => error,
+            other => StoreError(other.to_string()),
+        })
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn record(
+        &self,
+        tenant: &TenantId,
+        key: &IdempotencyKey,
+    ) -> Result<Option<Record>, StoreError> {
+        let (tenant, key) = (tenant.clone(), key.clone());
+        let now = self.clock.now();
+        self.readers
+            .read(move |view| match view.tenant(&tenant)? {
+                Some(tenant) => view.record(&tenant, &key, now),
+                None => Ok(None),
+            })
+            .await
+    }
+
+    async fn commit(
+        &self,
+        tenant: &TenantId,
+        claim: Option<Claim>,
+        write: Write,
+    ) -> Result<Committed, CommitError> {
+        let tenant = tenant.clone();
+        self.write(move |writer| writer.commit(&tenant, claim, write))
+            .await
+    }
+
+    async fn endpoint(
+        &self,
+        tenant: &TenantId,
+        id: EndpointId,
+    ) -> Result<Option<Endpoint>, StoreError> {
+        let tenant = tenant.clone();
+        self.readers
+            .read(move |view| {
+                let Some(tenant) = view.tenant(&tenant)? else {
+                    return Ok(None);
+                };
+                Ok(view.endpoint(&tenant, id)?.map(|(_, endpoint)| endpoint))
+            })
+            .await
+    }
+
+    async fn endpoints(
+        &self,
+        tenant: &TenantId,
+        after: Option<EndpointId>,
+        limit: usize,
+    ) -> Result<Option<Page<Endpoint>>, StoreError> {
+        let tenant = tenant.clone();
+        self.readers
+            .read(move |view| match view.tenant(&tenant)? {
+                Some(tenant) => view.endpoints(&tenant, after, limit),
+                None => Ok(after.is_none().then(Page::default)),
+            })
+            .await
+    }
+
+    async fn delivery(
+        &self,
+        tenant: &TenantId,
+        id: DeliveryId,
+    ) -> Result<Option<Delivery>, StoreError> {
+        let tenant = tenant.clone();
+        self.readers
+            .read(move |view| {
+                let Some(tenant) = view.tenant(&tenant)? else {
+                    return Ok(None);
+                };
+                let Some(row) = view.delivery_row(&tenant, id)? else {
+                    return Ok(None);
+                };
+                let delivery = view.delivery(&tenant.id, row, &mut view::Events::default())?;
+                Ok(Some(delivery))
+            })
+            .await
+    }
+
+    async fn deliveries(
+        &self,
+        tenant: &TenantId,
+        endpoint: EndpointId,
+        status: Option<DeliveryStatus>,
+        after: Option<DeliveryId>,
+        limit: usize,
+    ) -> Result<Option<Page<Delivery>>, StoreError> {
+        let tenant = tenant.clone();
+        self.readers
+            .read(move |view| match view.tenant(&tenant)? {
+                Some(tenant) => view.deliveries(&tenant, endpoint, status, after, limit),
+                None => Ok(after.is_none().then(Page::default)),
+            })
+            .await
+    }
+
+    async fn claim(&self, batch: usize) -> Result<Claims, StoreError> {
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        self.send(Job::Claim(batch, reply)).await?;
+        let gone = |_| StoreError("the writer has stopped".to_owned());
+        answer.await.map_err(gone)?
+    }
+
+    async fn settle(
+        &self,
+        tenant: &TenantId,
+        id: DeliveryId,
+        settle: Settle,
+        receiver: ReceiverState,
+    ) -> Result<(), StoreError> {
+        let tenant = tenant.clone();
+        self.keep(move |writer| writer.settle(&tenant, id, settle, &receiver))
+            .await
+    }
+
+    async fn keep_clock_advance(&self, total: Duration) -> Result<(), StoreError> {
+        let millis = i64::try_from(total.as_millis()).unwrap_or(i64::MAX);
+        self.keep(move |writer| writer.keep_clock_advance(millis))
+            .await
+    }
+
+    fn work(&self) -> &Notify {
+        &self.work
+    }
+
+    async fn ready(&self) -> Result<(), StoreError> {
+        self.readers
+            .read(|view| view.row(sql::READY, &[], |_| Ok(())))
+            .await?;
+        self.keep(Writer::try_to_write).await
+    }
+}

@@ -1,0 +1,88 @@
+//! Threads that read beside the writer: a read sees the last commit, and waits for none.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+
+use parking_lot::Mutex;
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use super::fault::Fault;
+use super::file;
+use super::view::View;
+use crate::store::StoreError;
+use crate::store::seal::MasterKeys;
+
+/// How many reads run at once. They are short, and the machine has other things to do.
+const THREADS: usize = 4;
+
+/// How many reads may wait; who comes then waits before it gets in line.
+const WAITING: usize = 1024;
+
+type Read = Box<dyn FnOnce(View<'_>) + Send>;
+
+/// The readers of one file. They end when this is dropped.
+pub(super) struct Readers {
+    reads: mpsc::Sender<Read>,
+}
+
+impl Readers {
+    /// Opens the connections and starts the threads.
+    pub fn start(path: &Path, keys: &MasterKeys) -> Result<Self, Fault> {
+        let (reads, waiting) = mpsc::channel(WAITING);
+        let waiting = Arc::new(Mutex::new(waiting));
+        for _ in 0..THREADS {
+            let db = file::connect_to_read(path)?;
+            let (keys, waiting) = (keys.clone(), Arc::clone(&waiting));
+            thread::Builder::new()
+                .name("hookturn-read".to_owned())
+                .spawn(move || serve(&db, &keys, &waiting))
+                .map_err(|_| super::fault::damaged("no thread to read with; nothing"))?;
+        }
+        Ok(Self { reads })
+    }
+
+    /// Runs `read` on a reader's thread, in one transaction: all that it reads is of one instant.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(View<'_>) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let read: Read = Box::new(move |view| {
+            if reply.is_closed() {
+                return;
+            }
+            // Nobody waits any more if it cannot be sent.
+            let _ = reply.send(in_transaction(view, read));
+        });
+        let gone = || StoreError("the readers have stopped".to_owned());
+        self.reads.send(read).await.map_err(|_| gone())?;
+        Ok(answer.await.map_err(|_| gone())??)
+    }
+}
+
+fn in_transaction<T>(
+    view: View<'_>,
+    read: impl FnOnce(View<'_>) -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    let transaction = view.db.unchecked_transaction()?;
+    let outcome = read(view)?;
+    transaction.finish()?;
+    Ok(outcome)
+}
+
+/// One waits for work and holds the lock meanwhile; when it has some it lets the next one wait.
+fn serve(db: &Connection, keys: &MasterKeys, waiting: &Mutex<mpsc::Receiver<Read>>) {
+    loop {
+        let Some(read) = waiting.lock().blocking_recv() else {
+            return;
+        };
+        let view = View { db, keys };
+        let run = std::panic::AssertUnwindSafe(|| read(view));
+        if std::panic::catch_unwind(run).is_err() {
+            // Its caller is told by the reply that never comes; the others go on.
+            tracing::error!("a read of the store panicked");
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Every statement that the store runs while it serves, in one place, so that one test can ask SQLite how it would run
+//! each of them: none may read a table from end to end, nor sort what an index has in order.
+//!
+//! Rows are named by a `number`, SQLite's own row id, which is also the order of creation. Numbers are never used twice
+//! (`AUTOINCREMENT`), so what remembers one can never meet another record under it.
+
+/// The tables of schema 1.
+pub(super) const SCHEMA_1: &str = "
+CREATE TABLE state (
+    one              INTEGER PRIMARY KEY CHECK (one = 1),
+    clock_advance_ms INTEGER NOT NULL,
+    sealing_key      TEXT NOT NULL,
+    rewrap_stage     INTEGER,
+    rewrap_after     INTEGER NOT NULL,
+    rewrap_failed    INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE master_key (
+    id    TEXT PRIMARY KEY,
+    proof BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE tenant (
+    number INTEGER PRIMARY KEY,
+    name   TEXT NOT NULL UNIQUE
+) STRICT;
+
+CREATE TABLE endpoint (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant INTEGER NOT NULL,
+    id     BLOB NOT NULL,
+    active INTEGER NOT NULL,
+    name   TEXT,
+    sealed BLOB NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX endpoint_id ON endpoint (tenant, id);
+CREATE UNIQUE INDEX endpoint_name ON endpoint (tenant, name) WHERE name IS NOT NULL;
+CREATE INDEX endpoint_order ON endpoint (tenant);
+
+CREATE TABLE key_ring (
+    endpoint INTEGER PRIMARY KEY,
+    sealed   BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE subscription (
+    tenant   INTEGER NOT NULL,
+    pattern  TEXT NOT NULL,
+    endpoint INTEGER NOT NULL,
+    PRIMARY KEY (tenant, pattern, endpoint)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE answer (
+    number     INTEGER PRIMARY KEY,
+    tenant     INTEGER NOT NULL,
+    key        TEXT NOT NULL,
+    expires_at INTEGER NOT NULL,
+    sealed     BLOB NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX answer_key ON answer (tenant, key);
+CREATE INDEX answer_expiry ON answer (expires_at);
+
+CREATE TABLE event (
+    number     INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant     INTEGER NOT NULL,
+    id         TEXT NOT NULL,
+    type       TEXT NOT NULL,
+    trace_id   BLOB NOT NULL,
+    created_at INTEGER NOT NULL,
+    deliveries INTEGER NOT NULL,
+    kept       INTEGER NOT NULL,
+    remembered INTEGER NOT NULL,
+    sealed     BLOB NOT NULL
+) STRICT;
+CREATE INDEX event_id ON event (tenant, id);
+CREATE INDEX event_age ON event (created_at) WHERE remembered = 1;
+
+CREATE TABLE delivery (
+    number             INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant             INTEGER NOT NULL,
+    id                 BLOB NOT NULL,
+    endpoint           INTEGER NOT NULL,
+    endpoint_id        BLOB NOT NULL,
+    event              INTEGER NOT NULL,
+    status             INTEGER NOT NULL,
+    created_at         INTEGER NOT NULL,
+    next_attempt_at    INTEGER,
+    finished_at        INTEGER,
+    scheduled_at       INTEGER,
+    failures           INTEGER NOT NULL,
+    is_last_attempt    INTEGER NOT NULL,
+    is_resend_wanted   INTEGER NOT NULL,
+    attempts           TEXT NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX delivery_id ON delivery (tenant, id);
+CREATE INDEX delivery_list ON delivery (endpoint_id, status);
+CREATE INDEX delivery_due ON delivery (endpoint, next_attempt_at) WHERE next_attempt_at IS NOT NULL;
+CREATE INDEX delivery_age ON delivery (finished_at) WHERE finished_at IS NOT NULL;
+";
+
+/// Declares the statements, and all of them as a list.
+macro_rules! statements {
+    ($($(#[$doc:meta])* $name:ident = $sql:expr;)+) => {
+        $($(#[$doc])* pub(super) const $name: &str = $sql;)+
+
+        /// All of them.
+        #[cfg(test)]
+        pub(super) const ALL: &[(&str, &str)] = &[$((stringify!($name), $name)),+];
+    };
+}
+
+statements! {
+    TENANT = "SELECT number FROM tenant WHERE name = ?1";
+    ADD_TENANT = "INSERT INTO tenant (name) VALUES (?1) RETURNING number";
+    TENANT_NAME = "SELECT name FROM tenant WHERE number = ?1";
+
+    ENDPOINT = "SELECT endpoint.number, endpoint.sealed, key_ring.sealed, endpoint.id FROM endpoint
+        LEFT JOIN key_ring ON key_ring.endpoint = endpoint.number
+        WHERE tenant = ?1 AND id = ?2";
+    ENDPOINT_OF_NUMBER = "SELECT endpoint.number, endpoint.sealed, key_ring.sealed, endpoint.id FROM endpoint
+        LEFT JOIN key_ring ON key_ring.endpoint = endpoint.number
+        WHERE endpoint.number = ?1";
+    /// The page of a list that begins before the number `?2`.
+    ENDPOINTS = "SELECT endpoint.number, endpoint.sealed, key_ring.sealed, endpoint.id
+        FROM endpoint LEFT JOIN key_ring ON key_ring.endpoint = endpoint.number
+        WHERE tenant = ?1 AND endpoint.number < ?2 ORDER BY endpoint.number DESC LIMIT ?3";
+    ENDPOINT_NUMBER = "SELECT number, active FROM endpoint WHERE tenant = ?1 AND id = ?2";
+    NAME = "SELECT number FROM endpoint WHERE tenant = ?1 AND name = ?2";
+    ADD_ENDPOINT = "INSERT INTO endpoint (tenant, id, active, name, sealed) VALUES (?1, ?2, ?3, ?4, ?5)";
+    SET_ENDPOINT = "UPDATE endpoint SET active = ?2, name = ?3, sealed = ?4 WHERE number = ?1";
+    DELETE_ENDPOINT = "DELETE FROM endpoint WHERE number = ?1";
+    ADD_KEY_RING = "INSERT INTO key_ring (endpoint, sealed) VALUES (?1, ?2)";
+    SET_KEY_RING = "UPDATE key_ring SET sealed = ?2 WHERE endpoint = ?1";
+    DELETE_KEY_RING = "DELETE FROM key_ring WHERE endpoint = ?1";
+    SUBSCRIBE = "INSERT OR IGNORE INTO subscription (tenant, pattern, endpoint) VALUES (?1, ?2, ?3)";
+    UNSUBSCRIBE = "DELETE FROM subscription WHERE tenant = ?1 AND pattern = ?2 AND endpoint = ?3";
+    SUBSCRIBERS = "SELECT subscription.endpoint, endpoint.id FROM subscription
+        JOIN endpoint ON endpoint.number = subscription.endpoint
+        WHERE subscription.tenant = ?1 AND pattern = ?2";
+
+    ANSWER = "SELECT expires_at, sealed FROM answer WHERE tenant = ?1 AND key = ?2";
+    /// One that expired and was not swept yet gives way.
+    REMEMBER = "INSERT OR REPLACE INTO answer (tenant, key, expires_at, sealed) VALUES (?1, ?2, ?3, ?4)";
+    FIRST_ANSWER_EXPIRY = "SELECT min(expires_at) FROM answer";
+    SWEEP_ANSWERS = "DELETE FROM answer WHERE number IN
+        (SELECT number FROM answer WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)";
+
+    /// The event that the tenant published under an id, if its time is not over.
+    PUBLISHED = "SELECT number FROM event
+        WHERE tenant = ?1 AND id = ?2 AND remembered = 1 AND created_at > ?3 LIMIT 1";
+    ADD_EVENT = "INSERT INTO event
+        (tenant, id, type, trace_id, created_at, deliveries, kept, remembered, sealed)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, 1, ?7)";
+    EVENT = "SELECT id, type, trace_id, created_at, sealed, deliveries FROM event WHERE number = ?1";
+    FIRST_EVENT_AGE = "SELECT min(created_at) FROM event WHERE remembered = 1";
+    OLD_EVENTS = "SELECT number, kept FROM event
+        WHERE remembered = 1 AND created_at <= ?1 ORDER BY created_at LIMIT ?2";
+    DELETE_EVENT = "DELETE FROM event WHERE number = ?1";
+    /// Its id is free, and it goes with the last delivery of it.
+    FORGET_EVENT_ID = "UPDATE event SET remembered = 0 WHERE number = ?1";
+    LET_GO_OF_EVENT = "UPDATE event SET kept = kept - 1 WHERE number = ?1 RETURNING kept, remembered";
+
+    DELIVERY = "SELECT number, id, endpoint, endpoint_id, event, status, created_at, next_attempt_at, finished_at,
+            scheduled_at, failures, is_last_attempt, is_resend_wanted, attempts
+        FROM delivery WHERE tenant = ?1 AND id = ?2";
+    DELIVERY_OF_NUMBER = "SELECT number, id, endpoint, endpoint_id, event, status, created_at, next_attempt_at,
+            finished_at, scheduled_at, failures, is_last_attempt, is_resend_wanted, attempts, tenant
+        FROM delivery WHERE number = ?1";
+    /// The page of the list of one status that begins before the number `?4`. By the id, since deliveries of an endpoint
+    /// that is deleted can still be read.
+    DELIVERIES = "SELECT number, id, endpoint, endpoint_id, event, status, created_at, next_attempt_at, finished_at,
+            scheduled_at, failures, is_last_attempt, is_resend_wanted, attempts
+        FROM delivery WHERE endpoint_id = ?1 AND status = ?2 AND tenant = ?3 AND number < ?4
+        ORDER BY number DESC LIMIT ?5";
+    ADD_DELIVERY = "INSERT INTO delivery (tenant, id, endpoint, endpoint_id, event, status, created_at,
+            next_attempt_at, finished_at, scheduled_at, failures, is_last_attempt, is_resend_wanted, attempts)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+    SET_DELIVERY = "UPDATE delivery SET status = ?2, next_attempt_at = ?3, finished_at = ?4, scheduled_at = ?5,
+            failures = ?6, is_last_attempt = ?7, is_resend_wanted = ?8, attempts = ?9
+        WHERE number = ?1";
+    CANCEL_DELIVERIES = "UPDATE delivery SET status = ?2, next_attempt_at = NULL, scheduled_at = NULL,
+            finished_at = ?3
+        WHERE endpoint_id = ?4 AND status = 0 AND endpoint = ?1";
+    FIRST_FINISHED = "SELECT min(finished_at) FROM delivery WHERE finished_at IS NOT NULL";
+    OLD_DELIVERIES = "SELECT number, event FROM delivery
+        WHERE finished_at IS NOT NULL AND finished_at <= ?1 ORDER BY finished_at LIMIT ?2";
+    DELETE_DELIVERY = "DELETE FROM delivery WHERE number = ?1";
+    /// What waits for an attempt, the earliest first.
+    WAITING = "SELECT next_attempt_at, number FROM delivery
+        WHERE endpoint = ?1 AND next_attempt_at IS NOT NULL ORDER BY next_attempt_at, number";
+    /// The next endpoint after `?1` with something that waits.
+    NEXT_QUEUE = "SELECT endpoint FROM delivery
+        WHERE endpoint > ?1 AND next_attempt_at IS NOT NULL ORDER BY endpoint LIMIT 1";
+    QUEUE = "SELECT active FROM endpoint WHERE number = ?1";
+    FAILURES = "SELECT failures FROM delivery WHERE number = ?1";
+
+    SET_CLOCK = "UPDATE state SET clock_advance_ms = max(clock_advance_ms, ?1)";
+    READY = "SELECT clock_advance_ms FROM state";
+}

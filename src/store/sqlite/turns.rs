@@ -1,0 +1,242 @@
+//! What the writer keeps in memory: which endpoint's turn it is, and which attempts are under way.
+//!
+//! All of it can be found again in the file when the program starts; only attempts that were under way are not in it.
+//! Those are made again, since nobody knows how they ended: that is what at-least-once means. A claim that rested in
+//! the file would have to time out before that, and cost each delivery one more write.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use super::fault::Fault;
+use super::sql;
+use super::writer::Writer;
+use crate::domain::{Event, Timestamp};
+use crate::store::queues::{Queues, Turn};
+use crate::store::{Claims, DeliveryLimits};
+
+/// A delivery whose attempt is under way.
+pub(super) struct Held {
+    pub endpoint: i64,
+    pub event: Arc<Event>,
+    turn: Turn,
+}
+
+/// What becomes true in memory once the batch is committed.
+enum Effect {
+    /// An attempt has ended, and this is what was learnt about its receiver.
+    Ended(i64, bool),
+    /// An endpoint was enabled or disabled.
+    Active(i64, bool),
+    /// An endpoint was deleted.
+    Gone(i64),
+}
+
+/// See the module.
+pub(super) struct Turns {
+    pub queues: Queues<i64>,
+    held: HashMap<i64, Held>,
+    /// Deliveries that cannot be read: they wait for an operator, and for the next start.
+    pub unreadable: HashSet<i64>,
+    /// When the first delivery that waits for each disabled endpoint has waited long enough.
+    pub deadlines: BTreeSet<(Timestamp, i64)>,
+    deadline_of: HashMap<i64, Timestamp>,
+    effects: Vec<Effect>,
+    /// Endpoints whose deliveries have changed.
+    touched: HashSet<i64>,
+    /// Whether more changed than attempts that ended.
+    is_news: bool,
+}
+
+impl Turns {
+    pub fn new(limits: DeliveryLimits) -> Self {
+        Self {
+            queues: Queues::new(limits),
+            held: HashMap::new(),
+            unreadable: HashSet::new(),
+            deadlines: BTreeSet::new(),
+            deadline_of: HashMap::new(),
+            effects: Vec::new(),
+            touched: HashSet::new(),
+            is_news: false,
+        }
+    }
+
+    /// How far the batch has come: see [`back_to`](Self::back_to).
+    pub fn mark(&self) -> usize {
+        self.effects.len()
+    }
+
+    /// Takes back what was noted since `mark`.
+    pub fn back_to(&mut self, mark: usize) {
+        self.effects.truncate(mark);
+    }
+
+    /// The batch was not committed.
+    pub fn forget_batch(&mut self) {
+        self.effects.clear();
+        self.touched.clear();
+        self.is_news = false;
+    }
+
+    /// Notes that something new may wait for an endpoint.
+    pub fn touch(&mut self, endpoint: i64) {
+        self.touched.insert(endpoint);
+        self.is_news = true;
+    }
+
+    /// Notes that an attempt has ended.
+    pub fn ended(&mut self, delivery: i64, endpoint: i64, has_failed: bool) {
+        self.touched.insert(endpoint);
+        self.effects.push(Effect::Ended(delivery, has_failed));
+    }
+
+    /// Notes that an endpoint was enabled or disabled.
+    pub fn active(&mut self, endpoint: i64, is_active: bool) {
+        self.touch(endpoint);
+        self.effects.push(Effect::Active(endpoint, is_active));
+    }
+
+    /// Notes that an endpoint was deleted.
+    pub fn gone(&mut self, endpoint: i64) {
+        self.touch(endpoint);
+        self.effects.push(Effect::Gone(endpoint));
+    }
+
+    /// The attempt of this delivery that is under way, also as the batch sees it.
+    pub fn held(&self, delivery: i64) -> Option<&Held> {
+        let has_ended = |effect: &Effect| matches!(effect, Effect::Ended(of, _) if *of == delivery);
+        let held = self.held.get(&delivery)?;
+        (!self.effects.iter().any(has_ended)).then_some(held)
+    }
+
+    /// Whether a delivery that waits in the file is not to be handed out.
+    pub fn is_taken(&self, delivery: i64) -> bool {
+        self.held.contains_key(&delivery) || self.unreadable.contains(&delivery)
+    }
+
+    /// From now on an attempt of this delivery is under way.
+    pub fn hold(&mut self, delivery: i64, endpoint: i64, event: Arc<Event>, turn: Turn) {
+        let held = Held {
+            endpoint,
+            event,
+            turn,
+        };
+        self.held.insert(delivery, held);
+    }
+
+    fn apply(&mut self, effect: &Effect) {
+        match effect {
+            Effect::Ended(delivery, has_failed) => {
+                if let Some(held) = self.held.remove(delivery) {
+                    self.queues
+                        .release(&held.endpoint, held.turn, Some(*has_failed));
+                }
+            }
+            Effect::Active(endpoint, is_active) => self.queues.set_active(endpoint, *is_active),
+            Effect::Gone(endpoint) => self.queues.forget(endpoint),
+        }
+    }
+
+    /// Says what waits first for an endpoint.
+    pub fn waits(&mut self, endpoint: i64, first: Option<(Timestamp, i64)>) {
+        let first = first.map(|(at, number)| (at, number.unsigned_abs()));
+        self.queues.waits(&endpoint, first);
+        if let Some(before) = self.deadline_of.remove(&endpoint) {
+            self.deadlines.remove(&(before, endpoint));
+        }
+        if let Some((at, _)) = first.filter(|_| !self.queues.is_active(&endpoint)) {
+            let deadline = at.plus(DeliveryLimits::WAIT_WHILE_DISABLED);
+            self.deadlines.insert((deadline, endpoint));
+            self.deadline_of.insert(endpoint, deadline);
+        }
+    }
+}
+
+impl Writer {
+    /// Finds the endpoints for which something waits.
+    pub fn find_queues(&mut self) -> Result<(), Fault> {
+        let mut after = 0;
+        while let Some(endpoint) = self
+            .view()
+            .row(sql::NEXT_QUEUE, &[&after], |row| Ok(row.get(0)?))?
+        {
+            let first = self.waiting(endpoint, 1)?.pop();
+            let is_active: Option<bool> = self
+                .view()
+                .row(sql::QUEUE, &[&endpoint], |row| Ok(row.get(0)?))?;
+            self.turns
+                .queues
+                .set_active(&endpoint, is_active.unwrap_or(false));
+            if let Some((_, number)) = first {
+                let failures: Option<u32> = self
+                    .view()
+                    .row(sql::FAILURES, &[&number], |row| Ok(row.get(0)?))?;
+                // What waits first has failed: one attempt is enough to find out whether its receiver is back.
+                self.turns
+                    .queues
+                    .set_failing(&endpoint, failures.unwrap_or_default() > 0);
+            }
+            self.turns.waits(endpoint, first);
+            after = endpoint;
+        }
+        Ok(())
+    }
+
+    /// At most `most` deliveries that wait for an endpoint and are not under way, the earliest first.
+    pub fn waiting(&self, endpoint: i64, most: usize) -> Result<Vec<(Timestamp, i64)>, Fault> {
+        let mut statement = self.db.prepare_cached(sql::WAITING)?;
+        let mut rows = statement.query([endpoint])?;
+        let mut waiting = Vec::new();
+        while waiting.len() < most
+            && let Some(row) = rows.next()?
+        {
+            let number = row.get(1)?;
+            if !self.turns.is_taken(number) {
+                waiting.push((Timestamp::from_millis(row.get(0)?), number));
+            }
+        }
+        Ok(waiting)
+    }
+
+    /// Brings the turns in step with the batch that was committed. Returns whether there may be something to claim
+    /// that was not there before.
+    pub fn follow_commit(&mut self) -> bool {
+        for effect in std::mem::take(&mut self.turns.effects) {
+            self.turns.apply(&effect);
+        }
+        for endpoint in std::mem::take(&mut self.turns.touched) {
+            self.find_first(endpoint);
+        }
+        let is_news = std::mem::take(&mut self.turns.is_news);
+        is_news || self.turns.queues.is_due(self.clock.now())
+    }
+
+    /// Looks up what waits first for an endpoint.
+    pub fn find_first(&mut self, endpoint: i64) {
+        match self.waiting(endpoint, 1) {
+            Ok(mut waiting) => self.turns.waits(endpoint, waiting.pop()),
+            Err(error) => {
+                tracing::error!(%error, "deliveries of an endpoint cannot be read");
+                // Looked at again with the next commit that concerns the endpoint.
+                self.turns.waits(endpoint, None);
+            }
+        }
+    }
+
+    /// Takes back what was handed out to somebody who is gone.
+    pub fn let_go(&mut self, unheard: Claims) {
+        for claimed in unheard.claimed {
+            let found = self
+                .tenant(&claimed.tenant)
+                .and_then(|tenant| self.view().delivery_row(&tenant, claimed.delivery.id));
+            let Ok(Some(row)) = found else {
+                continue;
+            };
+            if let Some(held) = self.turns.held.remove(&row.number) {
+                self.turns.queues.release(&held.endpoint, held.turn, None);
+                self.find_first(held.endpoint);
+            }
+        }
+        self.work_again();
+    }
+}

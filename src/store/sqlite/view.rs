@@ -1,0 +1,276 @@
+//! Reading records: what the writer does inside its transaction and readers do beside it.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension as _, Row, ToSql};
+
+use super::fault::{Fault, damaged};
+use super::rows::{self, DeliveryRow};
+use super::sql;
+use crate::domain::{
+    Delivery, DeliveryId, DeliveryStatus, Endpoint, EndpointId, Event, TenantId, Timestamp, TraceId,
+};
+use crate::idempotency::{IdempotencyKey, Record};
+use crate::store::Page;
+use crate::store::seal::{Kind, MasterKeys, Place};
+
+/// A connection with the keys that open what it reads.
+#[derive(Clone, Copy)]
+pub(super) struct View<'a> {
+    pub db: &'a Connection,
+    pub keys: &'a MasterKeys,
+}
+
+/// A tenant that has records: its number and its name.
+#[derive(Clone, Debug)]
+pub(super) struct Tenant {
+    pub number: i64,
+    pub id: TenantId,
+}
+
+/// Events that were read, each once, by their number.
+#[derive(Default)]
+pub(super) struct Events(HashMap<i64, Arc<Event>>);
+
+impl View<'_> {
+    /// The one row of a statement, if there is any.
+    pub fn row<T>(
+        &self,
+        sql: &str,
+        params: &[&dyn ToSql],
+        read: impl FnOnce(&Row<'_>) -> Result<T, Fault>,
+    ) -> Result<Option<T>, Fault> {
+        let mut statement = self.db.prepare_cached(sql)?;
+        let mut rows = statement.query(params)?;
+        rows.next()?.map(read).transpose()
+    }
+
+    /// All rows of a statement.
+    pub fn rows<T>(
+        &self,
+        sql: &str,
+        params: &[&dyn ToSql],
+        mut read: impl FnMut(&Row<'_>) -> Result<T, Fault>,
+    ) -> Result<Vec<T>, Fault> {
+        let mut statement = self.db.prepare_cached(sql)?;
+        let mut rows = statement.query(params)?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            found.push(read(row)?);
+        }
+        Ok(found)
+    }
+
+    /// The tenant, if it ever had a record.
+    pub fn tenant(&self, id: &TenantId) -> Result<Option<Tenant>, Fault> {
+        let mut statement = self.db.prepare_cached(sql::TENANT)?;
+        let number = statement.query_row([id.as_str()], |row| row.get(0));
+        Ok(number.optional()?.map(|number| Tenant {
+            number,
+            id: id.clone(),
+        }))
+    }
+
+    /// An endpoint with its number.
+    pub fn endpoint(
+        &self,
+        tenant: &Tenant,
+        id: EndpointId,
+    ) -> Result<Option<(i64, Endpoint)>, Fault> {
+        self.row(
+            sql::ENDPOINT,
+            &[&tenant.number, &rows::endpoint_id_bytes(&id)],
+            |row| self.read_endpoint(&tenant.id, row),
+        )
+    }
+
+    /// The endpoint with this number.
+    pub fn endpoint_of_number(
+        &self,
+        tenant: &TenantId,
+        number: i64,
+    ) -> Result<Option<Endpoint>, Fault> {
+        self.row(sql::ENDPOINT_OF_NUMBER, &[&number], |row| {
+            Ok(self.read_endpoint(tenant, row)?.1)
+        })
+    }
+
+    fn read_endpoint(&self, tenant: &TenantId, row: &Row<'_>) -> Result<(i64, Endpoint), Fault> {
+        let id = row.get_ref(3)?.as_blob()?;
+        let place = |kind| Place {
+            kind,
+            tenant: tenant.as_str(),
+            record: id,
+        };
+        let settings = row.get_ref(1)?.as_blob()?;
+        let settings = self.keys.open(&place(Kind::Settings), settings)?;
+        let ring = match row.get_ref(2)?.as_blob_or_null()? {
+            Some(sealed) => {
+                let opened = self.keys.open(&place(Kind::KeyRing), sealed)?;
+                Some(rows::key_ring_from(&opened)?)
+            }
+            None => None,
+        };
+        let id = rows::endpoint_id_from(id)?;
+        Ok((row.get(0)?, rows::endpoint_from(id, &settings, ring)?))
+    }
+
+    /// A page of a tenant's endpoints: see [`Store::endpoints`](crate::store::Store::endpoints).
+    pub fn endpoints(
+        &self,
+        tenant: &Tenant,
+        after: Option<EndpointId>,
+        limit: usize,
+    ) -> Result<Option<Page<Endpoint>>, Fault> {
+        let before = match after {
+            None => i64::MAX,
+            Some(id) => {
+                let id = rows::endpoint_id_bytes(&id);
+                let number = self.row(sql::ENDPOINT_NUMBER, &[&tenant.number, &id], |row| {
+                    Ok(row.get(0)?)
+                })?;
+                match number {
+                    Some(number) => number,
+                    None => return Ok(None),
+                }
+            }
+        };
+        let found = self.rows(
+            sql::ENDPOINTS,
+            &[&tenant.number, &before, &one_more_than(limit)],
+            |row| Ok(self.read_endpoint(&tenant.id, row)?.1),
+        )?;
+        Ok(Some(page(found, limit)))
+    }
+
+    /// The remembered answer for a key, if it has not expired at `now`.
+    pub fn record(
+        &self,
+        tenant: &Tenant,
+        key: &IdempotencyKey,
+        now: Timestamp,
+    ) -> Result<Option<Record>, Fault> {
+        let found = self.row(sql::ANSWER, &[&tenant.number, &key.as_str()], |row| {
+            if now.as_millis() >= row.get::<_, i64>(0)? {
+                return Ok(None);
+            }
+            let place = Place {
+                kind: Kind::Answer,
+                tenant: tenant.id.as_str(),
+                record: key.as_str().as_bytes(),
+            };
+            let opened = self.keys.open(&place, row.get_ref(1)?.as_blob()?)?;
+            rows::record_from(&opened).map(Some)
+        })?;
+        Ok(found.flatten())
+    }
+
+    /// The event with this number, and to how many endpoints it went.
+    pub fn event(&self, tenant: &TenantId, number: i64) -> Result<Option<(Event, usize)>, Fault> {
+        self.row(sql::EVENT, &[&number], |row| {
+            let id = row.get_ref(0)?.as_str()?;
+            let place = Place {
+                kind: Kind::Event,
+                tenant: tenant.as_str(),
+                record: id.as_bytes(),
+            };
+            let data = self.keys.open(&place, row.get_ref(4)?.as_blob()?)?;
+            let data = std::str::from_utf8(&data).map_err(|_| damaged("event"))?;
+            let event = Event {
+                id: id.parse().map_err(|_| damaged("event id"))?,
+                event_type: row.get_ref(1)?.as_str()?.into(),
+                data: data.into(),
+                trace_id: TraceId::from_bits(u128::from_be_bytes(row.get(2)?)),
+                created_at: Timestamp::from_millis(row.get(3)?),
+            };
+            Ok((event, row.get(5)?))
+        })
+    }
+
+    /// A delivery, as its row, if it is the tenant's.
+    pub fn delivery_row(
+        &self,
+        tenant: &Tenant,
+        id: DeliveryId,
+    ) -> Result<Option<DeliveryRow>, Fault> {
+        let id = id.as_uuid().as_bytes().as_slice();
+        self.row(sql::DELIVERY, &[&tenant.number, &id], DeliveryRow::read)
+    }
+
+    /// The delivery of this row, with its event.
+    pub fn delivery(
+        &self,
+        tenant: &TenantId,
+        row: DeliveryRow,
+        events: &mut Events,
+    ) -> Result<Delivery, Fault> {
+        let event = match events.0.entry(row.event) {
+            Entry::Occupied(known) => Arc::clone(known.get()),
+            Entry::Vacant(unknown) => {
+                let (event, _) = self
+                    .event(tenant, row.event)?
+                    .ok_or_else(|| damaged("the event of a delivery"))?;
+                Arc::clone(unknown.insert(Arc::new(event)))
+            }
+        };
+        Ok(row.with(event))
+    }
+
+    /// A page of an endpoint's deliveries: see [`Store::deliveries`](crate::store::Store::deliveries).
+    pub fn deliveries(
+        &self,
+        tenant: &Tenant,
+        endpoint: EndpointId,
+        status: Option<DeliveryStatus>,
+        after: Option<DeliveryId>,
+        limit: usize,
+    ) -> Result<Option<Page<Delivery>>, Fault> {
+        let before = match after {
+            None => i64::MAX,
+            Some(id) => match self.delivery_row(tenant, id)? {
+                Some(row) if row.endpoint_id == endpoint => row.number,
+                _ => return Ok(None),
+            },
+        };
+        let statuses = match &status {
+            Some(status) => std::slice::from_ref(status),
+            None => &rows::STATUSES[..],
+        };
+        // Each status is in order by itself: at most four times too many rows are read, and no index is needed that
+        // every delivery would pay for.
+        let mut found: Vec<DeliveryRow> = Vec::new();
+        let id = rows::endpoint_id_bytes(&endpoint);
+        for status in statuses {
+            let status = rows::status_to_number(*status);
+            found.extend(self.rows(
+                sql::DELIVERIES,
+                &[&id, &status, &tenant.number, &before, &one_more_than(limit)],
+                DeliveryRow::read,
+            )?);
+        }
+        found.sort_unstable_by_key(|row| std::cmp::Reverse(row.number));
+        let found = page(found, limit);
+        let mut events = Events::default();
+        let items: Result<Vec<_>, _> = found
+            .items
+            .into_iter()
+            .map(|row| self.delivery(&tenant.id, row, &mut events))
+            .collect();
+        Ok(Some(Page {
+            items: items?,
+            has_more: found.has_more,
+        }))
+    }
+}
+
+fn one_more_than(limit: usize) -> i64 {
+    i64::try_from(limit.saturating_add(1)).unwrap_or(i64::MAX)
+}
+
+fn page<T>(mut items: Vec<T>, limit: usize) -> Page<T> {
+    let has_more = items.len() > limit;
+    items.truncate(limit);
+    Page { items, has_more }
+}

@@ -1,0 +1,373 @@
+//! The one thread that writes: it gathers what waits into one transaction, and answers when that is committed.
+//!
+//! ```text
+//!  commit, settle ──▶ ┌─────────┐  batch   BEGIN · job · job · … · COMMIT ── fsync ──▶ answers
+//!                     │ bounded │ ───────▶                                             │
+//!  claim ───────────▶ │ channel │                           what the batch did to queues ▼
+//!                     └─────────┘ ───────────────────────────────────────────────────▶ claims
+//! ```
+//!
+//! A disk takes as long for one write as for fifty, so the batch is whatever came while the last one was written: alone,
+//! a request waits for no other; under load, many share a commit.
+//!
+//! Each job runs inside a savepoint: one that refuses, fails or panics leaves nothing behind and disturbs nobody. What
+//! is kept in memory (whose turn it is, what is under way) follows the commits: it changes after one, and not at all
+//! when one fails.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use super::fault::Fault;
+use super::sql;
+use super::turns::Turns;
+use super::view::{Tenant, View};
+use crate::clock::Clock;
+use crate::domain::{TenantId, Timestamp};
+use crate::store::seal::MasterKeys;
+use crate::store::{Claims, CommitError, DeliveryLimits, StoreError};
+
+/// The most jobs of one commit.
+const MOST_JOBS: usize = 256;
+
+/// How long a batch may grow: jobs that are slow, such as an event for very many endpoints, are committed before more
+/// are taken in.
+const GROWS: Duration = Duration::from_millis(5);
+
+/// What ended a job: what it returned, or the panic of a decision, which is its caller's.
+pub(super) type Ended<T> = Result<Result<T, CommitError>, Box<dyn Any + Send>>;
+
+/// Tells a job's caller how it ended, given whether it was committed.
+type Telling = Box<dyn FnOnce(Result<(), &StoreError>)>;
+
+/// What the writer is asked for.
+pub(super) enum Job {
+    /// Something to write.
+    Write(Box<dyn FnOnce(&mut Writer) -> Telling + Send>),
+    /// Deliveries to hand out, at most so many.
+    Claim(usize, oneshot::Sender<Result<Claims, StoreError>>),
+}
+
+impl Job {
+    /// A job that runs `write`, and where to wait for its end.
+    pub fn new<T: Send + 'static>(
+        write: impl FnOnce(&mut Writer) -> Result<T, CommitError> + Send + 'static,
+    ) -> (Self, oneshot::Receiver<Ended<T>>) {
+        let (reply, answer) = oneshot::channel();
+        let run = move |writer: &mut Writer| -> Telling {
+            if reply.is_closed() {
+                // Its client went away before it began.
+                return Box::new(|_| ());
+            }
+            let ended = writer.atomically(write);
+            Box::new(move |committed| {
+                // What a refusal was decided on is not committed either, so that it means nothing.
+                let ended = match (ended, committed) {
+                    (Ok(_), Err(error)) => Ok(Err(StoreError(error.0.clone()).into())),
+                    (ended, _) => ended,
+                };
+                let _ = reply.send(ended);
+            })
+        };
+        (Self::Write(Box::new(run)), answer)
+    }
+}
+
+/// How much was written, for whoever asks how well commits are shared.
+#[derive(Default)]
+struct Written {
+    commits: u64,
+    jobs: u64,
+}
+
+/// What the thread owns.
+pub(super) struct Writer {
+    pub db: Connection,
+    pub keys: MasterKeys,
+    pub clock: Arc<dyn Clock>,
+    pub limits: DeliveryLimits,
+    pub turns: Turns,
+    /// Whether there is something left to seal anew under the first master key.
+    pub is_rewrapping: bool,
+    /// When something will have had its time, as far as is known.
+    pub next_sweep: Option<Timestamp>,
+    /// Whether the last sweep failed.
+    pub is_sweep_stuck: bool,
+    tenants: HashMap<TenantId, i64>,
+    names: HashMap<i64, TenantId>,
+    news: Arc<Notify>,
+    is_failing: bool,
+    /// Why the transaction of this batch ended before its time.
+    lost: Option<StoreError>,
+    written: Written,
+}
+
+impl Writer {
+    pub fn new(
+        db: Connection,
+        keys: MasterKeys,
+        clock: Arc<dyn Clock>,
+        limits: DeliveryLimits,
+        news: Arc<Notify>,
+    ) -> Result<Self, Fault> {
+        let mut writer = Self {
+            turns: Turns::new(limits),
+            is_rewrapping: false,
+            next_sweep: None,
+            is_sweep_stuck: false,
+            db,
+            keys,
+            clock,
+            limits,
+            tenants: HashMap::new(),
+            names: HashMap::new(),
+            news,
+            is_failing: false,
+            lost: None,
+            written: Written::default(),
+        };
+        writer.find_queues()?;
+        writer.is_rewrapping = writer.has_more_to_rewrap()?;
+        Ok(writer)
+    }
+
+    /// Works until nobody can ask for anything any more.
+    pub fn work(mut self, mut jobs: mpsc::Receiver<Job>) {
+        loop {
+            let job = if self.is_rewrapping {
+                match jobs.try_recv() {
+                    Ok(job) => Some(job),
+                    Err(mpsc::error::TryRecvError::Disconnected) => break,
+                    Err(mpsc::error::TryRecvError::Empty) => None,
+                }
+            } else {
+                match jobs.blocking_recv() {
+                    Some(job) => Some(job),
+                    None => break,
+                }
+            };
+            if let Some(job) = job {
+                self.batch(job, &mut jobs);
+            }
+            if self.is_rewrapping {
+                self.rewrap_some();
+            }
+        }
+        tracing::info!(
+            writes = self.written.jobs,
+            commits = self.written.commits,
+            "the store is closed"
+        );
+    }
+
+    /// One commit of what waits, and then what was asked of the committed state.
+    fn batch(&mut self, first: Job, jobs: &mut mpsc::Receiver<Job>) {
+        let began = Instant::now();
+        let mut telling = Vec::new();
+        let mut claims = Vec::new();
+        let mut next = Some(first);
+        let mut begun = Ok(());
+        let changes_before = self.db.total_changes();
+        while let Some(job) = next.take() {
+            match job {
+                Job::Claim(most, reply) => claims.push((most, reply)),
+                Job::Write(run) => {
+                    if telling.is_empty() {
+                        begun = self.execute("BEGIN IMMEDIATE");
+                    }
+                    telling.push(run(self));
+                }
+            }
+            if telling.len() + claims.len() < MOST_JOBS && began.elapsed() < GROWS {
+                next = jobs.try_recv().ok();
+            }
+        }
+        if !telling.is_empty() {
+            let committed = begun.and_then(|()| self.execute("COMMIT"));
+            self.written.jobs += telling.len() as u64;
+            self.written.commits += 1;
+            let committed = self.conclude(committed, changes_before);
+            for tell in telling {
+                tell(committed.as_ref().copied());
+            }
+        }
+        for (most, reply) in claims {
+            if reply.is_closed() {
+                continue;
+            }
+            let claimed = catch_unwind(AssertUnwindSafe(|| self.claim(most)));
+            let claimed = claimed.unwrap_or_else(|_| Err(super::fault::damaged("a claim")));
+            if let Err(Ok(unheard)) = reply.send(claimed.map_err(StoreError::from)) {
+                // Whoever asked is gone: nobody will settle them.
+                self.let_go(unheard);
+            }
+        }
+    }
+
+    /// Brings what is in memory in step with what is committed.
+    fn conclude(
+        &mut self,
+        committed: Result<(), Fault>,
+        changes_before: u64,
+    ) -> Result<(), StoreError> {
+        match committed {
+            Ok(()) => {
+                // A batch that only refused has not tried the disk.
+                if self.is_failing && self.db.total_changes() > changes_before {
+                    self.is_failing = false;
+                    tracing::info!("the store can write again");
+                }
+                if self.follow_commit() {
+                    self.news.notify_one();
+                }
+                Ok(())
+            }
+            Err(fault) => {
+                let error = self.lost.take().unwrap_or_else(|| fault.into());
+                // It may be gone already: SQLite ends a transaction by itself when the disk fails.
+                let _ = self.execute("ROLLBACK");
+                self.turns.forget_batch();
+                self.tenants.clear();
+                self.names.clear();
+                if !std::mem::replace(&mut self.is_failing, true) {
+                    tracing::error!(%error, "the store cannot write");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Runs a job so that it leaves nothing behind unless it succeeds.
+    fn atomically<T>(
+        &mut self,
+        write: impl FnOnce(&mut Self) -> Result<T, CommitError>,
+    ) -> Ended<T> {
+        if self.db.is_autocommit() {
+            // SQLite ends a transaction by itself when the disk fails. A savepoint now would begin another one.
+            let lost = self.lost.as_ref().map(|error| error.0.clone());
+            let lost = lost.unwrap_or_else(|| "no transaction could begin".to_owned());
+            return Ok(Err(StoreError(lost).into()));
+        }
+        let mark = self.turns.mark();
+        if let Err(fault) = self.execute("SAVEPOINT job") {
+            return Ok(Err(fault.into()));
+        }
+        let ended = catch_unwind(AssertUnwindSafe(|| write(self)));
+        if matches!(ended, Ok(Ok(_))) {
+            return match self.execute("RELEASE job") {
+                Ok(()) => ended,
+                Err(fault) => Ok(Err(fault.into())),
+            };
+        }
+        self.turns.back_to(mark);
+        // A tenant that it added is gone with it.
+        self.tenants.clear();
+        self.names.clear();
+        let undone = self
+            .execute("ROLLBACK TO job")
+            .and_then(|()| self.execute("RELEASE job"));
+        if undone.is_err() || self.db.is_autocommit() {
+            // The jobs before this one are gone with it: the commit will fail, and all are told.
+            let _ = self.execute("ROLLBACK");
+            self.lost = match &ended {
+                Ok(Err(CommitError::Store(error))) => Some(StoreError(error.0.clone())),
+                _ => None,
+            };
+        }
+        ended
+    }
+
+    /// Runs `write` in a transaction of its own, between batches.
+    pub fn alone<T>(
+        &mut self,
+        write: impl FnOnce(&mut Self) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        self.execute("BEGIN IMMEDIATE")?;
+        let outcome = write(self).and_then(|outcome| {
+            self.execute("COMMIT")?;
+            Ok(outcome)
+        });
+        if outcome.is_err() {
+            let _ = self.execute("ROLLBACK");
+        }
+        outcome
+    }
+
+    pub fn execute(&self, sql: &str) -> Result<(), Fault> {
+        self.db.prepare_cached(sql)?.execute([])?;
+        Ok(())
+    }
+
+    pub fn view(&self) -> View<'_> {
+        View {
+            db: &self.db,
+            keys: &self.keys,
+        }
+    }
+
+    /// Tells the worker that there may be something to claim.
+    pub fn work_again(&self) {
+        self.news.notify_one();
+    }
+
+    /// The tenant, which is entered if it is new.
+    pub fn tenant(&mut self, id: &TenantId) -> Result<Tenant, Fault> {
+        let number = match self.tenants.get(id) {
+            Some(number) => *number,
+            None => {
+                let number = match self.view().tenant(id)? {
+                    Some(known) => known.number,
+                    None => self
+                        .db
+                        .prepare_cached(sql::ADD_TENANT)?
+                        .query_row([id.as_str()], |row| row.get(0))?,
+                };
+                self.tenants.insert(id.clone(), number);
+                number
+            }
+        };
+        Ok(Tenant {
+            number,
+            id: id.clone(),
+        })
+    }
+
+    /// The tenant with this number.
+    pub fn tenant_of_number(&mut self, number: i64) -> Result<Tenant, Fault> {
+        let id = match self.names.get(&number) {
+            Some(id) => id.clone(),
+            None => {
+                let name = self.view().row(sql::TENANT_NAME, &[&number], |row| {
+                    Ok(TenantId::new(row.get_ref(0)?.as_str()?))
+                })?;
+                let id = name.ok_or_else(|| super::fault::damaged("a tenant"))?;
+                self.names.insert(number, id.clone());
+                id
+            }
+        };
+        Ok(Tenant { number, id })
+    }
+
+    /// Keeps by how much the test clock is ahead, in milliseconds.
+    pub fn keep_clock_advance(&self, millis: i64) -> Result<(), CommitError> {
+        let kept = self.db.prepare_cached(sql::SET_CLOCK);
+        kept.and_then(|mut set| set.execute([millis]))
+            .map_err(Fault::from)?;
+        Ok(())
+    }
+
+    /// Refuses while the store cannot write, unless it can again.
+    pub fn try_to_write(&mut self) -> Result<(), CommitError> {
+        if self.is_failing {
+            self.db
+                .execute("UPDATE state SET clock_advance_ms = clock_advance_ms", [])
+                .map_err(Fault::from)?;
+        }
+        Ok(())
+    }
+}
