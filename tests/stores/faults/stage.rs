@@ -23,6 +23,9 @@ use crate::support::{PATIENCE, START, acme, patiently, says};
 /// The calls that the worker makes, and nobody else.
 const OF_WORKER: [&str; 2] = ["claim", "settle"];
 
+/// The call that goes on when its client goes away.
+const KEEP: &str = "keep_clock_advance";
+
 /// How often a client asks before it gives up: more often than faults come.
 const MOST_TRIES: usize = 20;
 
@@ -37,8 +40,8 @@ pub struct Stage {
     pub server: TestServer,
     pub receiver: Receiver,
     pub faulty: Arc<FaultyStore>,
-    /// Which calls hang, if any do.
-    hangs: &'static str,
+    /// Which calls may hang.
+    hangs: &'static [&'static str],
     stop: Option<oneshot::Sender<()>>,
     worker: JoinHandle<()>,
     opened: Opened,
@@ -46,10 +49,10 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// `hangs` names the calls that the plan has hang, if it does.
+    /// `hangs` names the calls that may hang, all of them ended in the same way.
     pub async fn open(
         open: &impl AsyncFn(Arc<dyn Clock>, DeliveryLimits) -> Opened,
-        hangs: &'static str,
+        hangs: &'static [&'static str],
         options: Options,
         plan: impl Fn(Call) -> Option<Fault> + Send + Sync + 'static,
     ) -> Self {
@@ -64,7 +67,7 @@ impl Stage {
         }));
         let server =
             TestServer::start_with(clock.clone(), Arc::clone(&opened.store), faulty.clone()).await;
-        if OF_WORKER.contains(&hangs) {
+        if hangs == OF_WORKER {
             // A connection that stays would be waited for when the server stops.
             let probe = server.get("/webhooks/endpoints");
             let probe = probe.header("Connection", "close");
@@ -104,11 +107,11 @@ impl Stage {
     pub async fn ask_once(&self, request: impl Fn() -> RequestBuilder) -> Option<Answered> {
         tokio::select! {
             answered = answer(request()) => return Some(answered),
-            hangs = self.faulty.hanging.acquire(), if !OF_WORKER.contains(&self.hangs) => {
+            hangs = self.faulty.hanging.acquire(), if self.hangs != OF_WORKER => {
                 hangs.expect("never closed").forget();
             }
         }
-        if self.hangs == "keep_clock_advance" {
+        if self.hangs == [KEEP] {
             // Clock and store must stay in step, so this one is not dropped with its client.
             self.faulty.go_on.add_permits(1);
         }

@@ -47,8 +47,8 @@ pub struct Call {
     pub nth: usize,
 }
 
-/// All names of calls.
-pub const NAMES: [&str; 13] = [
+/// All names of calls: last those of the worker, and the one that outlives its client.
+pub static NAMES: [&str; 13] = [
     "record",
     "commit Create",
     "commit Update",
@@ -58,10 +58,10 @@ pub const NAMES: [&str; 13] = [
     "endpoints",
     "delivery",
     "deliveries",
+    "ready",
     "claim",
     "settle",
     "keep_clock_advance",
-    "ready",
 ];
 
 type Plan = Box<dyn Fn(Call) -> Option<Fault> + Send + Sync>;

@@ -21,7 +21,7 @@ async fn under_way(
     open: &impl AsyncFn(Arc<dyn Clock>, DeliveryLimits) -> Opened,
     options: Options,
 ) -> (Stage, EndpointId) {
-    let stage = Stage::open(open, "", options, |_| None).await;
+    let stage = Stage::open(open, &[], options, |_| None).await;
     let body = json!({ "url": stage.receiver.url("held") }).to_string();
     let created = stage.server.post("/webhooks/endpoints").body(body);
     let id = answer(created).await.is(201).text("id");
