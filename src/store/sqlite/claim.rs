@@ -36,12 +36,15 @@ impl Writer {
         while claims.claimed.len() < most
             && let Some(endpoint) = self.turns.queues.next(now, &mut passed)
         {
-            self.take(
-                endpoint,
-                most - claims.claimed.len(),
-                &mut known,
-                &mut claims,
-            )?;
+            let room = most - claims.claimed.len();
+            if let Err(error) = self.take(endpoint, room, &mut known, &mut claims) {
+                if claims.claimed.is_empty() {
+                    return Err(error);
+                }
+                // What was taken by then is held, so its attempts are made; the next claim tells of the fault.
+                claims.next_due = Some(now);
+                return Ok(claims);
+            }
         }
         claims.next_due = if is_more_to_sweep || claims.claimed.len() == most {
             Some(now)
