@@ -67,14 +67,16 @@ impl Writer {
     ) -> Result<(), Fault> {
         let waiting = match known.waiting.remove(&endpoint) {
             Some(waiting) if !waiting.is_empty() => Ok(waiting),
-            // One more than can be taken, to know what comes next.
+            // One more than is taken, to know what comes next. Few at a time: most claims find room for one or two.
             _ => self
-                .waiting(endpoint, most.saturating_add(1))
+                .waiting(endpoint, most.min(LOOK_AHEAD) + 1)
                 .map(Into::into),
         };
-        let mut waiting: VecDeque<_> = waiting.inspect_err(|_| {
-            // Or its turn would come again and again.
-            self.turns.waits(endpoint, None);
+        let mut waiting: VecDeque<_> = waiting.inspect_err(|fault| {
+            if !fault.is_passing() {
+                // Or its turn would come again and again, and nobody else's.
+                self.turns.waits(endpoint, None);
+            }
         })?;
         let Some((_, number)) = waiting.pop_front() else {
             self.turns.waits(endpoint, None);
@@ -92,6 +94,7 @@ impl Writer {
                     at: self.clock.now(),
                 });
             }
+            Err(fault) if fault.is_passing() => return Err(fault),
             Err(error) => {
                 tracing::error!(%error, number, "a delivery cannot be read, and waits until the next start");
                 self.turns.unreadable.insert(number);
@@ -119,14 +122,13 @@ impl Writer {
             })?;
         let (row, tenant) = found.ok_or_else(|| damaged("a delivery"))?;
         let tenant = self.tenant_of_number(tenant)?.id;
-        let endpoint = match known.endpoints.get(&endpoint) {
-            Some(known) => known.clone(),
-            None => {
-                let read = self.view().endpoint_of_number(&tenant, endpoint)?;
-                let read = read.ok_or_else(|| damaged("the endpoint of a delivery"))?;
-                known.endpoints.insert(row.endpoint, read.clone());
-                read
-            }
+        let endpoint = if let Some(known) = known.endpoints.get(&endpoint) {
+            known.clone()
+        } else {
+            let read = self.view().endpoint_of_number(&tenant, endpoint)?;
+            let read = read.ok_or_else(|| damaged("the endpoint of a delivery"))?;
+            known.endpoints.insert(row.endpoint, read.clone());
+            read
         };
         let delivery = self.view().delivery(&tenant, row, &mut known.events)?;
         Ok((tenant, delivery, endpoint))

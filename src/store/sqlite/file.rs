@@ -237,11 +237,6 @@ pub(super) fn recognise(db: &Connection, path: &Path, known: usize) -> Result<us
     Ok(found)
 }
 
-/// The schema that this version writes.
-pub(super) const fn known_schema() -> usize {
-    MIGRATIONS.len()
-}
-
 /// Checks that every master key that values rest under was given and is the right one.
 pub(super) fn prove(db: &Connection, path: &Path, keys: &MasterKeys) -> Result<(), OpenError> {
     let proofs = || -> Result<Vec<(String, Vec<u8>)>, rusqlite::Error> {
