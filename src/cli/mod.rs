@@ -5,11 +5,13 @@
 //! they are told in words of our own.
 
 mod assembly;
+mod check;
 mod demo;
 mod explain;
 mod keys;
 mod listen;
 mod openapi;
+mod progress;
 mod secrets;
 mod serve;
 mod verify;
@@ -43,12 +45,19 @@ enum Command {
     Verify(Box<verify::VerifyArgs>),
     /// Print the `OpenAPI` document of one dialect on stdout
     Openapi(openapi::OpenapiArgs),
-    /// Make the keys that encrypt what a durable store keeps
+    /// Make the keys that encrypt what a durable store keeps, and change to new ones
     Keys(keys::KeysArgs),
+    /// Look for anything wrong in the file of a store, also while a server runs
+    Check(check::CheckArgs),
 }
 
 /// The names of the commands, for errors.
-const COMMANDS: &str = "serve, demo, listen, verify, openapi and keys";
+const COMMANDS: &str = "serve, demo, listen, verify, openapi, keys and check";
+
+fn is_command(text: &str) -> bool {
+    let mut commands = COMMANDS.split([',', ' ']);
+    text != "and" && commands.any(|known| known == text)
+}
 
 /// Why a command did not do what was asked: one line, without the program's name.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +78,7 @@ impl From<SettingError> for Failure {
 }
 
 /// Runs the command that `args` ask for, the first of which is the program's name. Returns when it is done, with the
-/// exit code: 0, save for a `verify` of a request that does not.
+/// exit code: 0, save for a `verify` of a request that does not, or a `check` that finds something.
 ///
 /// # Errors
 ///
@@ -84,6 +93,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failure
         Ok(Command::Verify(args)) => verify::run(*args),
         Ok(Command::Openapi(args)) => openapi::run(&args).map(done),
         Ok(Command::Keys(args)) => keys::run(args).map(done),
+        Ok(Command::Check(args)) => check::run(args),
         Err(error)
             if matches!(
                 error.kind(),
@@ -95,7 +105,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failure
         Err(error) => {
             let command = args.get(1).and_then(|command| command.to_str());
             let help = match command {
-                Some(command @ ("serve" | "demo" | "listen" | "verify" | "openapi" | "keys")) => {
+                Some(command) if is_command(command) => {
                     format!("hookturn {command} --help")
                 }
                 _ => "hookturn --help".to_owned(),

@@ -10,11 +10,13 @@
 //! Reading order: [`sql`] (the tables and every statement), [`file`], [`writer`], then what it runs: [`endpoints`],
 //! [`events`], [`claim`], [`sweep`], [`rewrap`].
 
+pub mod check;
 mod claim;
 mod endpoints;
 mod events;
 mod fault;
 mod file;
+mod look;
 mod readers;
 mod rewrap;
 mod rows;
@@ -22,6 +24,7 @@ mod sql;
 mod sweep;
 mod turns;
 mod view;
+mod watch;
 mod writer;
 
 use std::panic::resume_unwind;
@@ -47,6 +50,7 @@ use crate::domain::{Delivery, DeliveryId, DeliveryStatus, Endpoint, EndpointId, 
 use crate::idempotency::{Claim, IdempotencyKey, Record};
 
 pub use file::{Lock, OpenError};
+pub use watch::Watch;
 
 /// How many writes may wait for the writer; who comes then waits before it gets in line.
 const WAITING: usize = 1024;
@@ -144,6 +148,8 @@ impl Opening {
 
 impl Drop for SqliteStore {
     fn drop(&mut self) {
+        // The writer closes the file last: then SQLite writes the log back to the database, which is whole by itself.
+        self.readers.stop();
         self.jobs = None;
         if let Some(writer) = self.writer.lock().take() {
             // It panicked, if at all, where it logged why.
