@@ -208,3 +208,29 @@ fn named<T>(setting: &'static str, parsed: Result<T, String>) -> Result<T, Setti
 
 pub(crate) use parse::listen as listen_address;
 pub use parse::local_url;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_outlives_the_program_needs_a_master_key() {
+        let settings = |store: &str, master_keys: &[&str]| {
+            Settings::new(ServeArgs {
+                store: Some(store.to_owned()),
+                master_keys: master_keys.iter().map(|&key| key.to_owned()).collect(),
+                ..ServeArgs::default()
+            })
+        };
+        let key = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+        for none in [&[][..], &[""]] {
+            let refused = settings("sqlite:hookturn.db", none).map(|_| ());
+            assert_eq!(refused, Err(SettingError::no_master_key()));
+        }
+        let taken = settings("sqlite:hookturn.db", &[key]).expect("sound settings");
+        let first = taken.master_keys.as_ref().map(MasterKeys::first_id);
+        assert_eq!(first, Some("k1"));
+        assert!(!format!("{taken:?}").contains("AAECAw"));
+        assert!(settings("memory:", &[]).is_ok() && settings("memory:", &[key]).is_ok());
+    }
+}
