@@ -58,9 +58,10 @@ fn in_words(summary: &Summary) -> String {
         .iter()
         .map(|(key, count)| format!("{count} under {key}"))
         .collect();
-    let sealed = match sealed.is_empty() {
-        true => "none".to_owned(),
-        false => sealed.join(", "),
+    let sealed = if sealed.is_empty() {
+        "none".to_owned()
+    } else {
+        sealed.join(", ")
     };
     let found = match summary.problems {
         0 => "no problems".to_owned(),

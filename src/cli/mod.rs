@@ -5,6 +5,7 @@
 //! they are told in words of our own.
 
 mod assembly;
+mod backup;
 mod check;
 mod demo;
 mod explain;
@@ -47,12 +48,14 @@ enum Command {
     Openapi(openapi::OpenapiArgs),
     /// Make the keys that encrypt what a durable store keeps, and change to new ones
     Keys(keys::KeysArgs),
-    /// Look for anything wrong in the file of a store, also while a server runs
+    /// Copy the file of a store, also while a server writes it
+    Backup(backup::BackupArgs),
+    /// Look for anything wrong in the file of a store, also while a server writes it
     Check(check::CheckArgs),
 }
 
 /// The names of the commands, for errors.
-const COMMANDS: &str = "serve, demo, listen, verify, openapi, keys and check";
+const COMMANDS: &str = "serve, demo, listen, verify, openapi, keys, backup and check";
 
 fn is_command(text: &str) -> bool {
     let mut commands = COMMANDS.split([',', ' ']);
@@ -93,6 +96,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failure
         Ok(Command::Verify(args)) => verify::run(*args),
         Ok(Command::Openapi(args)) => openapi::run(&args).map(done),
         Ok(Command::Keys(args)) => keys::run(args).map(done),
+        Ok(Command::Backup(args)) => backup::run(args).map(done),
         Ok(Command::Check(args)) => check::run(args),
         Err(error)
             if matches!(

@@ -2,5 +2,6 @@
 //!
 //! No test sleeps: who waits, waits for an answer, a line or an exit, within [`support::PATIENCE`].
 
+mod backup;
 mod check;
 mod support;

@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
@@ -92,7 +93,7 @@ pub struct Server {
     child: Child,
     pub url: String,
     http: reqwest::Client,
-    log: Receiver<String>,
+    log: Mutex<Receiver<String>>,
 }
 
 impl Server {
@@ -118,7 +119,7 @@ impl Server {
             child,
             url: String::new(),
             http: reqwest::Client::new(),
-            log,
+            log: Mutex::new(log),
         };
         let line = server.wait_for("listening");
         let line: Value = serde_json::from_str(&line).expect("JSON");
@@ -128,8 +129,9 @@ impl Server {
 
     /// Waits for a line of the log with this text in it.
     pub fn wait_for(&self, text: &str) -> String {
+        let log = self.log.lock().expect("no panic while locked");
         loop {
-            let line = self.log.recv_timeout(PATIENCE).expect("another line");
+            let line = log.recv_timeout(PATIENCE).expect("another line");
             if line.contains(text) {
                 return line;
             }
@@ -262,6 +264,18 @@ impl Place {
         let db = self.open();
         db.execute_batch(sql).expect(sql);
         assert!(db.changes() > 0, "{sql}");
+    }
+
+    /// Flips the last bit of a sealed value.
+    pub fn flip(&self, table: &str, number: i64) {
+        let db = self.open();
+        let sql = format!("SELECT sealed FROM {table} WHERE rowid = ?1");
+        let mut sealed: Vec<u8> = db
+            .query_row(&sql, [number], |row| row.get(0))
+            .expect("a value");
+        *sealed.last_mut().expect("a tag") ^= 1;
+        let sql = format!("UPDATE {table} SET sealed = ?2 WHERE rowid = ?1");
+        assert_eq!(db.execute(&sql, (number, sealed)), Ok(1));
     }
 
     /// The names of the files in the directory, in order.

@@ -83,6 +83,11 @@ impl Look {
         })
     }
 
+    /// Where it is, as it was given.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Ends the reading: what was read counts.
     ///
     /// # Errors

@@ -10,6 +10,7 @@
 //! Reading order: [`sql`] (the tables and every statement), [`file`], [`writer`], then what it runs: [`endpoints`],
 //! [`events`], [`claim`], [`sweep`], [`rewrap`].
 
+pub mod backup;
 pub mod check;
 mod claim;
 mod endpoints;

@@ -108,7 +108,7 @@ struct Checker<'a> {
     summary: Summary,
 }
 
-impl<'a> Checker<'a> {
+impl Checker<'_> {
     fn problem(&mut self, line: &str) {
         self.summary.problems += 1;
         // SQLite's own texts have several lines.
