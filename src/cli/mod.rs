@@ -81,7 +81,7 @@ impl From<SettingError> for Failure {
 }
 
 /// Runs the command that `args` ask for, the first of which is the program's name. Returns when it is done, with the
-/// exit code: 0, save for a `verify` of a request that does not, or a `check` that finds something.
+/// exit code: 0, save for a `verify` of a request that does not, or a `check` or `keys rewrap` that finds something.
 ///
 /// # Errors
 ///
@@ -95,7 +95,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failure
         Ok(Command::Listen(args)) => listen::run(*args).map(done),
         Ok(Command::Verify(args)) => verify::run(*args),
         Ok(Command::Openapi(args)) => openapi::run(&args).map(done),
-        Ok(Command::Keys(args)) => keys::run(args).map(done),
+        Ok(Command::Keys(args)) => keys::run(args),
         Ok(Command::Backup(args)) => backup::run(args).map(done),
         Ok(Command::Check(args)) => check::run(args),
         Err(error)

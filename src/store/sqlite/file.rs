@@ -67,6 +67,9 @@ pub enum OpenError {
     /// It is written by something that was not there when the reading of it began.
     #[error("{} began to be written while it was read, by a server that was just started: try again", .0.display())]
     Changed(PathBuf),
+    /// Old contents cannot be taken away, since somebody reads them.
+    #[error("{} is being read by another process, such as a backup: run this again when that has ended", .0.display())]
+    BeingRead(PathBuf),
     /// The disk is full.
     #[error("{} cannot be written: the disk is full; make room and start again", .0.display())]
     Full(PathBuf),
@@ -177,6 +180,8 @@ pub(super) fn connect(path: &Path) -> Result<Connection, Fault> {
     db.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     // A log that a long read made large is cut to this again, in bytes.
     db.pragma_update(None, "journal_size_limit", 64 << 20)?;
+    // What is deleted or replaced is overwritten, where that takes no further write.
+    db.pragma_update(None, "secure_delete", "FAST")?;
     // In KiB, when negative.
     db.pragma_update(None, "cache_size", -65_536)?;
     harden(&db)?;
@@ -339,15 +344,28 @@ pub(super) fn adopt_first_key(db: &mut Connection, keys: &MasterKeys) -> Result<
                 [first],
             )?;
         }
-        Some(before) if before != first => {
-            transaction.execute(
-                "UPDATE state SET sealing_key = ?1, rewrap_stage = 0, rewrap_after = 0, rewrap_failed = 0",
+        Some(before) if before != first => begin_rewrap(&transaction, first)?,
+        Some(_) => {
+            // What did not open the last time may be mended or deleted by now; until then the other keys are kept.
+            let is_unfinished: bool = transaction.query_row(
+                "SELECT rewrap_stage IS NULL AND EXISTS (SELECT 1 FROM master_key WHERE id <> ?1) FROM state",
                 [first],
+                |row| row.get(0),
             )?;
+            if is_unfinished {
+                begin_rewrap(&transaction, first)?;
+            }
         }
-        Some(_) => {}
     }
     transaction.commit()?;
+    Ok(())
+}
+
+fn begin_rewrap(db: &Connection, first: &str) -> Result<(), Fault> {
+    db.execute(
+        "UPDATE state SET sealing_key = ?1, rewrap_stage = 0, rewrap_after = 0, rewrap_failed = 0",
+        [first],
+    )?;
     Ok(())
 }
 

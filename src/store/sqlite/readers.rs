@@ -22,11 +22,21 @@ const WAITING: usize = 1024;
 
 type Read = Box<dyn FnOnce(View<'_>) + Send>;
 
-/// The readers of one file. They end when this is dropped, at the latest.
+/// The readers of one file. Dropping it waits until they have ended and the file is closed.
 pub(super) struct Readers {
-    /// `None` when they have ended.
+    /// `None` only while it is dropped.
     reads: Option<mpsc::Sender<Read>>,
     threads: Vec<JoinHandle<()>>,
+}
+
+impl Drop for Readers {
+    fn drop(&mut self) {
+        self.reads = None;
+        for thread in self.threads.drain(..) {
+            // It does not panic: reads that do are caught.
+            let _ = thread.join();
+        }
+    }
 }
 
 impl Readers {
@@ -34,29 +44,19 @@ impl Readers {
     pub fn start(path: &Path, keys: &MasterKeys) -> Result<Self, Fault> {
         let (reads, waiting) = mpsc::channel(WAITING);
         let waiting = Arc::new(Mutex::new(waiting));
-        let mut threads = Vec::with_capacity(THREADS);
+        let mut readers = Self {
+            reads: Some(reads),
+            threads: Vec::new(),
+        };
         for _ in 0..THREADS {
             let db = file::connect_to_read(path)?;
             let (keys, waiting) = (keys.clone(), Arc::clone(&waiting));
             let thread = thread::Builder::new()
                 .name("hookturn-read".to_owned())
-                .spawn(move || serve(&db, &keys, &waiting))
-                .map_err(|_| super::fault::damaged("no thread to read with; nothing"))?;
-            threads.push(thread);
+                .spawn(move || serve(&db, &keys, &waiting))?;
+            readers.threads.push(thread);
         }
-        Ok(Self {
-            reads: Some(reads),
-            threads,
-        })
-    }
-
-    /// Ends them: what was asked of them is answered, and their connections are closed.
-    pub fn stop(&mut self) {
-        self.reads = None;
-        for thread in self.threads.drain(..) {
-            // It panicked, if at all, where it logged why.
-            let _ = thread.join();
-        }
+        Ok(readers)
     }
 
     /// Runs `read` on a reader's thread, in one transaction: all that it reads is of one instant.
