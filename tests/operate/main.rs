@@ -4,4 +4,5 @@
 
 mod backup;
 mod check;
+mod rewrap;
 mod support;

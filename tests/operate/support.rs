@@ -93,7 +93,8 @@ pub struct Server {
     child: Child,
     pub url: String,
     http: reqwest::Client,
-    log: Mutex<Receiver<String>>,
+    /// Its lines: those that were read, and those to come.
+    log: Mutex<(Vec<String>, Receiver<String>)>,
 }
 
 impl Server {
@@ -119,7 +120,7 @@ impl Server {
             child,
             url: String::new(),
             http: reqwest::Client::new(),
-            log: Mutex::new(log),
+            log: Mutex::new((Vec::new(), log)),
         };
         let line = server.wait_for("listening");
         let line: Value = serde_json::from_str(&line).expect("JSON");
@@ -127,13 +128,17 @@ impl Server {
         server
     }
 
-    /// Waits for a line of the log with this text in it.
+    /// Waits until there is a line of the log with this text in it.
     pub fn wait_for(&self, text: &str) -> String {
-        let log = self.log.lock().expect("no panic while locked");
+        let mut log = self.log.lock().expect("no panic while locked");
+        let (read, to_come) = &mut *log;
         loop {
-            let line = log.recv_timeout(PATIENCE).expect("another line");
-            if line.contains(text) {
-                return line;
+            if let Some(line) = read.iter().find(|line| line.contains(text)) {
+                return line.clone();
+            }
+            match to_come.recv_timeout(PATIENCE) {
+                Ok(line) => read.push(line),
+                Err(_) => panic!("it does not say {text:?}: {read:#?}"),
             }
         }
     }
