@@ -40,6 +40,11 @@ impl Dice {
         self.below(throws) == 0
     }
 
+    /// Any byte.
+    pub fn byte(&mut self) -> u8 {
+        self.0.random()
+    }
+
     /// Seeds for others.
     pub fn seed(&mut self) -> u64 {
         self.0.next_u64()

@@ -17,3 +17,4 @@ mod dice;
 mod stage;
 
 mod crashes;
+mod wal;
