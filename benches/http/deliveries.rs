@@ -19,25 +19,31 @@ use crate::measure::{cost, median};
 use crate::process::Server;
 use crate::receiver::{self, Report};
 use crate::settings::Settings;
-use crate::subject::hookturn;
+use crate::subject::{Store, hookturn};
 use crate::wire::{Connection, get, post};
 use crate::work::{Created, Publishing, Timed};
 
 /// The share of the receiver's rate that deliveries are meant to reach.
-const TARGET: f64 = 0.20;
+const fn target(store: Store) -> f64 {
+    match store {
+        Store::Memory => 0.20,
+        Store::Sqlite => 0.10,
+    }
+}
 
 /// How long a round may take before it fails.
 const WITHIN: Duration = Duration::from_secs(60);
 
 /// Deliveries beside the receiver alone, in pairs of rounds.
-pub async fn run(settings: &Settings) -> Fallible<()> {
-    let bench = Bench::start().await?;
+pub async fn run(settings: &Settings, store: Store) -> Fallible<()> {
+    let bench = Bench::start(store).await?;
     // Opens the connections, and shows what a delivery looks like.
     let few = (settings.deliveries / 10).max(1);
     bench.deliver(few, settings, false).await?;
     let requests = bench.ready_made(settings.deliveries).await?;
     println!(
-        "{} deliveries of {} bytes with two signatures to one receiver",
+        "{}: {} deliveries of {} bytes with two signatures to one receiver",
+        store.name(),
         settings.deliveries,
         requests[0].len()
     );
@@ -51,11 +57,19 @@ pub async fn run(settings: &Settings) -> Fallible<()> {
         with_publishing.push(together.tell("delivered, publishing too", direct));
     }
     println!(
-        "median of {}  deliveries: {:.2} of the receiver's rate (target {TARGET:.2}), {:.2} with publishing them",
+        "median of {}  {} deliveries: {:.2} of the receiver's rate (target {:.2}), {:.2} with publishing them",
         ratios.len(),
+        store.name(),
         median(ratios.iter().copied()),
+        target(store),
         median(with_publishing.iter().copied()),
     );
+    if let Some((writes, commits)) = bench.hookturn.stop()? {
+        println!(
+            "         {writes} writes in {commits} commits, {:.1} in each",
+            writes / commits
+        );
+    }
     Ok(())
 }
 
@@ -96,12 +110,12 @@ struct List {
 }
 
 impl Bench {
-    async fn start() -> Fallible<Self> {
+    async fn start(store: Store) -> Fallible<Self> {
         let receiver = Server::start(Command::new(std::env::current_exe()?), |address| {
             vec![receiver::ARGUMENT.to_owned(), address.port().to_string()]
         })
         .await?;
-        let hookturn = hookturn(&["--log", "warn"]).await?;
+        let hookturn = hookturn(store, &["--log", "warn,hookturn::store=info"]).await?;
         let mut api = Connection::open(hookturn.address()).await?;
         let url = format!("http://{}/hook", receiver.address());
         let request = post("/webhooks/endpoints", &format!(r#"{{"url":"{url}"}}"#));

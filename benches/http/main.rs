@@ -37,6 +37,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use settings::Settings;
+use subject::Store;
 
 /// What any step can end with: an error here is only ever shown.
 type Fallible<T> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -116,8 +117,14 @@ fn run_all(settings: &Settings, runs: &[Run]) -> Fallible<()> {
         for run in runs {
             match run {
                 Run::Rotation => rotation::run(settings).await?,
-                Run::Population => population::run(settings).await?,
-                Run::Deliveries => deliveries::run(settings).await?,
+                Run::Population => {
+                    population::run(settings, Store::Memory).await?;
+                    population::run(settings, Store::Sqlite).await?;
+                }
+                Run::Deliveries => {
+                    deliveries::run(settings, Store::Memory).await?;
+                    deliveries::run(settings, Store::Sqlite).await?;
+                }
                 Run::Calibrate => rotation::calibrate(settings).await?,
             }
         }

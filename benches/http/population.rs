@@ -3,31 +3,31 @@
 use crate::Fallible;
 use crate::measure::median;
 use crate::settings::Settings;
-use crate::subject::{Configuration, Subject};
+use crate::subject::{Configuration, Store, Subject};
 
-const FEW: Configuration = Configuration {
-    name: "few endpoints",
-    arguments: &["--log", "warn"],
-    logs_requests: false,
-    target: 1.0,
-};
-const MANY: Configuration = Configuration {
-    name: "many endpoints",
-    target: 0.75,
-    ..FEW
-};
+/// The share of the rate with few endpoints that a server with many keeps.
+const TARGET: f64 = 0.75;
 
 /// Two servers, one of them with a large population, in pairs of rounds.
-pub async fn run(settings: &Settings) -> Fallible<()> {
-    let few = Subject::hookturn(&FEW, settings).await?;
-    let mut many = Subject::hookturn(&MANY, settings).await?;
+pub async fn run(settings: &Settings, store: Store) -> Fallible<()> {
+    let configuration = |name| Configuration {
+        name,
+        store,
+        arguments: &["--log", "warn"],
+        logs_requests: false,
+        target: TARGET,
+    };
+    let few = Subject::hookturn(&configuration("few endpoints"), settings).await?;
+    let mut many = Subject::hookturn(&configuration("many endpoints"), settings).await?;
 
     let before = many.server.resident_bytes();
     let ids = many.create_endpoints(settings.population, settings).await?;
     let after = many.server.resident_bytes();
     println!(
-        "{} endpoints beside one with {} more",
-        settings.endpoints, settings.population
+        "{}: {} endpoints beside one with {} more",
+        store.name(),
+        settings.endpoints,
+        settings.population
     );
     if let (Some(before), Some(after), Ok(count)) =
         (before, after, u32::try_from(settings.population))
@@ -38,6 +38,11 @@ pub async fn run(settings: &Settings) -> Fallible<()> {
             mebibytes(after),
             (f64::from(after) - f64::from(before)) / f64::from(count)
         );
+    }
+
+    let on_disk = many.server.bytes_on_disk()?;
+    if on_disk > 0 {
+        println!("         {on_disk} bytes on the disk, the write-ahead log included");
     }
 
     // As many as the other server rotates, so that the generator does the same work for both, but from all over the
@@ -54,11 +59,12 @@ pub async fn run(settings: &Settings) -> Fallible<()> {
         ratios.push(ratio);
     }
     println!(
-        "median of {}  with {} more endpoints: {:.2} of the rate (target {:.2})",
+        "median of {}  {} with {} more endpoints: {:.2} of the rate (target {:.2})",
         ratios.len(),
+        store.name(),
         settings.population,
         median(ratios),
-        MANY.target
+        TARGET
     );
     Ok(())
 }

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use tempfile::TempDir;
+
 use crate::Fallible;
 use crate::wire::{Connection, get};
 
@@ -14,6 +16,7 @@ pub struct Server {
     child: Child,
     address: SocketAddr,
     stderr: PathBuf,
+    folder: Option<TempDir>,
 }
 
 impl Server {
@@ -46,9 +49,41 @@ impl Server {
             child,
             address,
             stderr,
+            folder: None,
         };
         server.wait_until_ready().await?;
         Ok(server)
+    }
+
+    /// Gives it the folder that its records are in, which goes when the server goes.
+    pub fn owns(&mut self, folder: Option<TempDir>) {
+        self.folder = folder;
+    }
+
+    /// How many bytes its records take on the disk: 0 where they are in memory.
+    pub fn bytes_on_disk(&self) -> Fallible<u64> {
+        let mut sum = 0;
+        if let Some(folder) = &self.folder {
+            for file in std::fs::read_dir(folder.path())? {
+                sum += file?.metadata()?.len();
+            }
+        }
+        Ok(sum)
+    }
+
+    /// Asks it to end, and says what its store did: how many writes it made in how many commits. `None` where the store
+    /// does not count them.
+    pub fn stop(mut self) -> Fallible<Option<(f64, f64)>> {
+        let pid = self.child.id().to_string();
+        Command::new("kill").args(["-TERM", &pid]).status()?;
+        self.child.wait()?;
+        let log = std::fs::read_to_string(&self.stderr)?;
+        let closed: Option<serde_json::Value> = log
+            .lines()
+            .filter(|line| line.contains("the store is closed"))
+            .find_map(|line| serde_json::from_str(line).ok());
+        let number = |name: &str| closed.as_ref()?[name].as_f64();
+        Ok(number("writes").zip(number("commits")))
     }
 
     pub fn address(&self) -> SocketAddr {

@@ -3,22 +3,31 @@
 use crate::Fallible;
 use crate::measure::{Sample, median};
 use crate::settings::Settings;
-use crate::subject::{Configuration, Subject};
+use crate::subject::{Configuration, Store, Subject};
 
 /// What is measured beside the floor. `warn` shows the server itself; `info` is how it is run, with a line for each
-/// request.
+/// request; `sqlite` answers when the rotation is on the disk.
 const CONFIGURATIONS: &[Configuration] = &[
     Configuration {
         name: "hookturn, log warn",
+        store: Store::Memory,
         arguments: &["--log", "warn"],
         logs_requests: false,
         target: 0.75,
     },
     Configuration {
         name: "hookturn, request lines in a file",
+        store: Store::Memory,
         arguments: &["--log", "info"],
         logs_requests: true,
         target: 0.60,
+    },
+    Configuration {
+        name: "hookturn, sqlite, log warn",
+        store: Store::Sqlite,
+        arguments: &["--log", "warn,hookturn::store=info"],
+        logs_requests: false,
+        target: 0.50,
     },
 ];
 
@@ -38,7 +47,17 @@ pub async fn run(settings: &Settings) -> Fallible<()> {
         }
         contenders.push((subject, configuration.target));
     }
-    compare(settings, &floor, &contenders).await
+    compare(settings, &floor, &contenders).await?;
+    for (subject, _) in contenders {
+        if let Some((writes, commits)) = subject.server.stop()? {
+            println!(
+                "{}: {writes} writes in {commits} commits, {:.1} in each",
+                subject.name,
+                writes / commits
+            );
+        }
+    }
+    Ok(())
 }
 
 /// The floor beside a second floor: whatever this shows apart from 1 is noise, and so is that much of [`run`].

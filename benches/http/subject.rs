@@ -4,6 +4,8 @@ use std::process::Command;
 use std::rc::Rc;
 use std::time::Duration;
 
+use tempfile::TempDir;
+
 use crate::Fallible;
 use crate::floor;
 use crate::load::drive;
@@ -13,16 +15,37 @@ use crate::settings::Settings;
 use crate::wire::{API_KEY, Connection};
 use crate::work::{Creation, Timed, rotation_of};
 
+/// Any 32 bytes do.
+const MASTER_KEY: &str = "bench:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
 /// How to start Hookturn for one line of the report. Another store or another log is another value of this.
 #[derive(Debug, Clone, Copy)]
 pub struct Configuration {
     pub name: &'static str,
+    pub store: Store,
     /// Arguments of `hookturn serve` beside those that every configuration has.
     pub arguments: &'static [&'static str],
     /// Whether each request has to leave a line in the log.
     pub logs_requests: bool,
     /// The share of the floor's rate that it is meant to keep.
     pub target: f64,
+}
+
+/// Where the server keeps its records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Store {
+    Memory,
+    /// A file on the disk that the build is on, removed afterwards.
+    Sqlite,
+}
+
+impl Store {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Sqlite => "sqlite",
+        }
+    }
 }
 
 /// A running server and what to ask it.
@@ -34,9 +57,17 @@ pub struct Subject {
 }
 
 /// Starts Hookturn with these arguments beside those that every run needs.
-pub async fn hookturn(further: &[&str]) -> Fallible<Server> {
+pub async fn hookturn(store: Store, further: &[&str]) -> Fallible<Server> {
     let command = Command::new(env!("CARGO_BIN_EXE_hookturn"));
-    Server::start(command, |address| {
+    let folder = match store {
+        Store::Memory => None,
+        Store::Sqlite => Some(TempDir::new_in(env!("CARGO_TARGET_TMPDIR"))?),
+    };
+    let url = match &folder {
+        None => "memory:".to_owned(),
+        Some(folder) => format!("sqlite:{}", folder.path().join("bench.db").display()),
+    };
+    let mut server = Server::start(command, |address| {
         let listen = address.to_string();
         let key = format!("bench={API_KEY}");
         // `--dev`: load and receiver are on loopback, and the one thing under measurement that it changes is the
@@ -50,13 +81,19 @@ pub async fn hookturn(further: &[&str]) -> Fallible<Server> {
             "--rate-limit",
             "off",
             "--dev",
+            "--store",
+            &url,
+            "--master-key",
+            MASTER_KEY,
         ]
         .iter()
         .chain(further)
         .map(ToString::to_string)
         .collect()
     })
-    .await
+    .await?;
+    server.owns(folder);
+    Ok(server)
 }
 
 impl Subject {
@@ -82,7 +119,7 @@ impl Subject {
     pub async fn hookturn(configuration: &Configuration, settings: &Settings) -> Fallible<Self> {
         let mut subject = Self {
             name: configuration.name,
-            server: hookturn(configuration.arguments).await?,
+            server: hookturn(configuration.store, configuration.arguments).await?,
             logs_requests: configuration.logs_requests,
             requests: Rc::new([]),
         };

@@ -121,13 +121,13 @@ impl Writer {
         id: EndpointId,
         decide: Update,
     ) -> Result<(Timestamp, Answer), CommitError> {
-        let found = self.view().endpoint(tenant, id)?;
+        let found = self.endpoint(tenant, id)?;
         let (number, before) = found.ok_or(CommitError::NotFound)?;
         let now = self.clock.now();
         let (change, answer) = decide(&before, now)?;
         match change {
             Change::Keep => {}
-            Change::Replace(after) => self.replace(tenant, number, &before, &after)?,
+            Change::Replace(after) => self.replace(tenant, number, &before, after)?,
             Change::Delete => self.delete(tenant, number, &before, now)?,
         }
         Ok((now, answer))
@@ -140,7 +140,7 @@ impl Writer {
         tenant: &Tenant,
         number: i64,
         before: &Endpoint,
-        after: &Endpoint,
+        after: Endpoint,
     ) -> Result<(), CommitError> {
         let (old, new) = (&before.settings, &after.settings);
         let is_same_settings = Arc::ptr_eq(old, new)
@@ -150,7 +150,7 @@ impl Writer {
             if old.name != new.name {
                 self.check_name(tenant, new, Some(number))?;
             }
-            let sealed = self.seal_settings(tenant, after)?;
+            let sealed = self.seal_settings(tenant, &after)?;
             self.update_endpoint(number, new, &sealed)?;
         }
         if (old.active, &old.events) != (new.active, &new.events) {
@@ -173,6 +173,7 @@ impl Writer {
             (Some(_), None) => self.run_on(sql::DELETE_KEY_RING, number)?,
             (None, None) => {}
         }
+        self.know(tenant, number, after);
         Ok(())
     }
 
@@ -198,6 +199,7 @@ impl Writer {
         endpoint: &Endpoint,
         now: Timestamp,
     ) -> Result<(), Fault> {
+        self.known.remove(&(tenant.number, endpoint.id));
         self.unsubscribe(tenant, number, &endpoint.settings)?;
         self.run_on(sql::DELETE_KEY_RING, number)?;
         self.run_on(sql::DELETE_ENDPOINT, number)?;

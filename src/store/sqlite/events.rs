@@ -214,11 +214,11 @@ impl Writer {
         let (number, endpoint) = (row.number, row.endpoint);
         let delivery = self.delivery(&tenant, row)?;
         if let ReceiverState::Gone { url } = receiver {
-            let found = self.view().endpoint(&tenant, delivery.endpoint_id)?;
+            let found = self.endpoint(&tenant, delivery.endpoint_id)?;
             // Where it was moved away from that URL meanwhile, nothing is known against its new one.
             if let Some((_, before)) = found.filter(|(_, endpoint)| endpoint.settings.url == *url) {
                 let after = before.disabled(self.clock.now());
-                self.replace(&tenant, endpoint, &before, &after)?;
+                self.replace(&tenant, endpoint, &before, after)?;
             }
         }
         let settled = settle(&delivery, self.clock.now());

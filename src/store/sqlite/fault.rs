@@ -20,6 +20,9 @@ pub(super) enum Fault {
         "{0} in the database cannot be read: run `hookturn check`, and restore a backup if it finds damage"
     )]
     Damaged(&'static str),
+    /// The system has no thread to spare.
+    #[error("no thread can be started: {0}")]
+    Thread(#[from] std::io::Error),
     /// There is no randomness.
     #[error(transparent)]
     Randomness(#[from] NoRandomness),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use parking_lot::Mutex;
 use rusqlite::Connection;
@@ -22,9 +22,21 @@ const WAITING: usize = 1024;
 
 type Read = Box<dyn FnOnce(View<'_>) + Send>;
 
-/// The readers of one file. They end when this is dropped.
+/// The readers of one file. Dropping it waits until they have ended and the file is closed.
 pub(super) struct Readers {
-    reads: mpsc::Sender<Read>,
+    /// `None` only while it is dropped.
+    reads: Option<mpsc::Sender<Read>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Drop for Readers {
+    fn drop(&mut self) {
+        self.reads = None;
+        for thread in self.threads.drain(..) {
+            // It does not panic: reads that do are caught.
+            let _ = thread.join();
+        }
+    }
 }
 
 impl Readers {
@@ -32,15 +44,19 @@ impl Readers {
     pub fn start(path: &Path, keys: &MasterKeys) -> Result<Self, Fault> {
         let (reads, waiting) = mpsc::channel(WAITING);
         let waiting = Arc::new(Mutex::new(waiting));
+        let mut readers = Self {
+            reads: Some(reads),
+            threads: Vec::new(),
+        };
         for _ in 0..THREADS {
             let db = file::connect_to_read(path)?;
             let (keys, waiting) = (keys.clone(), Arc::clone(&waiting));
-            thread::Builder::new()
+            let thread = thread::Builder::new()
                 .name("hookturn-read".to_owned())
-                .spawn(move || serve(&db, &keys, &waiting))
-                .map_err(|_| super::fault::damaged("no thread to read with; nothing"))?;
+                .spawn(move || serve(&db, &keys, &waiting))?;
+            readers.threads.push(thread);
         }
-        Ok(Self { reads })
+        Ok(readers)
     }
 
     /// Runs `read` on a reader's thread, in one transaction: all that it reads is of one instant.
@@ -57,7 +73,8 @@ impl Readers {
             let _ = reply.send(in_transaction(view, read));
         });
         let gone = || StoreError("the readers have stopped".to_owned());
-        self.reads.send(read).await.map_err(|_| gone())?;
+        let reads = self.reads.as_ref().ok_or_else(gone)?;
+        reads.send(read).await.map_err(|_| gone())?;
         Ok(answer.await.map_err(|_| gone())??)
     }
 }

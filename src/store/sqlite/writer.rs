@@ -10,9 +10,12 @@
 //! A disk takes as long for one write as for fifty, so the batch is whatever came while the last one was written: alone,
 //! a request waits for no other; under load, many share a commit.
 //!
-//! Each job runs inside a savepoint: one that refuses, fails or panics leaves nothing behind and disturbs nobody. What
-//! is kept in memory (whose turn it is, what is under way) follows the commits: it changes after one, and not at all
-//! when one fails.
+//! A job decides before it writes, so one that refuses, cannot read its record or panics has written nothing, and
+//! disturbs nobody. One that fails with half of its writes done takes the batch with it, and from then on jobs run in
+//! savepoints for a while, which cost a tenth of a rotation and keep a record that cannot be written to itself.
+//!
+//! What is kept in memory (whose turn it is, what is under way) follows the commits: it changes after one, and not at
+//! all when one fails.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -28,7 +31,7 @@ use super::sql;
 use super::turns::Turns;
 use super::view::{Tenant, View};
 use crate::clock::Clock;
-use crate::domain::{TenantId, Timestamp};
+use crate::domain::{Endpoint, EndpointId, TenantId, Timestamp};
 use crate::store::seal::MasterKeys;
 use crate::store::{Claims, CommitError, DeliveryLimits, StoreError};
 
@@ -43,7 +46,16 @@ const GROWS: Duration = Duration::from_millis(5);
 pub(super) type Ended<T> = Result<Result<T, CommitError>, Box<dyn Any + Send>>;
 
 /// Tells a job's caller how it ended, given whether it was committed.
-type Telling = Box<dyn FnOnce(Result<(), &StoreError>)>;
+pub(super) type Telling = Box<dyn FnOnce(Result<(), &StoreError>) + Send>;
+
+/// The callers of a batch, and whether it was committed.
+pub(super) type Told = (Vec<Telling>, Result<(), StoreError>);
+
+/// For how many jobs savepoints are used after one failed with half of its writes done.
+const CAREFUL_JOBS: u32 = 10_000;
+
+/// How many endpoints are kept decoded.
+const KNOWN_ENDPOINTS: usize = 8192;
 
 /// What the writer is asked for.
 pub(super) enum Job {
@@ -98,8 +110,15 @@ pub(super) struct Writer {
     pub next_sweep: Option<Timestamp>,
     /// Whether the last sweep failed.
     pub is_sweep_stuck: bool,
+    /// Endpoints as the last job left them, so that one that is often rotated is not read and opened each time. Nobody
+    /// else writes, so this cannot be behind the file; where it could be ahead, because a commit failed, it is emptied.
+    pub known: HashMap<(i64, EndpointId), (i64, Endpoint)>,
     tenants: HashMap<TenantId, i64>,
     names: HashMap<i64, TenantId>,
+    /// How many tenants were entered: the one write that a job that refuses may leave behind.
+    tenants_added: u64,
+    careful_jobs: u32,
+    tell: mpsc::UnboundedSender<Told>,
     news: Arc<Notify>,
     is_failing: bool,
     /// Why the transaction of this batch ended before its time.
@@ -114,6 +133,7 @@ impl Writer {
         clock: Arc<dyn Clock>,
         limits: DeliveryLimits,
         news: Arc<Notify>,
+        tell: mpsc::UnboundedSender<Told>,
     ) -> Result<Self, Fault> {
         let mut writer = Self {
             turns: Turns::new(limits),
@@ -124,8 +144,12 @@ impl Writer {
             keys,
             clock,
             limits,
+            known: HashMap::new(),
             tenants: HashMap::new(),
             names: HashMap::new(),
+            tenants_added: 0,
+            careful_jobs: 0,
+            tell,
             news,
             is_failing: false,
             lost: None,
@@ -192,9 +216,8 @@ impl Writer {
             self.written.jobs += telling.len() as u64;
             self.written.commits += 1;
             let committed = self.conclude(committed, changes_before);
-            for tell in telling {
-                tell(committed.as_ref().copied());
-            }
+            // Nobody waits any more if nobody can be told.
+            let _ = self.tell.send((telling, committed));
         }
         for (most, reply) in claims {
             if reply.is_closed() {
@@ -232,6 +255,7 @@ impl Writer {
                 // It may be gone already: SQLite ends a transaction by itself when the disk fails.
                 let _ = self.execute("ROLLBACK");
                 self.turns.forget_batch();
+                self.known.clear();
                 self.tenants.clear();
                 self.names.clear();
                 if !std::mem::replace(&mut self.is_failing, true) {
@@ -253,26 +277,39 @@ impl Writer {
             let lost = lost.unwrap_or_else(|| "no transaction could begin".to_owned());
             return Ok(Err(StoreError(lost).into()));
         }
+        let is_careful = self.careful_jobs > 0;
+        if is_careful {
+            self.careful_jobs -= 1;
+            if let Err(fault) = self.execute("SAVEPOINT job") {
+                return Ok(Err(fault.into()));
+            }
+        }
         let mark = self.turns.mark();
-        if let Err(fault) = self.execute("SAVEPOINT job") {
-            return Ok(Err(fault.into()));
-        }
+        let (changes, tenants) = (self.db.total_changes(), self.tenants_added);
         let ended = catch_unwind(AssertUnwindSafe(|| write(self)));
-        if matches!(ended, Ok(Ok(_))) {
-            return match self.execute("RELEASE job") {
-                Ok(()) => ended,
-                Err(fault) => Ok(Err(fault.into())),
-            };
+        let has_succeeded = matches!(ended, Ok(Ok(_)));
+        if !has_succeeded {
+            self.turns.back_to(mark);
         }
-        self.turns.back_to(mark);
-        // A tenant that it added is gone with it.
-        self.tenants.clear();
-        self.names.clear();
-        let undone = self
-            .execute("ROLLBACK TO job")
-            .and_then(|()| self.execute("RELEASE job"));
+        let written = self.db.total_changes() - changes - (self.tenants_added - tenants);
+        let undone = match (has_succeeded, is_careful) {
+            (true, false) => return ended,
+            (true, true) => self.execute("RELEASE job"),
+            (false, true) => {
+                // What it entered is gone with it.
+                self.known.clear();
+                self.tenants.clear();
+                self.names.clear();
+                let undone = self.execute("ROLLBACK TO job");
+                undone.and_then(|()| self.execute("RELEASE job"))
+            }
+            (false, false) if written == 0 => Ok(()),
+            (false, false) => Err(super::fault::damaged("what a job wrote")),
+        };
         if undone.is_err() || self.db.is_autocommit() {
-            // The jobs before this one are gone with it: the commit will fail, and all are told.
+            // SQLite ended the transaction, or half of a job is in it: the jobs before this one go with it. The commit
+            // will fail, and all are told.
+            self.careful_jobs = CAREFUL_JOBS;
             let _ = self.execute("ROLLBACK");
             self.lost = match &ended {
                 Ok(Err(CommitError::Store(error))) => Some(StoreError(error.0.clone())),
@@ -322,10 +359,12 @@ impl Writer {
             None => {
                 let number = match self.view().tenant(id)? {
                     Some(known) => known.number,
-                    None => self
-                        .db
-                        .prepare_cached(sql::ADD_TENANT)?
-                        .query_row([id.as_str()], |row| row.get(0))?,
+                    None => {
+                        self.tenants_added += 1;
+                        self.db
+                            .prepare_cached(sql::ADD_TENANT)?
+                            .query_row([id.as_str()], |row| row.get(0))?
+                    }
                 };
                 self.tenants.insert(id.clone(), number);
                 number
@@ -335,6 +374,31 @@ impl Writer {
             number,
             id: id.clone(),
         })
+    }
+
+    /// An endpoint with its number, as the last job left it.
+    pub fn endpoint(
+        &mut self,
+        tenant: &Tenant,
+        id: EndpointId,
+    ) -> Result<Option<(i64, Endpoint)>, Fault> {
+        if let Some(known) = self.known.get(&(tenant.number, id)) {
+            return Ok(Some(known.clone()));
+        }
+        let read = self.view().endpoint(tenant, id)?;
+        if let Some((number, endpoint)) = &read {
+            self.know(tenant, *number, endpoint.clone());
+        }
+        Ok(read)
+    }
+
+    /// Keeps an endpoint as the file has it.
+    pub fn know(&mut self, tenant: &Tenant, number: i64, endpoint: Endpoint) {
+        if self.known.len() >= KNOWN_ENDPOINTS {
+            self.known.clear();
+        }
+        self.known
+            .insert((tenant.number, endpoint.id), (number, endpoint));
     }
 
     /// The tenant with this number.

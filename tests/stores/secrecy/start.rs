@@ -1,15 +1,63 @@
 //! What keeps the program from starting is told without the master key, wherever that stood.
 
+use std::io::Read as _;
 use std::net::TcpListener;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
 
 use super::needles::Needles;
+use super::program::Program;
+use crate::support::PATIENCE;
 
 const BASE64: &str = "jhFtYXN0ZXIga2V5IG9mIGEgdGVzdPCdfj8+Lys9A8Q";
 
 /// Flags with their variables.
 const MASTER: (&str, &str) = ("--master-key", "HOOKTURN_MASTER_KEYS");
 const STORE: (&str, &str) = ("--store", "HOOKTURN_STORE");
+
+/// Runs the program to its end: one that goes on, as it must not, is ended.
+fn run(args: &[&str], variables: &[(&str, &str)]) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_hookturn"))
+        .args(args)
+        .env_clear()
+        .envs(variables.iter().copied())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut out = child.stdout.take().expect("piped");
+    let mut err = child.stderr.take().expect("piped");
+    let (send, written) = mpsc::channel();
+    thread::spawn(move || {
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        // What could not be read is missed below.
+        let _ = err.read_to_end(&mut stderr);
+        let _ = out.read_to_end(&mut stdout);
+        let _ = send.send((stdout, stderr));
+    });
+    let Ok((stdout, stderr)) = written.recv_timeout(PATIENCE) else {
+        let _ = child.kill();
+        panic!("it goes on: {args:?} {variables:?}");
+    };
+    Output {
+        status: child.wait().expect("a child"),
+        stdout,
+        stderr,
+    }
+}
+
+/// The one line of a program that refuses to start, and that told nobody an API key.
+fn refusal(args: &[&str], variables: &[(&str, &str)]) -> String {
+    let ended = run(args, variables);
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    let case = format!("{args:?} {variables:?}: {said}");
+    assert_eq!(ended.status.code(), Some(2), "{case}");
+    assert!(ended.stdout.is_empty(), "{case}");
+    assert_eq!(said.lines().count(), 1, "{case}");
+    said
+}
 
 #[test]
 fn no_failure_to_start_shows_the_master_key() {
@@ -63,21 +111,56 @@ fn no_failure_to_start_shows_the_master_key() {
             (vec!["keys", "generate", value], &[], "unexpected argument"),
             (vec!["keys", "generate", "--id", &short], &[], "--id"),
         ] {
-            let ended = Command::new(env!("CARGO_BIN_EXE_hookturn"))
-                .args(&args)
-                .env_clear()
-                .env("HOOKTURN_LISTEN", &address)
-                .envs(variables.iter().copied())
-                .stdin(Stdio::null())
-                .output()
-                .expect("the program starts");
-            let said = String::from_utf8_lossy(&ended.stderr);
-            let case = format!("{args:?} {variables:?}: {said}");
-            assert_eq!(ended.status.code(), Some(2), "{case}");
-            assert!(ended.stdout.is_empty(), "{case}");
-            assert_eq!(said.lines().count(), 1, "{case}");
-            assert!(said.contains(named), "{case}");
+            let variables = [&[("HOOKTURN_LISTEN", address.as_str())], variables].concat();
+            let said = refusal(&args, &variables);
+            assert!(said.contains(named), "{args:?} {variables:?}: {said}");
             needles.assert_absent(&said);
         }
+    }
+}
+
+/// It is told before an API key is made known, and before anything is served.
+#[test]
+fn a_store_that_cannot_be_opened_is_one_line_without_the_master_key() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = |name: &str| format!("sqlite:{}", folder.path().join(name).display());
+    let foreign = folder.path().join("foreign.db");
+    std::fs::write(
+        &foreign,
+        "a text of somebody else's, longer than a page of nothing".repeat(99),
+    )
+    .expect("an own folder");
+    let mut needles = Needles::default();
+    needles.add_master_key(BASE64);
+    let key = format!("k1:{BASE64}");
+
+    let good = url("hookturn.db");
+    let program = Program::start(&["--store", &good, "--log", "trace"], &[(MASTER.1, &key)]);
+    let api_key = program.generated_key();
+    let (out, err) = program.end();
+    needles.assert_absent(&out);
+    needles.assert_absent(&err);
+
+    let mut other = BASE64.to_owned();
+    other.replace_range(..1, "k");
+    needles.add_master_key(&other);
+    let (wrong, unknown) = (format!("k1:{other}"), format!("k2:{other}"));
+    for (store, key) in [
+        (url("missing/hookturn.db"), &key),
+        (url(""), &key),
+        (url("foreign.db"), &key),
+        (good.clone(), &wrong),
+        (good.clone(), &unknown),
+    ] {
+        let variables = [
+            ("HOOKTURN_LISTEN", "127.0.0.1:0"),
+            (STORE.1, &store),
+            (MASTER.1, key),
+        ];
+        let said = refusal(&["serve"], &variables);
+        assert!(!said.contains(&api_key), "{said}");
+        needles.assert_absent(&said);
+        let blamed = if store == good { MASTER.0 } else { STORE.0 };
+        assert!(said.starts_with(&format!("hookturn: {blamed} ")), "{said}");
     }
 }
