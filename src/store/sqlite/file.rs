@@ -26,6 +26,9 @@ const PROOF: &[u8] = b"this master key opens this store";
 /// write-ahead log.
 const BUSY: Duration = Duration::from_secs(5);
 
+/// The bytes of the smallest database: a page of the smallest size.
+const SMALLEST: u64 = 512;
+
 /// Pages of the write-ahead log after which they are written back to the database: 16 MiB.
 const CHECKPOINT_PAGES: u32 = 4096;
 
@@ -109,18 +112,24 @@ impl Lock {
     ///
     /// [`OpenError`] when another process has it, or it cannot be made.
     pub fn take(path: &Path) -> Result<Self, OpenError> {
-        let mut beside = path.as_os_str().to_owned();
-        beside.push("-lock");
+        // One file has one lock, whatever links lead to it. One that is yet to be made has none.
+        let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let beside = beside(&real, "-lock");
         let fault = |error: &io::Error| OpenError::System(path.to_owned(), error.to_string());
-        let file = private()
-            .open(Path::new(&beside))
-            .map_err(|error| fault(&error))?;
+        let file = private().open(beside).map_err(|error| fault(&error))?;
         match file.try_lock() {
             Ok(()) => Ok(Self(file)),
             Err(TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
             Err(TryLockError::Error(error)) => Err(fault(&error)),
         }
     }
+}
+
+/// The file beside `path` whose name ends so.
+pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(ending);
+    beside.into()
 }
 
 /// How files that only their owner may read are opened and made.
@@ -135,9 +144,14 @@ fn private() -> OpenOptions {
 ///
 /// # Errors
 ///
-/// [`OpenError`] when that cannot be done.
+/// [`OpenError`] when that cannot be done, or when what is there is too short to be a database.
 pub fn create(path: &Path) -> Result<(), OpenError> {
-    match private().open(path) {
+    let opened = private().open(path).and_then(|file| file.metadata());
+    match opened {
+        // SQLite would take it for an empty one, and write over it.
+        Ok(found) if (1..SMALLEST).contains(&found.len()) => {
+            Err(OpenError::Foreign(path.to_owned()))
+        }
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::StorageFull => {
             Err(OpenError::Full(path.to_owned()))
@@ -147,11 +161,28 @@ pub fn create(path: &Path) -> Result<(), OpenError> {
 }
 
 /// A connection that writes, to a file that exists. The caller holds the [`Lock`].
-pub(super) fn connect(path: &Path) -> Result<Connection, Fault> {
+///
+/// # Errors
+///
+/// [`OpenError`], before anything in the file is changed, if it is not ours or newer than this version.
+pub(super) fn connect(path: &Path) -> Result<Connection, OpenError> {
+    let fault = |fault: Fault| OpenError::of(path, fault);
+    let db = connect_as_it_is(path).map_err(fault)?;
+    recognise(&db, path, MIGRATIONS.len())?;
+    set_up_to_write(&db).map_err(fault)?;
+    Ok(db)
+}
+
+fn connect_as_it_is(path: &Path) -> Result<Connection, Fault> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags)?;
     db.busy_timeout(BUSY)?;
     db.set_prepared_statement_cache_capacity(128);
+    harden(&db)?;
+    Ok(db)
+}
+
+fn set_up_to_write(db: &Connection) -> Result<(), Fault> {
     // What is committed is on the disk, also after a loss of power: each commit is one fsync of the write-ahead log.
     db.pragma_update(None, "journal_mode", "WAL")?;
     db.pragma_update(None, "synchronous", "FULL")?;
@@ -160,8 +191,7 @@ pub(super) fn connect(path: &Path) -> Result<Connection, Fault> {
     db.pragma_update(None, "journal_size_limit", 64 << 20)?;
     // In KiB, when negative.
     db.pragma_update(None, "cache_size", -65_536)?;
-    harden(&db)?;
-    Ok(db)
+    Ok(())
 }
 
 /// A connection that reads, beside one that writes.
