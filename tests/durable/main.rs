@@ -17,4 +17,6 @@ mod dice;
 mod stage;
 
 mod crashes;
+mod damage;
+mod open;
 mod wal;

@@ -130,9 +130,8 @@ impl Setup {
     /// Starts the program, and waits until it listens.
     pub fn start(&self) -> Program {
         let began = Instant::now();
-        let mut program = self.spawn();
-        let address = program.log.wait_for(listening);
-        program.address = address.unwrap_or_else(|| panic!("it does not listen: {}", program.log));
+        let program = self.spawn().listening();
+        let program = program.unwrap_or_else(|(_, log)| panic!("it does not listen: {log}"));
         assert!(
             began.elapsed() < PATIENCE / 2,
             "it took {:?}",
@@ -267,6 +266,17 @@ pub struct Program {
 }
 
 impl Program {
+    /// Waits until it listens. When it has ended instead: its exit code, and what it had written.
+    pub fn listening(mut self) -> Result<Self, (Option<i32>, String)> {
+        match self.log.wait_for(listening) {
+            Some(address) => {
+                self.address = address;
+                Ok(self)
+            }
+            None => Err(self.ended()),
+        }
+    }
+
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
