@@ -60,6 +60,9 @@ pub enum OpenError {
     /// The disk is full.
     #[error("{} cannot be written: the disk is full; make room and start again", .0.display())]
     Full(PathBuf),
+    /// The disk fails; it may also be full where SQLite does not say so.
+    #[error("{} cannot be used: {}; make room if the disk is full, else look at the disk and at the system's log", .0.display(), .1)]
+    Disk(PathBuf, String),
     /// Values rest under a master key that was not given.
     #[error("the master key `{id}` is missing, and values in {} rest under it: add it after the first one", path.display())]
     KeyMissing {
@@ -89,6 +92,7 @@ impl OpenError {
             Fault::Sqlite(error) => match error.sqlite_error_code() {
                 Some(ErrorCode::NotADatabase) => Self::Foreign(path),
                 Some(ErrorCode::DiskFull) => Self::Full(path),
+                Some(ErrorCode::SystemIoFailure) => Self::Disk(path, error.to_string()),
                 Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
                     Self::System(path, error.to_string())
                 }
