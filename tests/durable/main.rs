@@ -18,5 +18,6 @@ mod stage;
 
 mod crashes;
 mod damage;
+mod disk;
 mod open;
 mod wal;
