@@ -20,4 +20,5 @@ mod crashes;
 mod damage;
 mod disk;
 mod open;
+mod restart;
 mod wal;
