@@ -217,8 +217,12 @@ mod tests {
     fn a_store_that_outlives_the_program_needs_a_master_key() {
         let settings = |store: &str, master_keys: &[&str]| {
             Settings::new(ServeArgs {
-                store: Some(store.to_owned()),
-                master_keys: master_keys.iter().map(|&key| key.to_owned()).collect(),
+                store: StoreArg {
+                    store: Some(store.to_owned()),
+                },
+                master_keys: MasterKeysArg {
+                    master_keys: master_keys.iter().map(|&key| key.to_owned()).collect(),
+                },
                 ..ServeArgs::default()
             })
         };

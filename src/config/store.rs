@@ -21,7 +21,7 @@ pub struct StoreArg {
         env = "HOOKTURN_STORE",
         hide_env_values = true
     )]
-    store: Option<String>,
+    pub(super) store: Option<String>,
 }
 
 /// `--master-key`, unparsed. Not `Debug`, since it holds keys.
@@ -39,7 +39,7 @@ pub struct MasterKeysArg {
         env = "HOOKTURN_MASTER_KEYS",
         hide_env_values = true
     )]
-    master_keys: Vec<String>,
+    pub(super) master_keys: Vec<String>,
 }
 
 /// A store that this version can open.
