@@ -1,7 +1,7 @@
 # Every check of the project behind one name each; `.ci/run` runs the same ones.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run receivers test lint bench openapi fuzz
+.PHONY: help demo run receivers test lint bench openapi fuzz crash
 
 # The versions of the API, each a document in openapi/.
 OPENAPI_DOCUMENTS := 2026-03-01 verbex-v1
@@ -9,6 +9,8 @@ OPENAPI_DOCUMENTS := 2026-03-01 verbex-v1
 OPENAPI_DIR ?= openapi
 # How long each fuzz target runs.
 FUZZ_SECONDS ?= 60
+# How often `make crash` kills the program; `make test` does it 200 times.
+CRASH_ROUNDS ?= 1000
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +34,9 @@ lint: ## Check formatting, clippy, documentation, and what the dependencies are
 	cargo clippy --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
 	cargo deny --locked check bans licenses sources
+
+crash: ## Kill a server under load CRASH_ROUNDS (1000) times, and check what is left each time
+	HOOKTURN_CRASH_ROUNDS=$(CRASH_ROUNDS) cargo test --locked --test durable crashes -- --nocapture
 
 bench: ## Run the benchmarks, including the HTTP load run (about four minutes for that one)
 	cargo bench --locked

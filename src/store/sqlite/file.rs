@@ -26,6 +26,9 @@ pub(super) const PROOF: &[u8] = b"this master key opens this store";
 /// write-ahead log.
 pub(super) const BUSY: Duration = Duration::from_secs(5);
 
+/// The bytes of the smallest database: a page of the smallest size.
+const SMALLEST: u64 = 512;
+
 /// Pages of the write-ahead log after which they are written back to the database: 16 MiB.
 const CHECKPOINT_PAGES: u32 = 4096;
 
@@ -73,6 +76,9 @@ pub enum OpenError {
     /// The disk is full.
     #[error("{} cannot be written: the disk is full; make room and start again", .0.display())]
     Full(PathBuf),
+    /// The disk fails; it may also be full where SQLite does not say so.
+    #[error("{} cannot be used: {}; make room if the disk is full, else look at the disk and at the system's log", .0.display(), .1)]
+    Disk(PathBuf, String),
     /// Values rest under a master key that was not given.
     #[error("the master key `{id}` is missing, and values in {} rest under it: add it after the first one", path.display())]
     KeyMissing {
@@ -102,6 +108,7 @@ impl OpenError {
             Fault::Sqlite(error) => match error.sqlite_error_code() {
                 Some(ErrorCode::NotADatabase) => Self::Foreign(path),
                 Some(ErrorCode::DiskFull) => Self::Full(path),
+                Some(ErrorCode::SystemIoFailure) => Self::Disk(path, error.to_string()),
                 Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
                     Self::System(path, error.to_string())
                 }
@@ -157,9 +164,14 @@ fn private() -> OpenOptions {
 ///
 /// # Errors
 ///
-/// [`OpenError`] when that cannot be done.
+/// [`OpenError`] when that cannot be done, or when what is there is too short to be a database.
 pub fn create(path: &Path) -> Result<(), OpenError> {
-    match private().open(path) {
+    let opened = private().open(path).and_then(|file| file.metadata());
+    match opened {
+        // SQLite would take it for an empty one, and write over it.
+        Ok(found) if (1..SMALLEST).contains(&found.len()) => {
+            Err(OpenError::Foreign(path.to_owned()))
+        }
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::StorageFull => {
             Err(OpenError::Full(path.to_owned()))
@@ -169,11 +181,28 @@ pub fn create(path: &Path) -> Result<(), OpenError> {
 }
 
 /// A connection that writes, to a file that exists. The caller holds the [`Lock`].
-pub(super) fn connect(path: &Path) -> Result<Connection, Fault> {
+///
+/// # Errors
+///
+/// [`OpenError`], before anything in the file is changed, if it is not ours or newer than this version.
+pub(super) fn connect(path: &Path) -> Result<Connection, OpenError> {
+    let fault = |fault: Fault| OpenError::of(path, fault);
+    let db = connect_as_it_is(path).map_err(fault)?;
+    recognise(&db, path, MIGRATIONS.len())?;
+    set_up_to_write(&db).map_err(fault)?;
+    Ok(db)
+}
+
+fn connect_as_it_is(path: &Path) -> Result<Connection, Fault> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags)?;
     db.busy_timeout(BUSY)?;
     db.set_prepared_statement_cache_capacity(128);
+    harden(&db)?;
+    Ok(db)
+}
+
+fn set_up_to_write(db: &Connection) -> Result<(), Fault> {
     // What is committed is on the disk, also after a loss of power: each commit is one fsync of the write-ahead log.
     db.pragma_update(None, "journal_mode", "WAL")?;
     db.pragma_update(None, "synchronous", "FULL")?;
@@ -184,8 +213,7 @@ pub(super) fn connect(path: &Path) -> Result<Connection, Fault> {
     db.pragma_update(None, "secure_delete", "FAST")?;
     // In KiB, when negative.
     db.pragma_update(None, "cache_size", -65_536)?;
-    harden(&db)?;
-    Ok(db)
+    Ok(())
 }
 
 /// A connection that reads, beside one that writes.

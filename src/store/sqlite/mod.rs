@@ -90,7 +90,7 @@ impl Opening {
         let lock = Lock::take(path)?;
         file::create(path)?;
         let fault = |fault| OpenError::of(path, fault);
-        let mut db = file::connect(path).map_err(fault)?;
+        let mut db = file::connect(path)?;
         file::migrate(&mut db, path)?;
         file::prove(&db, path, &keys)?;
         file::adopt_first_key(&mut db, &keys).map_err(fault)?;

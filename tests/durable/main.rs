@@ -1,0 +1,24 @@
+//! What becomes of a durable store when the machine fails: the program is killed, its files are torn, damaged or taken
+//! away, its disk is full, its clock jumps.
+//!
+//! The program is the real one, a process of its own on real files and real sockets. So are the receivers.
+
+#[path = "../deliveries/receiver.rs"]
+#[expect(
+    dead_code,
+    reason = "shared with the tests of deliveries, which use all of it"
+)]
+mod receiver;
+#[path = "../deliveries/verify.rs"]
+mod verify;
+
+mod api;
+mod dice;
+mod stage;
+
+mod crashes;
+mod damage;
+mod disk;
+mod open;
+mod restart;
+mod wal;
