@@ -74,7 +74,7 @@ pub(super) fn run(args: BackupArgs) -> Result<(), Failure> {
 
 fn failure(error: BackupError) -> Failure {
     match error {
-        BackupError::Source(error) => unopenable(error).into(),
+        BackupError::Source(error) => unopenable(&error).into(),
         BackupError::Stopped => Failure::new(&error.to_string()),
         error => SettingError::new(TARGET, error.to_string()).into(),
     }

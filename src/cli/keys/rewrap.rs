@@ -48,12 +48,12 @@ pub(super) fn run(args: RewrapArgs) -> Result<ExitCode, Failure> {
                 path.display()
             ),
         ),
-        error => unopenable(error),
+        error => unopenable(&error),
     })?;
     let mut progress = Progress::new();
     let rewrapped = rewrap(opening, &mut progress);
     progress.end()?;
-    let rewrapped = rewrapped.map_err(unopenable)?;
+    let rewrapped = rewrapped.map_err(|error| unopenable(&error))?;
     print(&in_words(keys.first_id(), &rewrapped))?;
     Ok(match rewrapped.unopened {
         0 => ExitCode::SUCCESS,
