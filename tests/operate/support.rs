@@ -138,7 +138,7 @@ impl Server {
             }
             match to_come.recv_timeout(PATIENCE) {
                 Ok(line) => read.push(line),
-                Err(_) => panic!("it does not say {text:?}: {read:#?}"),
+                Err(error) => panic!("it does not say {text:?} ({error}): {read:#?}"),
             }
         }
     }

@@ -11,6 +11,7 @@
 //! rotate the secrets.)
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use super::Opening;
 use super::fault::Fault;
@@ -23,8 +24,11 @@ use crate::store::seal::{self, Kind, Place};
 /// The most records of one step.
 const MOST: usize = 64;
 
-/// How many bytes of sealed values end a step before that: events can be large, and a commit waits for the step.
+/// How many bytes of sealed values end a step before that: events can be large.
 const ENOUGH: usize = 128 << 10;
+
+/// After how long a step ends, with what it has done: whoever wants to write meanwhile waits for it.
+const LONG: Duration = Duration::from_millis(2);
 
 /// A table with sealed values, and how they are read and replaced.
 struct Stage {
@@ -137,8 +141,15 @@ fn step(view: View<'_>) -> Result<Option<Step>, Fault> {
     let Some(stage) = STAGES.get(number) else {
         return Ok(Some(step));
     };
-    let (rows, is_end) = read(view, stage, after)?;
+    let began = Instant::now();
+    let (rows, mut is_end) = read(view, stage, after)?;
+    let mut last = after;
     for row in &rows {
+        if last > after && began.elapsed() > LONG {
+            is_end = false;
+            break;
+        }
+        last = row.number;
         if seal::key_id(&row.value) == Some(view.keys.first_id()) {
             continue;
         }
@@ -151,9 +162,10 @@ fn step(view: View<'_>) -> Result<Option<Step>, Fault> {
             step.sealed += 1;
         }
     }
-    let reached = match rows.last() {
-        Some(last) if !is_end => (number, last.number),
-        _ => (number + 1, 0),
+    let reached = if is_end {
+        (number + 1, 0)
+    } else {
+        (number, last)
     };
     view.db
         .prepare_cached(
