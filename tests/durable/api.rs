@@ -98,9 +98,14 @@ pub struct Api {
 
 impl Api {
     pub fn of(program: &Program) -> Self {
+        Self::at(program.address.clone())
+    }
+
+    /// A client of the server at this address.
+    pub fn at(address: String) -> Self {
         Self {
             client: Client::builder().no_proxy().build().expect("a client"),
-            address: program.address.clone(),
+            address,
         }
     }
 

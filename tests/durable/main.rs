@@ -16,9 +16,11 @@ mod api;
 mod dice;
 mod stage;
 
+mod clock;
 mod crashes;
 mod damage;
 mod disk;
+mod master_keys;
 mod open;
 mod restart;
 mod wal;
