@@ -23,4 +23,5 @@ mod disk;
 mod master_keys;
 mod open;
 mod restart;
+mod secrecy;
 mod wal;
