@@ -20,6 +20,10 @@ pub struct Request {
 }
 
 impl Request {
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a body is made where it is sent"
+    )]
     pub fn post(path: impl Into<String>, body: impl ToString) -> Self {
         Self {
             method: Method::POST,

@@ -99,6 +99,15 @@ async fn base(setup: Setup) -> Base {
     }
 }
 
+/// Waits until nothing rests under an old key any more.
+fn until_brought(program: Program) -> Program {
+    block_in_place(|| {
+        let said = |log: &str| log.contains("may be dropped").then_some(());
+        assert!(program.log.wait_for(said).is_some(), "{}", program.log);
+        program
+    })
+}
+
 impl Base {
     /// Starts with these keys and kills again and again until the log says that the old ones may be dropped. Returns how
     /// often it was killed half-way. `half_way` is called each time.
@@ -120,20 +129,12 @@ impl Base {
                 block_in_place(|| program.kill());
                 break;
             }
-            let program = self.until_brought(program);
+            let program = until_brought(program);
             block_in_place(|| program.stop());
             break;
         }
         assert!(!is_under_way(&setup));
         kills
-    }
-
-    fn until_brought(&self, program: Program) -> Program {
-        block_in_place(|| {
-            let said = |log: &str| log.contains("may be dropped").then_some(());
-            assert!(program.log.wait_for(said).is_some(), "{}", program.log);
-            program
-        })
     }
 
     /// Asserts that a server with these keys knows everything.
@@ -204,7 +205,7 @@ async fn requests_are_served_while_a_key_is_brought() {
     let rotated = api.post(&path, r#"{"expire_current_in":0}"#).await.is(200);
     let (request, first) = &base.answered[5];
     api.ask(request).await.repeats(first);
-    let program = base.until_brought(program);
+    let program = until_brought(program);
     let current = &api.secrets(&base.hook).await[0];
     let secret = verify::fingerprint(&rotated.text("secret"));
     assert_eq!(text(current, "fingerprint"), secret);
