@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::task::block_in_place;
 
 use crate::api::{Answered, Api, Request, text};
-use crate::dice::{Dice, seed};
+use crate::dice::{Dice, count, seed};
 use crate::receiver::{Received, Receiver, status};
 use crate::stage::{Program, Setup, scratch, until};
 use crate::verify;
@@ -238,12 +238,10 @@ async fn an_event_that_does_not_open_fails_alone() {
     block_in_place(|| program.stop());
 }
 
-/// How many files with random damage are served.
-const DAMAGED: u64 = 60;
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_bits_turn_it_works_or_fails_clearly() {
     let seed = seed();
+    let files = count("HOOKTURN_DAMAGED_FILES", 60);
     let directory = scratch();
     let base = Base::new(directory.path()).await;
     let sound = fs::read(&base.setup.path).expect("a file");
@@ -252,7 +250,7 @@ async fn whatever_bits_turn_it_works_or_fails_clearly() {
     let used: Vec<usize> = (0..sound.len())
         .filter(|place| sound[*place] != 0)
         .collect();
-    for case in 0..DAMAGED {
+    for case in 0..files {
         let mut dice = Dice::new(seed, case);
         let directory = scratch();
         let copy = base.setup.copy_to(directory.path());
@@ -278,7 +276,7 @@ async fn whatever_bits_turn_it_works_or_fails_clearly() {
             Ok(program) => failed += base.use_damaged(program, case).await,
         }
     }
-    println!("{DAMAGED} files: {refused} refused, {failed} requests failed on the others");
+    println!("{files} files: {refused} refused, {failed} requests failed on the others");
 }
 
 impl Base {

@@ -288,10 +288,15 @@ impl Program {
         self.end().1
     }
 
-    /// Asks it to end, as a service manager does, and returns what it had written.
-    pub fn stop(self) -> String {
+    /// Asks it to end, and does not wait for that.
+    pub fn ask_to_stop(&self) {
         // The standard library has no call for a signal.
         run("sh", &["-c", &format!("kill -TERM {}", self.id())]);
+    }
+
+    /// Asks it to end, as a service manager does, and returns what it had written.
+    pub fn stop(self) -> String {
+        self.ask_to_stop();
         let (code, log) = self.ended();
         assert_eq!(code, Some(0), "{log}");
         log
