@@ -263,9 +263,32 @@ fn a_bad_command_line_is_one_line_that_quotes_no_value() {
         (&["openapi", "SECRET"], "write 2026-03-01 or verbex-v1"),
         (
             &["keys"],
-            "no command; there is generate; see `hookturn keys --help`",
+            "no command; there is generate and rewrap; see `hookturn keys --help`",
         ),
-        (&["keys", "SECRET"], "unknown command; there is generate"),
+        (
+            &["keys", "SECRET"],
+            "unknown command; there is generate and rewrap",
+        ),
+        (
+            &["keys", "rewrap", "--master-key=SECRET"],
+            "--store (HOOKTURN_STORE): there is nothing to work on in memory",
+        ),
+        (
+            &["keys", "rewrap", "--store=sqlite:x", "--master-key=SECRET"],
+            "--master-key (HOOKTURN_MASTER_KEYS): entry 1: ",
+        ),
+        (
+            &["check"],
+            "missing argument <PATH>; see `hookturn check --help`",
+        ),
+        (
+            &["check", "x", "--master-key", "k:SECRET"],
+            "--master-key (HOOKTURN_MASTER_KEYS): entry 1: ",
+        ),
+        (
+            &["backup", "x", "--store=SECRET"],
+            "--store (HOOKTURN_STORE): store URL is not supported",
+        ),
         (
             &["keys", "generate", "--id"],
             "--id needs a value; see `hookturn keys --help`",

@@ -5,12 +5,14 @@
 //! in a document is what the server says.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::middleware;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
+use bytes::Bytes;
 use serde_json::{Value, json};
 use utoipa_swagger_ui::{Config, SwaggerUi, Url};
 
@@ -37,11 +39,12 @@ pub fn document(name: &str) -> Option<String> {
 /// The documents, and Swagger UI over them. All of it is in the program: nothing is loaded from
 /// elsewhere.
 pub(super) fn routes() -> Router<App> {
-    let serve = |name: &'static str| {
-        // Made once, when the server starts.
-        let text: bytes::Bytes = document(name).unwrap_or_default().into();
-        get(async move || ([(CONTENT_TYPE, "application/json")], text))
-    };
+    // Made once, however many servers a process starts.
+    static TEXTS: LazyLock<[Bytes; 2]> =
+        LazyLock::new(|| NAMES.map(|name| document(name).unwrap_or_default().into()));
+    let [v2026, verbex] = TEXTS
+        .each_ref()
+        .map(|text| get(async move || ([(CONTENT_TYPE, "application/json")], text.clone())));
     let urls = [
         Url::new("2026-03-01", "/openapi/2026-03-01.json"),
         Url::new("verbex-v1", "/openapi/verbex-v1.json"),
@@ -51,8 +54,8 @@ pub(super) fn routes() -> Router<App> {
         .validator_url("none")
         .try_it_out_enabled(true);
     Router::new()
-        .route("/openapi/2026-03-01.json", serve("2026-03-01"))
-        .route("/openapi/verbex-v1.json", serve("verbex-v1"))
+        .route("/openapi/2026-03-01.json", v2026)
+        .route("/openapi/verbex-v1.json", verbex)
         .merge(SwaggerUi::new("/docs").config(config))
         .layer(middleware::map_response(in_our_words))
 }

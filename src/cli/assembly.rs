@@ -50,7 +50,7 @@ impl Assembly {
             Store::Memory => None,
             Store::Sqlite { path } => {
                 let keys = parts.master_keys.ok_or_else(SettingError::no_master_key)?;
-                Some(Opening::new(&path, keys).map_err(unopenable)?)
+                Some(Opening::new(&path, keys).map_err(|error| unopenable(&error))?)
             }
         };
         // A clock that was moved must not go back: what the store holds has happened by it.
@@ -69,7 +69,7 @@ impl Assembly {
             None => Arc::new(MemoryStore::with_limits(of_store, parts.delivery_limits)),
             Some(opening) => {
                 let store = opening.serve(of_store, parts.delivery_limits);
-                Arc::new(store.map_err(unopenable)?)
+                Arc::new(store.map_err(|error| unopenable(&error))?)
             }
         };
         let guard = if parts.dev {
@@ -108,7 +108,7 @@ impl Assembly {
 }
 
 /// The failure of whoever names a store that cannot be opened: of the setting that is to be mended.
-pub(super) fn unopenable(error: OpenError) -> SettingError {
+pub(super) fn unopenable(error: &OpenError) -> SettingError {
     let setting = match error {
         OpenError::KeyMissing { .. } | OpenError::WrongKey { .. } => MASTER_KEY,
         _ => STORE,

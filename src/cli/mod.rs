@@ -5,11 +5,14 @@
 //! they are told in words of our own.
 
 mod assembly;
+mod backup;
+mod check;
 mod demo;
 mod explain;
 mod keys;
 mod listen;
 mod openapi;
+mod progress;
 mod secrets;
 mod serve;
 mod verify;
@@ -43,12 +46,21 @@ enum Command {
     Verify(Box<verify::VerifyArgs>),
     /// Print the `OpenAPI` document of one dialect on stdout
     Openapi(openapi::OpenapiArgs),
-    /// Make the keys that encrypt what a durable store keeps
+    /// Make the keys that encrypt what a durable store keeps, and change to new ones
     Keys(keys::KeysArgs),
+    /// Copy the file of a store, also while a server writes it
+    Backup(backup::BackupArgs),
+    /// Look for anything wrong in the file of a store, also while a server writes it
+    Check(check::CheckArgs),
 }
 
 /// The names of the commands, for errors.
-const COMMANDS: &str = "serve, demo, listen, verify, openapi and keys";
+const COMMANDS: &str = "serve, demo, listen, verify, openapi, keys, backup and check";
+
+fn is_command(text: &str) -> bool {
+    let mut commands = COMMANDS.split([',', ' ']);
+    text != "and" && commands.any(|known| known == text)
+}
 
 /// Why a command did not do what was asked: one line, without the program's name.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +81,7 @@ impl From<SettingError> for Failure {
 }
 
 /// Runs the command that `args` ask for, the first of which is the program's name. Returns when it is done, with the
-/// exit code: 0, save for a `verify` of a request that does not.
+/// exit code: 0, save for a `verify` of a request that does not, or a `check` or `keys rewrap` that finds something.
 ///
 /// # Errors
 ///
@@ -83,7 +95,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failure
         Ok(Command::Listen(args)) => listen::run(*args).map(done),
         Ok(Command::Verify(args)) => verify::run(*args),
         Ok(Command::Openapi(args)) => openapi::run(&args).map(done),
-        Ok(Command::Keys(args)) => keys::run(args).map(done),
+        Ok(Command::Keys(args)) => keys::run(args),
+        Ok(Command::Backup(args)) => backup::run(args).map(done),
+        Ok(Command::Check(args)) => check::run(args),
         Err(error)
             if matches!(
                 error.kind(),
@@ -95,7 +109,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failure
         Err(error) => {
             let command = args.get(1).and_then(|command| command.to_str());
             let help = match command {
-                Some(command @ ("serve" | "demo" | "listen" | "verify" | "openapi" | "keys")) => {
+                Some(command) if is_command(command) => {
                     format!("hookturn {command} --help")
                 }
                 _ => "hookturn --help".to_owned(),

@@ -7,15 +7,16 @@
 
 mod api_keys;
 mod parse;
+mod store;
 
 use std::num::NonZeroU32;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 use zeroize::Zeroizing;
 
 pub use self::api_keys::{ApiKey, ApiKeys};
+pub use self::store::{MasterKeysArg, Store, StoreArg};
 use crate::store::seal::MasterKeys;
 use crate::telemetry::LogFormat;
 
@@ -41,32 +42,11 @@ pub struct ServeArgs {
     )]
     api_keys: Vec<String>,
 
-    /// Where records are kept: `memory:`, until the program ends, or `sqlite:PATH`, in a file, encrypted under a master
-    /// key [default: memory:]
-    ///
-    /// Everything after `sqlite:` is the path of the file, absolute or from the working directory:
-    /// `sqlite:/var/lib/hookturn/hookturn.db`
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "HOOKTURN_STORE",
-        hide_env_values = true
-    )]
-    store: Option<String>,
+    #[command(flatten)]
+    store: StoreArg,
 
-    /// A key of 32 bytes that encrypts what is at rest, as `hookturn keys generate` prints one; repeatable, and in the
-    /// variable comma-separated. The store `memory:` needs none
-    ///
-    /// The first key encrypts, the others still decrypt: to change keys, put the new one first. Keep them apart from the
-    /// store's backups: without its key, what is at rest is lost. Prefer the variable: other users of the machine can
-    /// see flags.
-    #[arg(
-        long = "master-key",
-        value_name = "ID:BASE64",
-        env = "HOOKTURN_MASTER_KEYS",
-        hide_env_values = true
-    )]
-    master_keys: Vec<String>,
+    #[command(flatten)]
+    master_keys: MasterKeysArg,
 
     /// Requests that each tenant may make a second, 1 to 1000000, or `off` [default: 100]
     #[arg(long, value_name = "N|off", env = "HOOKTURN_RATE_LIMIT")]
@@ -131,19 +111,6 @@ pub struct Settings {
     pub delivery_retention: Duration,
 }
 
-/// A store that this version can open.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Store {
-    /// `memory:`. Nothing outlives the process.
-    Memory,
-    /// `sqlite:PATH`. A file that outlives the process; what is secret in it is encrypted under a master key.
-    Sqlite {
-        /// The file: not empty, absolute or from the working directory.
-        path: PathBuf,
-    },
-}
-
 /// A setting that cannot be used. Its text is one line, names the flag and the variable and says how to mend it; it
 /// never shows the value of a setting that can hold a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -195,12 +162,11 @@ impl Settings {
         let or =
             |text: Option<String>, default: &str| given(text).unwrap_or_else(|| default.to_owned());
         let api_keys: Vec<_> = args.api_keys.into_iter().map(Zeroizing::new).collect();
-        let master_keys: Vec<_> = args.master_keys.into_iter().map(Zeroizing::new).collect();
         let settings = Self {
             listen: named(LISTEN, parse::listen(or(args.listen, "127.0.0.1:8080")))?,
             api_keys: named("--api-key (HOOKTURN_API_KEYS)", ApiKeys::parse(&api_keys))?,
-            store: named(STORE, parse::store(&or(args.store, "memory:")))?,
-            master_keys: named(MASTER_KEY, parse::master_keys(&master_keys))?,
+            store: args.store.parse()?,
+            master_keys: args.master_keys.parse()?,
             rate_limit: named(
                 "--rate-limit (HOOKTURN_RATE_LIMIT)",
                 parse::rate_limit(&or(args.rate_limit, "100")),
@@ -251,8 +217,12 @@ mod tests {
     fn a_store_that_outlives_the_program_needs_a_master_key() {
         let settings = |store: &str, master_keys: &[&str]| {
             Settings::new(ServeArgs {
-                store: Some(store.to_owned()),
-                master_keys: master_keys.iter().map(|&key| key.to_owned()).collect(),
+                store: StoreArg {
+                    store: Some(store.to_owned()),
+                },
+                master_keys: MasterKeysArg {
+                    master_keys: master_keys.iter().map(|&key| key.to_owned()).collect(),
+                },
                 ..ServeArgs::default()
             })
         };

@@ -4,6 +4,9 @@
 //! by the store in the same step, and never from anything that could be older. What ends the process
 //! before an attempt is settled leaves the delivery due, so an accepted event is delivered at least
 //! once.
+//!
+//! A store that fails, panics or hangs is asked again for as long as it takes, and costs no delivery
+//! anything but time.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -23,11 +26,24 @@ use crate::store::{Claimed, ReceiverState, Store, StoreError};
 /// How many deliveries are claimed at once.
 const BATCH: usize = 64;
 
-/// How long to wait before a store that failed is asked again.
-const PAUSE: Duration = Duration::from_secs(1);
+/// What may be set about a [`Worker`]. The default is what the server uses.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// How long to wait before a store that failed is asked again: 1 s.
+    pub pause: Duration,
+    /// How long attempts under way may take to end when the program does: 20 s, longer than a whole
+    /// attempt.
+    pub drain: Duration,
+}
 
-/// How long attempts under way may take to end when the program does: longer than a whole attempt.
-const DRAIN: Duration = Duration::from_secs(20);
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            pause: Duration::from_secs(1),
+            drain: Duration::from_secs(20),
+        }
+    }
+}
 
 /// Makes the attempts of all deliveries of a store. Cheap to clone.
 #[derive(Clone)]
@@ -35,16 +51,29 @@ pub struct Worker {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     sender: Sender,
+    options: Options,
 }
 
 impl Worker {
     /// A worker on `store`, which tells the time by `clock`.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, sender: Sender) -> Self {
+        Self::with_options(store, clock, sender, Options::default())
+    }
+
+    /// A worker with other options than the default ones.
+    #[must_use]
+    pub fn with_options(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        sender: Sender,
+        options: Options,
+    ) -> Self {
         Self {
             store,
             clock,
             sender,
+            options,
         }
     }
 
@@ -56,7 +85,7 @@ impl Worker {
     /// [`StoreError`] when nothing could be claimed.
     pub async fn step(&self) -> Result<usize, StoreError> {
         let mut attempts = JoinSet::new();
-        for claimed in self.store.claim(BATCH).await?.claimed {
+        for claimed in unpanicking(self.store.claim(BATCH)).await?.claimed {
             attempts.spawn(self.clone().attempt(claimed));
         }
         let count = attempts.len();
@@ -64,18 +93,26 @@ impl Worker {
         Ok(count)
     }
 
-    /// Makes attempts until `stop`, and then waits for those under way.
+    /// Makes attempts until `stop`, and then waits for those under way, for at most
+    /// [`Options::drain`]. Does not panic, whatever the store does: that would end all attempts under
+    /// way, and leave their deliveries held for ever.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let mut attempts = JoinSet::new();
         tokio::pin!(stop);
         loop {
-            let claims = match self.store.claim(BATCH).await {
+            let claims = tokio::select! {
+                biased;
+                claims = unpanicking(self.store.claim(BATCH)) => claims,
+                // A store that hangs must not keep the program from ending.
+                () = &mut stop => break,
+            };
+            let claims = match claims {
                 Ok(claims) => claims,
                 Err(error) => {
                     tracing::error!(%error, "deliveries cannot be claimed");
                     tokio::select! {
                         () = &mut stop => break,
-                        () = real_sleep(PAUSE) => continue,
+                        () = real_sleep(self.options.pause) => continue,
                     }
                 }
             };
@@ -101,7 +138,7 @@ impl Worker {
                 () = wait => {}
             }
         }
-        let drained = tokio::time::timeout(DRAIN, async {
+        let drained = tokio::time::timeout(self.options.drain, async {
             while attempts.join_next().await.is_some() {}
         });
         if drained.await.is_err() {
@@ -166,22 +203,35 @@ impl Worker {
             },
             Verdict::Failure { .. } => ReceiverState::Failing,
         };
+        let mut has_failed = false;
         loop {
             let attempt = attempt.clone();
-            let settle =
-                Box::new(move |delivery: &Delivery, now| delivery.settle(attempt, verdict, now));
+            let before = has_failed.then(|| claimed.delivery.attempts.clone());
+            let settle = Box::new(move |delivery: &Delivery, now| match before {
+                // What failed before was written all the same, and must not count twice.
+                Some(before) if before != delivery.attempts => delivery.clone().let_go(now),
+                _ => delivery.settle(attempt, verdict, now),
+            });
             let id = claimed.delivery.id;
-            match self
+            let settled = self
                 .store
-                .settle(&claimed.tenant, id, settle, receiver.clone())
-                .await
-            {
+                .settle(&claimed.tenant, id, settle, receiver.clone());
+            match unpanicking(settled).await {
                 Ok(()) => return,
                 Err(error) => {
                     tracing::error!(%error, delivery = %id, "an attempt cannot be recorded");
-                    real_sleep(PAUSE).await;
+                    has_failed = true;
+                    real_sleep(self.options.pause).await;
                 }
             }
         }
     }
+}
+
+/// What a call of the store comes to, when a panic in it is a failure like any other.
+async fn unpanicking<T>(
+    call: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    let done = AssertUnwindSafe(call).catch_unwind().await;
+    done.unwrap_or_else(|_| Err(StoreError("it panicked".to_owned())))
 }

@@ -189,10 +189,17 @@ impl Delivery {
         if let Some(status) = ended {
             settled = settled.end(status, now);
         }
-        if std::mem::take(&mut settled.is_resend_wanted) {
-            settled = settled.resend(now, false);
+        settled.let_go(now)
+    }
+
+    /// What becomes of it when no attempt is under way any more: one that was asked for meanwhile is
+    /// due.
+    #[must_use]
+    pub fn let_go(mut self, now: Timestamp) -> Self {
+        if std::mem::take(&mut self.is_resend_wanted) {
+            return self.resend(now, false);
         }
-        settled
+        self
     }
 
     /// The end of it.

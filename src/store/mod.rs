@@ -330,14 +330,16 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when the store fails.
+    /// [`StoreError`] when the store fails. Then nothing is held, nor after a call that was dropped:
+    /// nobody would ever settle it.
     async fn claim(&self, batch: usize) -> Result<Claims, StoreError>;
 
     /// Ends the attempt of a claimed delivery: writes what became of it, and lets go of it.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when the store fails: then the delivery is still held.
+    /// [`StoreError`] when the store fails: then the delivery is still held, and whoever holds it tries
+    /// again. Where the store cannot know whether it wrote the change, the next `settle` may see it.
     async fn settle(
         &self,
         tenant: &TenantId,

@@ -97,6 +97,8 @@ impl Base {
         );
         assert_eq!(changed, Ok(1));
         drop(db);
+        let (code, said) = block_in_place(|| copy.check());
+        assert_eq!(code, Some(1), "{said}");
         let program = block_in_place(|| copy.start());
         let api = Api::of(&program);
         (program, api)
@@ -245,7 +247,7 @@ async fn whatever_bits_turn_it_works_or_fails_clearly() {
     let directory = scratch();
     let base = Base::new(directory.path()).await;
     let sound = fs::read(&base.setup.path).expect("a file");
-    let (mut refused, mut failed) = (0, 0);
+    let (mut found, mut refused, mut failed) = (0, 0, 0);
     // The rest is room that nothing uses.
     let used: Vec<usize> = (0..sound.len())
         .filter(|place| sound[*place] != 0)
@@ -263,6 +265,10 @@ async fn whatever_bits_turn_it_works_or_fails_clearly() {
             bytes[used[place]] ^= 1 << dice.below(8);
         }
         fs::write(&copy.path, &bytes).expect("room");
+        let (code, said) = block_in_place(|| copy.check());
+        assert!(matches!(code, Some(0..=2)), "{case}: {said}");
+        let is_found = code != Some(0);
+        found += u64::from(is_found);
         let program = copy.spawn();
         match block_in_place(|| program.listening()) {
             Err((code, log)) => {
@@ -271,12 +277,17 @@ async fn whatever_bits_turn_it_works_or_fails_clearly() {
                     code == Some(2) && last.starts_with("hookturn: "),
                     "{case}: {log}"
                 );
+                assert!(is_found, "{case}: {log}");
                 refused += 1;
             }
-            Ok(program) => failed += base.use_damaged(program, case).await,
+            Ok(program) => {
+                let fail = base.use_damaged(program, case).await;
+                assert!(fail == 0 || is_found, "{case}: {fail} failed, and the check says: {said}");
+                failed += fail;
+            }
         }
     }
-    println!("{files} files: {refused} refused, {failed} requests failed on the others");
+    println!("{files} files: {found} found by the check, {refused} refused, {failed} requests failed on the others");
 }
 
 impl Base {

@@ -7,13 +7,13 @@ use hookturn::clock::TestClock;
 use hookturn::store::MemoryStore;
 use serde_json::json;
 
-use crate::broken_store::{BrokenStore, Fault};
+use crate::faulty_store::{Fault, FaultyStore};
 use crate::support::{Server, after, frozen, id};
 
 /// A server over a store that can be broken, and that tells what it was given to keep.
-async fn keeping() -> (Server, Arc<BrokenStore>) {
+async fn keeping() -> (Server, Arc<FaultyStore>) {
     let clock = frozen();
-    let store = Arc::new(BrokenStore::new(MemoryStore::new(clock.clone())));
+    let store = FaultyStore::sound(Arc::new(MemoryStore::new(clock.clone())));
     let server = Server::builder().clock(clock).store(store.clone());
     (server.start().await, store)
 }
@@ -88,8 +88,8 @@ async fn the_clock_moves_only_when_the_store_keeps_by_how_much() {
         server.post("/dev/clock/advance").json(&body).await
     };
     assert_eq!(advance(100).await.expect_json(200)["now"], after(100));
-    for fault in [Fault::Fails, Fault::Panics] {
-        store.set(fault);
+    for fault in [Fault::ErrorBefore, Fault::PanicBefore] {
+        store.set(Some(fault));
         let failed = advance(3600).await;
         failed.problem(500, "internal", "internal_error");
         let read = server.get("/dev/clock").await.expect_json(200);
@@ -98,7 +98,7 @@ async fn the_clock_moves_only_when_the_store_keeps_by_how_much() {
     // One that goes too far is no affair of the store's.
     let too_far = advance(3_162_240_000).await;
     too_far.one_field_error("seconds", "out_of_range");
-    store.set(Fault::None);
+    store.set(None);
     assert_eq!(advance(20).await.expect_json(200)["now"], after(120));
     // The whole of it each time, so that a store need not add.
     assert_eq!(store.kept(), [100, 120].map(Duration::from_secs));

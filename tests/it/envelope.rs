@@ -6,13 +6,13 @@ use hookturn::store::MemoryStore;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::broken_store::{BrokenStore, Fault, INSIDE};
+use crate::faulty_store::{Fault, FaultyStore, INSIDE};
 use crate::support::{ACME, Answer, SUBSCRIPTIONS, Server, frozen, id, subscription};
 
 /// A server over a store that can be broken.
-async fn breakable() -> (Server, Arc<BrokenStore>) {
+async fn breakable() -> (Server, Arc<FaultyStore>) {
     let clock = frozen();
-    let store = Arc::new(BrokenStore::new(MemoryStore::new(clock.clone())));
+    let store = FaultyStore::sound(Arc::new(MemoryStore::new(clock.clone())));
     let server = Server::builder().clock(clock).store(store.clone());
     (server.start().await, store)
 }
@@ -265,8 +265,8 @@ async fn ask_everything(server: &Server, endpoint: &str) -> Vec<Answer> {
 async fn a_failing_or_panicking_store_is_a_500_that_says_nothing_of_the_inside() {
     let (server, store) = breakable().await;
     let endpoint = server.endpoint_path().await;
-    for fault in [Fault::Fails, Fault::Panics] {
-        store.set(fault);
+    for fault in [Fault::ErrorBefore, Fault::PanicBefore] {
+        store.set(Some(fault));
         for answer in ask_everything(&server, &endpoint).await {
             if answer.target.starts_with("/v1/public") {
                 answer.verbex_error(500, "INTERNAL_SERVER_ERROR");
@@ -289,7 +289,7 @@ async fn a_failing_or_panicking_store_is_a_500_that_says_nothing_of_the_inside()
         }
         // The process is up, whatever its store does.
         assert_eq!(server.get("/healthz").await.status, 200);
-        store.set(Fault::None);
+        store.set(None);
         assert_eq!(server.get("/readyz").await.status, 200);
         server.get(&endpoint).await.expect_json(200);
     }
@@ -304,7 +304,7 @@ async fn a_failing_or_panicking_store_is_a_500_that_says_nothing_of_the_inside()
 #[tokio::test]
 async fn a_panic_does_not_end_the_connection_that_it_came_over() {
     let (server, store) = breakable().await;
-    store.set(Fault::Panics);
+    store.set(Some(Fault::PanicBefore));
     let one =
         format!("GET /webhooks/endpoints HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer {ACME}\r\n");
     // The second answer ends the connection; the first must not.

@@ -2,8 +2,13 @@
 //!
 //! Every answer that a test receives is also held against the `OpenAPI` documents: see `openapi_check`.
 
-mod broken_store;
 mod client;
+#[path = "../stores/faults/store.rs"]
+#[expect(
+    dead_code,
+    reason = "shared with the tests of stores, which use all of it"
+)]
+mod faulty_store;
 mod openapi_check;
 mod support;
 

@@ -7,7 +7,7 @@ use hookturn::api::v2026_03_01::errors::PROBLEM_TYPES;
 use hookturn::store::MemoryStore;
 use serde_json::{Value, json};
 
-use crate::broken_store::{BrokenStore, Fault};
+use crate::faulty_store::{Fault, FaultyStore};
 use crate::openapi_check::DOCUMENTS;
 use crate::support::{ACME, Answer, Server, frozen};
 
@@ -83,7 +83,7 @@ async fn every_documented_problem_type_answers_a_page() {
 #[tokio::test]
 async fn the_type_of_every_problem_that_is_answered_leads_to_its_page() {
     let clock = frozen();
-    let store = Arc::new(BrokenStore::new(MemoryStore::new(clock.clone())));
+    let store = FaultyStore::sound(Arc::new(MemoryStore::new(clock.clone())));
     let builder = Server::builder()
         .clock(clock)
         .store(store.clone())
@@ -109,7 +109,7 @@ async fn the_type_of_every_problem_that_is_answered_leads_to_its_page() {
         server.get(&unsigned).await,
         server.raw(slow.as_bytes()).await,
     ];
-    store.set(Fault::Fails);
+    store.set(Some(Fault::ErrorBefore));
     answers.push(server.get(endpoints).await);
     while answers.last().is_none_or(|answer| answer.status != 429) {
         answers.push(server.get(endpoints).await);
@@ -204,17 +204,22 @@ async fn the_documentation_and_all_pages_load_nothing_from_another_host() {
 #[tokio::test]
 async fn health_is_that_of_the_process_and_readiness_that_of_the_store() {
     let clock = frozen();
-    let store = Arc::new(BrokenStore::new(MemoryStore::new(clock.clone())));
+    let store = FaultyStore::sound(Arc::new(MemoryStore::new(clock.clone())));
     let server = Server::builder()
         .clock(clock)
         .store(store.clone())
         .start()
         .await;
-    for fault in [Fault::None, Fault::Fails, Fault::Panics, Fault::None] {
+    for fault in [
+        None,
+        Some(Fault::ErrorBefore),
+        Some(Fault::PanicBefore),
+        None,
+    ] {
         store.set(fault);
         assert_eq!(server.get("/healthz").no_key().await.status, 200);
         let ready = server.get("/readyz").no_key().await;
-        if matches!(fault, Fault::None) {
+        if fault.is_none() {
             assert_eq!(ready.status, 200, "{ready}");
         } else {
             ready.problem(500, "internal", "internal_error");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hookturn::store::MemoryStore;
 use serde_json::json;
 
-use crate::broken_store::{BrokenStore, Fault};
+use crate::faulty_store::{Fault, FaultyStore};
 use crate::support::{ACME, SUBSCRIPTIONS, Server, after, fields, frozen, id, subscription};
 
 const HOURS_72: i64 = 72 * 3600;
@@ -180,21 +180,21 @@ async fn the_eleventh_live_secret_is_a_conflict_that_says_when_the_next_one_expi
 #[tokio::test]
 async fn a_failing_store_is_a_500_in_this_dialects_words() {
     let clock = frozen();
-    let store = Arc::new(BrokenStore::new(MemoryStore::new(clock.clone())));
+    let store = FaultyStore::sound(Arc::new(MemoryStore::new(clock.clone())));
     let server = Server::builder()
         .clock(clock)
         .store(store.clone())
         .start()
         .await;
     let path = rotate_path(id(&server.subscription("one", true).await));
-    for fault in [Fault::Fails, Fault::Panics] {
-        store.set(fault);
+    for fault in [Fault::ErrorBefore, Fault::PanicBefore] {
+        store.set(Some(fault));
         let answer = server.post(&path).await;
         let error = answer.verbex_error(500, "INTERNAL_SERVER_ERROR");
         let expected = ["message", "path", "status", "timestamp", "trace_id", "type"];
         assert_eq!(fields(&error), expected);
         assert_eq!(error["message"], "Internal server error");
-        store.set(Fault::None);
+        store.set(None);
     }
     server.post(&path).await.expect_json(200);
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use hookturn::api::auth::Tenants;
 use hookturn::api::submission::BODY_TIMEOUT;
 use hookturn::api::{App, AppConfig, router};
-use hookturn::clock::{Clock, TestClock};
+use hookturn::clock::TestClock;
 use hookturn::domain::{Endpoint, Timestamp};
 use hookturn::server::{Limits, serve};
 use hookturn::service::Service;
@@ -91,10 +91,18 @@ impl TestServer {
     /// Starts a server on a store that `wrap` puts around an empty one.
     pub async fn start_over(wrap: impl FnOnce(Arc<dyn Store>) -> Arc<dyn Store>) -> Self {
         let clock = Arc::new(TestClock::frozen_at(Timestamp::from_millis(START)));
-        let ticking = Arc::clone(&clock) as Arc<dyn Clock>;
-        let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Arc::clone(&ticking)));
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new(clock.clone()));
+        Self::start_with(clock, Arc::clone(&store), wrap(store)).await
+    }
+
+    /// Starts a server on `wrapped`, a store that tells the time by `clock` and has `store` below it.
+    pub async fn start_with(
+        clock: Arc<TestClock>,
+        store: Arc<dyn Store>,
+        wrapped: Arc<dyn Store>,
+    ) -> Self {
         let app = App::new(AppConfig {
-            service: Service::new(wrap(Arc::clone(&store)), ticking),
+            service: Service::new(wrapped, clock.clone()),
             tenants: Tenants::new([("acme", ACME_KEY), ("other", OTHER_KEY)], None),
             public_url: "http://hookturn.test".to_owned(),
             test_clock: Some(clock),

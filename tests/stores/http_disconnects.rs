@@ -7,7 +7,7 @@ use hookturn::domain::Timestamp;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::faulty::{Fault, FaultyStore};
+use crate::faults::store::{Call, Fault, FaultyStore};
 use crate::http::{ACME_KEY, TestServer, answer, with_key};
 use crate::support::{START, at_once, patiently};
 
@@ -120,7 +120,7 @@ async fn a_client_that_leaves_while_the_store_works_gets_its_answer_on_retry() {
         let faulty = OnceLock::new();
         let server = TestServer::start_over(|inner| {
             // The creation of the endpoint is call 0.
-            let plan = move |number| (number == 1 + call).then_some(fault);
+            let plan = move |Call { number, .. }| (number == 1 + call).then_some(fault);
             let store = faulty.get_or_init(|| FaultyStore::new(inner, plan));
             Arc::clone(store) as _
         })
@@ -154,7 +154,7 @@ async fn a_client_that_leaves_while_the_clock_is_advanced_leaves_it_where_the_st
     for fault in [Fault::HangBefore, Fault::HangAfter] {
         let faulty = OnceLock::new();
         let server = TestServer::start_over(|inner| {
-            let plan = move |number| (number == 0).then_some(fault);
+            let plan = move |Call { number, .. }| (number == 0).then_some(fault);
             let store = faulty.get_or_init(|| FaultyStore::new(inner, plan));
             Arc::clone(store) as _
         })
@@ -184,7 +184,7 @@ async fn a_client_that_leaves_while_the_clock_is_advanced_leaves_it_where_the_st
         });
         faulty.go_on.add_permits(1);
         assert_eq!(next.await.expect("an answer"), at(101), "{fault:?}");
-        assert_eq!(*faulty.kept.lock(), Duration::from_secs(101), "{fault:?}");
+        assert_eq!(faulty.kept(), [100, 101].map(Duration::from_secs));
         server.stop().await;
     }
 }

@@ -6,7 +6,7 @@
 
 mod architecture;
 mod conformance;
-mod faulty;
+mod faults;
 mod http;
 mod http_disconnects;
 mod http_idempotency;

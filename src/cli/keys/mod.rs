@@ -1,6 +1,9 @@
 //! `hookturn keys`: the master keys, under which durable stores encrypt what they keep.
 
 mod generate;
+mod rewrap;
+
+use std::process::ExitCode;
 
 use super::Failure;
 
@@ -14,13 +17,16 @@ pub(super) struct KeysArgs {
 enum Command {
     /// Print a new master key on stdout, as --master-key and `HOOKTURN_MASTER_KEYS` take it
     Generate(generate::GenerateArgs),
+    /// Encrypt what a store keeps anew under a new master key, while no server runs
+    Rewrap(rewrap::RewrapArgs),
 }
 
 /// The names of its commands, for errors.
-pub(super) const COMMANDS: &str = "generate";
+pub(super) const COMMANDS: &str = "generate and rewrap";
 
-pub(super) fn run(args: KeysArgs) -> Result<(), Failure> {
+pub(super) fn run(args: KeysArgs) -> Result<ExitCode, Failure> {
     match args.command {
-        Command::Generate(args) => generate::run(args),
+        Command::Generate(args) => generate::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Rewrap(args) => rewrap::run(args),
     }
 }

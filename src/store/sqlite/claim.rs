@@ -13,6 +13,9 @@ use crate::domain::{Delivery, Endpoint, TenantId, Timestamp};
 use crate::store::queues::Passed;
 use crate::store::{Claimed, Claims};
 
+/// How many deliveries of one endpoint are looked up at once.
+const LOOK_AHEAD: usize = 8;
+
 /// What one claim has read already.
 #[derive(Default)]
 struct Known {
@@ -33,12 +36,15 @@ impl Writer {
         while claims.claimed.len() < most
             && let Some(endpoint) = self.turns.queues.next(now, &mut passed)
         {
-            self.take(
-                endpoint,
-                most - claims.claimed.len(),
-                &mut known,
-                &mut claims,
-            )?;
+            let room = most - claims.claimed.len();
+            if let Err(error) = self.take(endpoint, room, &mut known, &mut claims) {
+                if claims.claimed.is_empty() {
+                    return Err(error);
+                }
+                // What was taken by then is held, so its attempts are made; the next claim tells of the fault.
+                claims.next_due = Some(now);
+                return Ok(claims);
+            }
         }
         claims.next_due = if is_more_to_sweep || claims.claimed.len() == most {
             Some(now)
@@ -61,14 +67,16 @@ impl Writer {
     ) -> Result<(), Fault> {
         let waiting = match known.waiting.remove(&endpoint) {
             Some(waiting) if !waiting.is_empty() => Ok(waiting),
-            // One more than can be taken, to know what comes next.
+            // One more than is taken, to know what comes next. Few at a time: most claims find room for one or two.
             _ => self
-                .waiting(endpoint, most.saturating_add(1))
+                .waiting(endpoint, most.min(LOOK_AHEAD) + 1)
                 .map(Into::into),
         };
-        let mut waiting: VecDeque<_> = waiting.inspect_err(|_| {
-            // Or its turn would come again and again.
-            self.turns.waits(endpoint, None);
+        let mut waiting: VecDeque<_> = waiting.inspect_err(|fault| {
+            if !fault.is_passing() {
+                // Or its turn would come again and again, and nobody else's.
+                self.turns.waits(endpoint, None);
+            }
         })?;
         let Some((_, number)) = waiting.pop_front() else {
             self.turns.waits(endpoint, None);
@@ -86,6 +94,7 @@ impl Writer {
                     at: self.clock.now(),
                 });
             }
+            Err(fault) if fault.is_passing() => return Err(fault),
             Err(error) => {
                 tracing::error!(%error, number, "a delivery cannot be read, and waits until the next start");
                 self.turns.unreadable.insert(number);
@@ -113,14 +122,13 @@ impl Writer {
             })?;
         let (row, tenant) = found.ok_or_else(|| damaged("a delivery"))?;
         let tenant = self.tenant_of_number(tenant)?.id;
-        let endpoint = match known.endpoints.get(&endpoint) {
-            Some(known) => known.clone(),
-            None => {
-                let read = self.view().endpoint_of_number(&tenant, endpoint)?;
-                let read = read.ok_or_else(|| damaged("the endpoint of a delivery"))?;
-                known.endpoints.insert(row.endpoint, read.clone());
-                read
-            }
+        let endpoint = if let Some(known) = known.endpoints.get(&endpoint) {
+            known.clone()
+        } else {
+            let read = self.view().endpoint_of_number(&tenant, endpoint)?;
+            let read = read.ok_or_else(|| damaged("the endpoint of a delivery"))?;
+            known.endpoints.insert(row.endpoint, read.clone());
+            read
         };
         let delivery = self.view().delivery(&tenant, row, &mut known.events)?;
         Ok((tenant, delivery, endpoint))

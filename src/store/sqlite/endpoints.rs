@@ -37,7 +37,7 @@ impl Writer {
             });
         }
         let (now, answer) = self.apply(&tenant, write)?;
-        self.remember(&tenant, claim, &answer, now)?;
+        self.remember(&tenant, &claim, &answer, now)?;
         Ok(Committed {
             answer,
             replayed: false,
@@ -56,7 +56,7 @@ impl Writer {
     fn remember(
         &self,
         tenant: &Tenant,
-        claim: Claim,
+        claim: &Claim,
         answer: &Answer,
         now: Timestamp,
     ) -> Result<(), Fault> {

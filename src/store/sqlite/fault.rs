@@ -28,6 +28,20 @@ pub(super) enum Fault {
     Randomness(#[from] NoRandomness),
 }
 
+impl Fault {
+    /// Whether the same may succeed later: what fails is the machine, and not what is in the file.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Sqlite(error) => !matches!(
+                error.sqlite_error_code(),
+                None | Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+            ),
+            Self::Thread(_) | Self::Randomness(_) => true,
+            Self::Sealed(_) | Self::Damaged(_) => false,
+        }
+    }
+}
+
 /// What an operator can do about a failure of SQLite.
 fn mend(error: &rusqlite::Error) -> &'static str {
     match error.sqlite_error_code() {

@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, TransactionBehavior};
 
 use super::fault::Fault;
@@ -20,11 +21,11 @@ const APPLICATION_ID: i32 = 0x486b_546e;
 const MIGRATIONS: &[&str] = &[sql::SCHEMA_1];
 
 /// What is sealed under each master key, to find out whether a key of the same id is the same key.
-const PROOF: &[u8] = b"this master key opens this store";
+pub(super) const PROOF: &[u8] = b"this master key opens this store";
 
 /// How long a connection waits for a lock that another process holds for a moment, such as while it recovers the
 /// write-ahead log.
-const BUSY: Duration = Duration::from_secs(5);
+pub(super) const BUSY: Duration = Duration::from_secs(5);
 
 /// The bytes of the smallest database: a page of the smallest size.
 const SMALLEST: u64 = 512;
@@ -57,6 +58,22 @@ pub enum OpenError {
         /// Ours.
         known: usize,
     },
+    /// An older version wrote it, and it is not to be changed.
+    #[error("{} was written by an older version of Hookturn (schema {found}, and this version reads {known}): use that version, or have this one serve a copy of it first, which brings it up to date", path.display())]
+    Older {
+        /// The file.
+        path: PathBuf,
+        /// Its schema.
+        found: usize,
+        /// Ours.
+        known: usize,
+    },
+    /// It is written by something that was not there when the reading of it began.
+    #[error("{} began to be written while it was read, by a server that was just started: try again", .0.display())]
+    Changed(PathBuf),
+    /// Old contents cannot be taken away, since somebody reads them.
+    #[error("{} is being read by another process, such as a backup: run this again when that has ended", .0.display())]
+    BeingRead(PathBuf),
     /// The disk is full.
     #[error("{} cannot be written: the disk is full; make room and start again", .0.display())]
     Full(PathBuf),
@@ -182,7 +199,7 @@ fn connect_as_it_is(path: &Path) -> Result<Connection, Fault> {
     let db = Connection::open_with_flags(path, flags)?;
     db.busy_timeout(BUSY)?;
     db.set_prepared_statement_cache_capacity(128);
-    harden(&db)?;
+    set_up(&db)?;
     Ok(db)
 }
 
@@ -193,6 +210,8 @@ fn set_up_to_write(db: &Connection) -> Result<(), Fault> {
     db.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     // A log that a long read made large is cut to this again, in bytes.
     db.pragma_update(None, "journal_size_limit", 64 << 20)?;
+    // What is deleted or replaced is overwritten, where that takes no further write.
+    db.pragma_update(None, "secure_delete", "FAST")?;
     // In KiB, when negative.
     db.pragma_update(None, "cache_size", -65_536)?;
     Ok(())
@@ -206,12 +225,14 @@ pub(super) fn connect_to_read(path: &Path) -> Result<Connection, Fault> {
     db.busy_timeout(BUSY)?;
     db.set_prepared_statement_cache_capacity(64);
     db.pragma_update(None, "query_only", true)?;
-    harden(&db)?;
+    set_up(&db)?;
     Ok(db)
 }
 
-/// A file may come from anywhere: what it says is read as data alone.
-fn harden(db: &Connection) -> Result<(), Fault> {
+/// What holds for every connection. A file may come from anywhere: what it says is read as data alone. And a statement
+/// runs as it was first planned, whatever its parameters: the plans are tested.
+pub(super) fn set_up(db: &Connection) -> Result<(), Fault> {
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     db.pragma_update(None, "trusted_schema", false)?;
     db.pragma_update(None, "cell_size_check", true)?;
     db.pragma_update(None, "temp_store", "MEMORY")?;
@@ -271,9 +292,38 @@ pub(super) fn recognise(db: &Connection, path: &Path, known: usize) -> Result<us
     Ok(found)
 }
 
-/// The schema that this version writes.
-pub(super) const fn known_schema() -> usize {
-    MIGRATIONS.len()
+/// The schema of a file that is only looked at: this version's, or it is told why not.
+pub(super) fn expect_known_schema(db: &Connection, path: &Path) -> Result<(), OpenError> {
+    let known = MIGRATIONS.len();
+    match recognise(db, path, known)? {
+        0 => Err(OpenError::Foreign(path.to_owned())),
+        found if found < known => Err(OpenError::Older {
+            path: path.to_owned(),
+            found,
+            known,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// What a file of this version's schema consists of: the type, the name and the making of everything in it.
+pub(super) fn parts(db: &Connection) -> Result<Vec<Part>, Fault> {
+    let sql = "SELECT type, name, sql FROM sqlite_schema ORDER BY type, name";
+    let mut statement = db.prepare(sql)?;
+    let parts = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    Ok(parts.collect::<Result<_, _>>()?)
+}
+
+/// The type and the name of a part, and the statement that makes it, if there is one.
+pub(super) type Part = (String, String, Option<String>);
+
+/// An empty database of this version's schema, in memory.
+pub(super) fn blank() -> Result<Connection, Fault> {
+    let db = Connection::open_in_memory()?;
+    for step in MIGRATIONS {
+        db.execute_batch(step)?;
+    }
+    Ok(db)
 }
 
 /// Checks that every master key that values rest under was given and is the right one.
@@ -297,7 +347,7 @@ pub(super) fn prove(db: &Connection, path: &Path, keys: &MasterKeys) -> Result<(
     Ok(())
 }
 
-fn proof_place(id: &str) -> Place<'_> {
+pub(super) fn proof_place(id: &str) -> Place<'_> {
     Place {
         kind: Kind::Proof,
         tenant: "",
@@ -325,15 +375,28 @@ pub(super) fn adopt_first_key(db: &mut Connection, keys: &MasterKeys) -> Result<
                 [first],
             )?;
         }
-        Some(before) if before != first => {
-            transaction.execute(
-                "UPDATE state SET sealing_key = ?1, rewrap_stage = 0, rewrap_after = 0, rewrap_failed = 0",
+        Some(before) if before != first => begin_rewrap(&transaction, first)?,
+        Some(_) => {
+            // What did not open the last time may be mended or deleted by now; until then the other keys are kept.
+            let is_unfinished: bool = transaction.query_row(
+                "SELECT rewrap_stage IS NULL AND EXISTS (SELECT 1 FROM master_key WHERE id <> ?1) FROM state",
                 [first],
+                |row| row.get(0),
             )?;
+            if is_unfinished {
+                begin_rewrap(&transaction, first)?;
+            }
         }
-        Some(_) => {}
     }
     transaction.commit()?;
+    Ok(())
+}
+
+fn begin_rewrap(db: &Connection, first: &str) -> Result<(), Fault> {
+    db.execute(
+        "UPDATE state SET sealing_key = ?1, rewrap_stage = 0, rewrap_after = 0, rewrap_failed = 0",
+        [first],
+    )?;
     Ok(())
 }
 

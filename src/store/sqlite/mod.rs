@@ -10,20 +10,25 @@
 //! Reading order: [`sql`] (the tables and every statement), [`file`], [`writer`], then what it runs: [`endpoints`],
 //! [`events`], [`claim`], [`sweep`], [`rewrap`].
 
+pub mod backup;
+pub mod check;
 mod claim;
 mod endpoints;
 mod events;
 mod fault;
 mod file;
+mod look;
 mod readers;
-mod rewrap;
+pub mod rewrap;
 mod rows;
 mod sql;
 mod sweep;
 mod turns;
 mod view;
+mod watch;
 mod writer;
 
+use std::io;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -48,6 +53,7 @@ use crate::domain::{Delivery, DeliveryId, DeliveryStatus, Endpoint, EndpointId, 
 use crate::idempotency::{Claim, IdempotencyKey, Record};
 
 pub use file::{Lock, OpenError};
+pub use watch::Watch;
 
 /// How many writes may wait for the writer; who comes then waits before it gets in line.
 const WAITING: usize = 1024;
@@ -98,6 +104,18 @@ impl Opening {
             lock,
             clock_advance: Duration::from_millis(millis.unsigned_abs()),
         })
+    }
+
+    /// As [`new`](Self::new), of a file that is there.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Missing`] when it is not, and nothing is made.
+    pub fn existing(path: &Path, keys: MasterKeys) -> Result<Self, OpenError> {
+        if std::fs::metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            return Err(OpenError::Missing(path.to_owned()));
+        }
+        Self::new(path, keys)
     }
 
     /// By how much the test clock was ahead when the store was last used.
@@ -163,6 +181,7 @@ async fn answer(mut told: mpsc::UnboundedReceiver<Told>) {
 
 impl Drop for SqliteStore {
     fn drop(&mut self) {
+        // The writer closes the file last: then SQLite writes the log back to the database, which is whole by itself.
         self.readers = None;
         self.jobs = None;
         if let Some(writer) = self.writer.lock().take() {

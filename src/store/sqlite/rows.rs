@@ -75,14 +75,23 @@ pub(super) fn endpoint_from(
     settings: &[u8],
     key_ring: Option<KeyRing>,
 ) -> Result<Endpoint, Fault> {
-    let wrong = || damaged("settings");
-    let at_rest: SettingsAtRest<'_> = serde_json::from_slice(settings).map_err(|_| wrong())?;
-    if at_rest.signed != key_ring.is_some() {
+    let (endpoint, is_signed) = settings_from(id, settings)?;
+    if is_signed != key_ring.is_some() {
         return Err(damaged("key ring"));
     }
+    Ok(Endpoint {
+        key_ring,
+        ..endpoint
+    })
+}
+
+/// The endpoint with this id, yet without its key ring, and whether it has one.
+pub(super) fn settings_from(id: EndpointId, settings: &[u8]) -> Result<(Endpoint, bool), Fault> {
+    let wrong = || damaged("settings");
+    let at_rest: SettingsAtRest<'_> = serde_json::from_slice(settings).map_err(|_| wrong())?;
     let events: Result<Box<[EventPattern]>, _> =
         at_rest.events.iter().map(|event| event.parse()).collect();
-    Ok(Endpoint {
+    let endpoint = Endpoint {
         id,
         format: match at_rest.format {
             0 => Format::StandardWebhooks,
@@ -105,8 +114,9 @@ pub(super) fn endpoint_from(
             agent_ids: at_rest.agent_ids,
             workspace_ids: at_rest.workspace_ids,
         }),
-        key_ring,
-    })
+        key_ring: None,
+    };
+    Ok((endpoint, at_rest.signed))
 }
 
 /// What one secret takes of a key ring: its bytes, and when it was made and expires, in milliseconds.
@@ -313,6 +323,11 @@ impl DeliveryRow {
             is_resend_wanted: row.get(12)?,
             attempts: attempts_from(row.get_ref(13)?.as_str()?)?,
         })
+    }
+
+    /// Where it stands.
+    pub fn status(&self) -> DeliveryStatus {
+        self.status
     }
 
     /// The delivery, with its event.

@@ -354,26 +354,26 @@ impl Writer {
 
     /// The tenant, which is entered if it is new.
     pub fn tenant(&mut self, id: &TenantId) -> Result<Tenant, Fault> {
-        let number = match self.tenants.get(id) {
-            Some(number) => *number,
-            None => {
-                let number = match self.view().tenant(id)? {
-                    Some(known) => known.number,
-                    None => {
-                        self.tenants_added += 1;
-                        self.db
-                            .prepare_cached(sql::ADD_TENANT)?
-                            .query_row([id.as_str()], |row| row.get(0))?
-                    }
-                };
-                self.tenants.insert(id.clone(), number);
-                number
-            }
+        let number = match self.tenants.get(id).copied() {
+            Some(known) => known,
+            None => self.enter_tenant(id)?,
         };
         Ok(Tenant {
             number,
             id: id.clone(),
         })
+    }
+
+    fn enter_tenant(&mut self, id: &TenantId) -> Result<i64, Fault> {
+        let number = if let Some(known) = self.view().tenant(id)? {
+            known.number
+        } else {
+            self.tenants_added += 1;
+            let mut add = self.db.prepare_cached(sql::ADD_TENANT)?;
+            add.query_row([id.as_str()], |row| row.get(0))?
+        };
+        self.tenants.insert(id.clone(), number);
+        Ok(number)
     }
 
     /// An endpoint with its number, as the last job left it.
@@ -403,17 +403,15 @@ impl Writer {
 
     /// The tenant with this number.
     pub fn tenant_of_number(&mut self, number: i64) -> Result<Tenant, Fault> {
-        let id = match self.names.get(&number) {
-            Some(id) => id.clone(),
-            None => {
-                let name = self.view().row(sql::TENANT_NAME, &[&number], |row| {
-                    Ok(TenantId::new(row.get_ref(0)?.as_str()?))
-                })?;
-                let id = name.ok_or_else(|| super::fault::damaged("a tenant"))?;
-                self.names.insert(number, id.clone());
-                id
-            }
-        };
+        if let Some(id) = self.names.get(&number) {
+            let id = id.clone();
+            return Ok(Tenant { number, id });
+        }
+        let name = self.view().row(sql::TENANT_NAME, &[&number], |row| {
+            Ok(TenantId::new(row.get_ref(0)?.as_str()?))
+        })?;
+        let id = name.ok_or_else(|| super::fault::damaged("a tenant"))?;
+        self.names.insert(number, id.clone());
         Ok(Tenant { number, id })
     }
 

@@ -128,7 +128,10 @@ conformance_suite!(memory, async |clock, limits| {
     Opened::alone(Arc::new(MemoryStore::with_limits(clock, limits)))
 });
 
-conformance_suite!(sqlite, async |clock, limits| {
+conformance_suite!(sqlite, async |clock, limits| sqlite(clock, limits));
+
+/// Opens an empty store in a file of its own.
+pub fn sqlite(clock: Arc<dyn Clock>, limits: DeliveryLimits) -> Opened {
     let folder = TempDir::new().expect("a folder");
     let opening = Opening::new(&folder.path().join("hookturn.db"), master_keys());
     let store = opening.and_then(|opening| opening.serve(clock, limits));
@@ -136,7 +139,7 @@ conformance_suite!(sqlite, async |clock, limits| {
         store: Arc::new(store.expect("it opens")),
         keep: Arc::new(folder),
     }
-});
+}
 
 /// Little room for attempts, so that it is soon used up.
 const LIMITS: DeliveryLimits = DeliveryLimits {
@@ -146,14 +149,14 @@ const LIMITS: DeliveryLimits = DeliveryLimits {
 };
 
 /// An open store.
-struct Opened {
-    store: Arc<dyn Store>,
+pub struct Opened {
+    pub store: Arc<dyn Store>,
     /// What must live as long as the store: a directory, a server.
-    keep: Arc<dyn Any + Send + Sync>,
+    pub keep: Arc<dyn Any + Send + Sync>,
 }
 
 impl Opened {
-    fn alone(store: Arc<dyn Store>) -> Self {
+    pub fn alone(store: Arc<dyn Store>) -> Self {
         Self {
             store,
             keep: Arc::new(()),

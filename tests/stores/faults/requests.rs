@@ -1,41 +1,22 @@
-//! A store that fails on demand, and what a client that retries sees of it: one change, one answer (I5).
+//! What a client that retries sees of a store that fails: one change, one answer (I5).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use hookturn::clock::{Clock, TestClock};
-use hookturn::domain::{
-    Delivery, DeliveryId, DeliveryStatus, Endpoint, EndpointId, TenantId, Timestamp,
-};
-use hookturn::idempotency::{Claim, IdempotencyKey, Record};
+use hookturn::domain::{EndpointId, Timestamp};
 use hookturn::service::Service;
-use hookturn::store::{
-    Claims, CommitError, Committed, MemoryStore, Page, ReceiverState, Settle, Store, StoreError,
-    Write,
-};
-use parking_lot::Mutex;
+use hookturn::store::{Committed, MemoryStore, Store};
 use reqwest::Method;
-use tokio::sync::{Notify, Semaphore};
 
+use super::store::{Call, Fault, FaultyStore};
 use crate::http::{
     Answered, ENDPOINT, SUBSCRIPTIONS, TestServer, answer, subscription_body, with_key,
 };
 use crate::support::{Rotated, START, acme, at_once, caller, claim, patiently};
 
-/// What goes wrong with a call: before it is passed on, or when it is done already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    ErrorBefore,
-    ErrorAfter,
-    PanicBefore,
-    PanicAfter,
-    /// The call does not return before it is told to go on.
-    HangBefore,
-    HangAfter,
-}
-
+/// Those that a request survives.
 const FAULTS: [Fault; 4] = [
     Fault::ErrorBefore,
     Fault::ErrorAfter,
@@ -43,172 +24,9 @@ const FAULTS: [Fault; 4] = [
     Fault::PanicAfter,
 ];
 
-/// What faults say: nothing of this may reach a client.
-const INJECTED: &str = "whsec_injected+into+a+fault+of+the+store/000000";
-
-/// A store that passes calls on to another, and fails those that `plan` says.
-pub struct FaultyStore {
-    inner: Arc<dyn Store>,
-    calls: AtomicUsize,
-    plan: Box<dyn Fn(usize) -> Option<Fault> + Send + Sync>,
-    /// A permit for each call that began to hang.
-    pub hanging: Semaphore,
-    /// A permit for each such call that was dropped, or went on.
-    pub dropped: Semaphore,
-    /// A call that hangs goes on with a permit of these.
-    pub go_on: Semaphore,
-    /// The last advance of the test clock that it was given to keep.
-    pub kept: Mutex<Duration>,
-}
-
-impl FaultyStore {
-    /// `plan` maps the number of a call, from 0 on, to its fault.
-    pub fn new(
-        inner: Arc<dyn Store>,
-        plan: impl Fn(usize) -> Option<Fault> + Send + Sync + 'static,
-    ) -> Arc<Self> {
-        Arc::new(Self {
-            inner,
-            calls: AtomicUsize::new(0),
-            plan: Box::new(plan),
-            hanging: Semaphore::new(0),
-            dropped: Semaphore::new(0),
-            go_on: Semaphore::new(0),
-            kept: Mutex::default(),
-        })
-    }
-
-    async fn around<T, E: From<StoreError>>(
-        &self,
-        call: impl Future<Output = Result<T, E>>,
-    ) -> Result<T, E> {
-        let fault = (self.plan)(self.calls.fetch_add(1, Ordering::SeqCst));
-        match fault {
-            Some(Fault::ErrorBefore) => return Err(StoreError(INJECTED.to_owned()).into()),
-            Some(Fault::PanicBefore) => panic!("{INJECTED}"),
-            Some(Fault::HangBefore) => self.hang().await,
-            _ => {}
-        }
-        let outcome = call.await;
-        match fault {
-            Some(Fault::ErrorAfter) => Err(StoreError(INJECTED.to_owned()).into()),
-            Some(Fault::PanicAfter) => panic!("{INJECTED}"),
-            Some(Fault::HangAfter) => {
-                self.hang().await;
-                outcome
-            }
-            _ => outcome,
-        }
-    }
-
-    async fn hang(&self) {
-        struct Note<'a>(&'a Semaphore);
-        impl Drop for Note<'_> {
-            fn drop(&mut self) {
-                self.0.add_permits(1);
-            }
-        }
-        let _note = Note(&self.dropped);
-        self.hanging.add_permits(1);
-        let going_on = self.go_on.acquire().await;
-        going_on.expect("never closed").forget();
-    }
-}
-
-#[async_trait]
-impl Store for FaultyStore {
-    async fn record(
-        &self,
-        tenant: &TenantId,
-        key: &IdempotencyKey,
-    ) -> Result<Option<Record>, StoreError> {
-        self.around(self.inner.record(tenant, key)).await
-    }
-
-    async fn commit(
-        &self,
-        tenant: &TenantId,
-        claim: Option<Claim>,
-        write: Write,
-    ) -> Result<Committed, CommitError> {
-        self.around(self.inner.commit(tenant, claim, write)).await
-    }
-
-    async fn endpoint(
-        &self,
-        tenant: &TenantId,
-        id: EndpointId,
-    ) -> Result<Option<Endpoint>, StoreError> {
-        self.around(self.inner.endpoint(tenant, id)).await
-    }
-
-    async fn endpoints(
-        &self,
-        tenant: &TenantId,
-        after: Option<EndpointId>,
-        limit: usize,
-    ) -> Result<Option<Page<Endpoint>>, StoreError> {
-        self.around(self.inner.endpoints(tenant, after, limit))
-            .await
-    }
-
-    async fn delivery(
-        &self,
-        tenant: &TenantId,
-        id: DeliveryId,
-    ) -> Result<Option<Delivery>, StoreError> {
-        self.around(self.inner.delivery(tenant, id)).await
-    }
-
-    async fn deliveries(
-        &self,
-        tenant: &TenantId,
-        endpoint: EndpointId,
-        status: Option<DeliveryStatus>,
-        after: Option<DeliveryId>,
-        limit: usize,
-    ) -> Result<Option<Page<Delivery>>, StoreError> {
-        let page = self
-            .inner
-            .deliveries(tenant, endpoint, status, after, limit);
-        self.around(page).await
-    }
-
-    async fn claim(&self, batch: usize) -> Result<Claims, StoreError> {
-        self.around(self.inner.claim(batch)).await
-    }
-
-    async fn settle(
-        &self,
-        tenant: &TenantId,
-        id: DeliveryId,
-        settle: Settle,
-        receiver: ReceiverState,
-    ) -> Result<(), StoreError> {
-        self.around(self.inner.settle(tenant, id, settle, receiver))
-            .await
-    }
-
-    fn work(&self) -> &Notify {
-        self.inner.work()
-    }
-
-    async fn keep_clock_advance(&self, total: Duration) -> Result<(), StoreError> {
-        self.around(async {
-            *self.kept.lock() = total;
-            self.inner.keep_clock_advance(total).await
-        })
-        .await
-    }
-
-    async fn ready(&self) -> Result<(), StoreError> {
-        self.around(self.inner.ready()).await
-    }
-}
-
 /// The service on an empty store behind faults, and the endpoint of [`acme`] in it.
 async fn faulty_service(
-    plan: impl Fn(usize) -> Option<Fault> + Send + Sync + 'static,
+    plan: impl Fn(Call) -> Option<Fault> + Send + Sync + 'static,
 ) -> (Service, EndpointId, Arc<dyn Store>) {
     let clock: Arc<dyn Clock> = Arc::new(TestClock::frozen_at(Timestamp::from_millis(START)));
     let inner: Arc<dyn Store> = Arc::new(MemoryStore::new(Arc::clone(&clock)));
@@ -257,7 +75,7 @@ async fn assert_rotated_once(inner: &dyn Store, id: EndpointId, answer: &Committ
 async fn a_rotation_that_is_retried_after_a_fault_happens_once() {
     for fault in FAULTS {
         for faults in 1..4 {
-            let plan = move |call| (call < faults).then_some(fault);
+            let plan = move |call: Call| (call.number < faults).then_some(fault);
             let (service, id, inner) = faulty_service(plan).await;
             let first = rotate_until_answered(&service, id).await;
             // A fault after the commit hid an answer that was there.
@@ -273,7 +91,7 @@ async fn a_rotation_that_is_retried_after_a_fault_happens_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn concurrent_clients_that_retry_amid_faults_get_one_answer() {
     // Two of three calls fail, in all ways in turn.
-    let plan = |call: usize| (call % 3 != 2).then(|| FAULTS[call / 3 % FAULTS.len()]);
+    let plan = |Call { number, .. }| (number % 3 != 2).then(|| FAULTS[number / 3 % FAULTS.len()]);
     let (service, id, inner) = faulty_service(plan).await;
     let answers = at_once(32, |_| {
         let service = service.clone();
@@ -366,7 +184,7 @@ async fn whichever_call_of_a_request_fails_retrying_makes_one_change_with_one_an
                 let armed = Arc::new(AtomicUsize::new(usize::MAX));
                 let offset = Arc::clone(&armed);
                 let server = TestServer::start_over(|inner| {
-                    let plan = move |number: usize| {
+                    let plan = move |Call { number, .. }| {
                         let since = number.checked_sub(offset.load(Ordering::SeqCst))?;
                         (since == call).then_some(fault)
                     };
@@ -417,11 +235,16 @@ async fn whichever_call_of_a_request_fails_retrying_makes_one_change_with_one_an
 #[tokio::test]
 async fn a_failing_store_is_a_500_that_says_nothing_on_every_route() {
     for fault in [Fault::ErrorBefore, Fault::PanicAfter] {
-        let server =
-            TestServer::start_over(|inner| FaultyStore::new(inner, move |_| Some(fault))).await;
+        let server = TestServer::start_over(|inner| {
+            let store = FaultyStore::sound(inner);
+            store.set(Some(fault));
+            store
+        })
+        .await;
         let id = "we_550e8400e29b41d4a716446655440000";
         let endpoint = format!("/webhooks/endpoints/{id}");
         let subscription = format!("{SUBSCRIPTIONS}/{id}");
+        let delivery = "/deliveries/dlv_550e8400e29b41d4a716446655440000";
         let input = subscription_body("name", true);
         let requests = [
             server.get("/webhooks/endpoints"),
@@ -437,6 +260,13 @@ async fn a_failing_store_is_a_500_that_says_nothing_on_every_route() {
             server.put(&subscription).body(input),
             server.request(Method::DELETE, &subscription),
             server.post(&format!("{subscription}/rotate/secret")),
+            server.post("/events").body(r#"{"type":"a","data":{}}"#),
+            server.post(&format!("{endpoint}/test")),
+            server.get(&format!("{endpoint}/deliveries")),
+            server.get(delivery),
+            server.post(&format!("{delivery}/resend")),
+            server.post("/dev/clock/advance").body(r#"{"seconds":1}"#),
+            server.get("/readyz"),
         ];
         for request in requests {
             let answered = answer(request).await.is(500);

@@ -1,0 +1,81 @@
+//! `hookturn backup`: copies the file of a store, also while a server writes it.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use tokio::runtime;
+
+use super::{
+    Failure,
+    assembly::unopenable,
+    progress::{Progress, print},
+    serve::Stop,
+};
+use crate::{
+    config::{SettingError, StoreArg},
+    store::sqlite::backup::{BackupError, backup},
+};
+
+/// How the file to be made is named in errors.
+const TARGET: &str = "TARGET";
+
+#[derive(clap::Args)]
+#[command(
+    after_help = "The copy is one file, as of the instant when the command began. What was encrypted stays so: no master \
+    key is needed to make it, and the same ones to use it. To restore it, stop the server, put a copy of it in place of \
+    the store's file with nothing of the old one beside it (-wal, -shm), and start the server.\n\n\
+    Exit codes: 0 copied, 2 not copied.\n\n\
+    Example:\n  hookturn backup /var/backups/hookturn.db --store sqlite:/var/lib/hookturn/hookturn.db"
+)]
+pub(super) struct BackupArgs {
+    /// The file to make; it must not exist
+    #[arg(value_name = "TARGET")]
+    target: PathBuf,
+
+    #[command(flatten)]
+    store: StoreArg,
+}
+
+pub(super) fn run(args: BackupArgs) -> Result<(), Failure> {
+    let source = args.store.parse_path()?;
+    let target = args.target;
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(&format!("cannot start threads: {error}")))?;
+    runtime.block_on(async {
+        let mut asked = Stop::install()?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut copying = tokio::task::spawn_blocking({
+            let stop = Arc::clone(&stop);
+            move || {
+                let mut progress = Progress::new();
+                let copied = backup(&source, &target, &stop, &mut progress);
+                progress.end()?;
+                let length = copied.map_err(failure)?;
+                print(&format!("{}: {length} bytes", target.display()))
+            }
+        });
+        loop {
+            tokio::select! {
+                done = &mut copying => {
+                    return done.unwrap_or_else(|_| Err(Failure::new("the copying panicked")));
+                }
+                () = asked.asked() => stop.store(true, Ordering::Relaxed),
+            }
+        }
+    })
+}
+
+fn failure(error: BackupError) -> Failure {
+    match error {
+        BackupError::Source(error) => unopenable(&error).into(),
+        BackupError::Stopped => Failure::new(&error.to_string()),
+        error => SettingError::new(TARGET, error.to_string()).into(),
+    }
+}

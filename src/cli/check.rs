@@ -1,0 +1,81 @@
+//! `hookturn check`: looks for anything wrong in the file of a store.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use super::{
+    Failure,
+    progress::{Progress, print},
+};
+use crate::{
+    clock::SystemClock,
+    config::{MASTER_KEY, MasterKeysArg, SettingError},
+    store::sqlite::{
+        OpenError,
+        check::{self, Summary},
+    },
+};
+
+/// The exit code of a file with something wrong in it.
+const PROBLEMS: u8 = 1;
+
+#[derive(clap::Args)]
+#[command(
+    after_help = "It reads a backup, or the file that a server has open, which goes on working, and changes nothing. Each \
+    problem is a line on stdout that shows no data.\n\n\
+    Exit codes: 0 nothing wrong, 1 problems found, 2 could not check.\n\n\
+    Example:\n  hookturn check /var/backups/hookturn.db"
+)]
+pub(super) struct CheckArgs {
+    /// The file: a backup, or the one of a store
+    #[arg(value_name = "PATH")]
+    path: PathBuf,
+
+    #[command(flatten)]
+    master_keys: MasterKeysArg,
+}
+
+pub(super) fn run(args: CheckArgs) -> Result<ExitCode, Failure> {
+    let keys = args.master_keys.parse_some()?;
+    let mut progress = Progress::new();
+    let checked = check::check(&args.path, &keys, &SystemClock, &mut progress);
+    progress.end()?;
+    let summary = checked.map_err(|error| match error {
+        OpenError::KeyMissing { .. } | OpenError::WrongKey { .. } => {
+            SettingError::new(MASTER_KEY, error.to_string()).into()
+        }
+        error => Failure::new(&error.to_string()),
+    })?;
+    print(&in_words(&summary))?;
+    Ok(match summary.problems {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::from(PROBLEMS),
+    })
+}
+
+fn in_words(summary: &Summary) -> String {
+    let sealed: Vec<_> = summary
+        .sealed
+        .iter()
+        .map(|(key, count)| format!("{count} under {key}"))
+        .collect();
+    let sealed = if sealed.is_empty() {
+        "none".to_owned()
+    } else {
+        sealed.join(", ")
+    };
+    let found = match summary.problems {
+        0 => "no problems".to_owned(),
+        1 => "1 problem".to_owned(),
+        many => format!("{many} problems"),
+    };
+    format!(
+        "{found}; endpoints: {}, key rings: {}, subscriptions: {}, answers: {}, events: {}, deliveries: {}; encrypted \
+         values: {sealed}",
+        summary.endpoints,
+        summary.key_rings,
+        summary.subscriptions,
+        summary.answers,
+        summary.events,
+        summary.deliveries,
+    )
+}

@@ -1,0 +1,84 @@
+//! `hookturn keys rewrap`: encrypts what a store keeps anew under the first master key.
+
+use std::process::ExitCode;
+
+use crate::{
+    cli::{
+        Failure,
+        assembly::unopenable,
+        progress::{Progress, print},
+    },
+    config::{MasterKeysArg, STORE, SettingError, StoreArg},
+    store::sqlite::{
+        OpenError, Opening,
+        rewrap::{Rewrapped, rewrap},
+    },
+};
+
+/// The exit code when something does not open.
+const UNOPENED: u8 = 1;
+
+#[derive(clap::Args)]
+#[command(
+    after_help = "A server that is started with a new key before the old one does this by itself, while it serves; this \
+    command is for when there is no server, and for when a key leaked: it also writes the file anew, so that nothing in \
+    it is left under the old key, for which it needs as much room again beside the file and in the directory for \
+    temporary files (SQLITE_TMPDIR). It can be stopped at any time, and goes on where it was.\n\n\
+    Backups from before still need the old key. If somebody may have both, rotate the secrets.\n\n\
+    Exit codes: 0 done, 1 some values do not open, 2 could not begin or go on.\n\n\
+    Example:\n  hookturn keys rewrap --store sqlite:hookturn.db --master-key \"$NEW\" --master-key \"$OLD\""
+)]
+pub(super) struct RewrapArgs {
+    #[command(flatten)]
+    store: StoreArg,
+
+    #[command(flatten)]
+    master_keys: MasterKeysArg,
+}
+
+pub(super) fn run(args: RewrapArgs) -> Result<ExitCode, Failure> {
+    let path = args.store.parse_path()?;
+    let keys = args.master_keys.parse_some()?;
+    let opening = Opening::existing(&path, keys.clone()).map_err(|error| match error {
+        OpenError::InUse(path) => SettingError::new(
+            STORE,
+            format!(
+                "{} is in use by a server, which does this itself while it serves: start it anew with the new key \
+                 before the old one, or stop it first",
+                path.display()
+            ),
+        ),
+        error => unopenable(&error),
+    })?;
+    let mut progress = Progress::new();
+    let rewrapped = rewrap(opening, &mut progress);
+    progress.end()?;
+    let rewrapped = rewrapped.map_err(|error| unopenable(&error))?;
+    print(&in_words(keys.first_id(), &rewrapped))?;
+    Ok(match rewrapped.unopened {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::from(UNOPENED),
+    })
+}
+
+fn in_words(first: &str, rewrapped: &Rewrapped) -> String {
+    let Rewrapped {
+        sealed,
+        unopened,
+        may_be_dropped,
+    } = rewrapped;
+    if *unopened > 0 {
+        return format!(
+            "encrypted anew: {sealed}; do not open: {unopened}; keep all master keys, and run `hookturn check`"
+        );
+    }
+    let dropped = if may_be_dropped.is_empty() {
+        "no other master key is needed".to_owned()
+    } else {
+        format!(
+            "these master keys may be dropped, when no backup needs them: {}",
+            may_be_dropped.join(", ")
+        )
+    };
+    format!("encrypted anew: {sealed}; everything rests under {first}; {dropped}")
+}

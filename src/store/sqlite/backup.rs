@@ -1,0 +1,187 @@
+//! `hookturn backup`: a copy of a file as it is at one instant, while a server goes on writing it.
+//!
+//! All of it is read in one transaction ([`Look`]), so nothing that is written meanwhile makes the copying begin anew, as
+//! it would otherwise with every commit. The copy is written under another name, and gets its own when it is whole and
+//! on the disk: whatever has the name is a backup. Values stay sealed as they are: no master key is needed.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rusqlite::backup::{Backup, StepResult};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use super::file::{self, OpenError};
+use super::look::Look;
+use super::watch::Watch;
+use crate::random;
+
+/// The pages of one step: 1 MiB, a few milliseconds.
+const STEP: i32 = 256;
+
+/// What SQLite puts beside a database.
+const SIDES: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+/// Why there is no backup: one line, which names the file and the mend. Nothing is left of it.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// The file cannot be read.
+    #[error(transparent)]
+    Source(#[from] OpenError),
+    /// There is something already where the copy is to be.
+    #[error("{} exists, and is not overwritten: choose another name", .0.display())]
+    Exists(PathBuf),
+    /// The copy cannot be written.
+    #[error("{} cannot be written: {}; check its directory and the room on its disk", .0.display(), .1)]
+    Target(PathBuf, String),
+    /// It was stopped.
+    #[error("stopped before the backup was whole: nothing is left of it")]
+    Stopped,
+}
+
+/// Copies the database at `source` to the new file `target`, which only its owner may read. Stops when `stop` is true.
+/// Returns the length of the copy in bytes.
+///
+/// The copy is one file, and needs nothing beside it.
+///
+/// # Errors
+///
+/// [`BackupError`]; then there is no `target`.
+pub fn backup(
+    source: &Path,
+    target: &Path,
+    stop: &AtomicBool,
+    watch: &mut dyn Watch,
+) -> Result<u64, BackupError> {
+    let system = |error: io::Error| BackupError::Target(target.to_owned(), error.to_string());
+    // A log that lies beside it would be taken for its own.
+    let beside = SIDES.map(|side| file::beside(target, side));
+    for taken in beside.iter().map(PathBuf::as_path).chain([target]) {
+        if fs::symlink_metadata(taken).is_ok() {
+            return Err(BackupError::Exists(taken.to_owned()));
+        }
+    }
+    let look = Look::at(source)?;
+    let partial = Partial::beside(target).map_err(system)?;
+    watch.begin("copying", None);
+    copy(&look, &partial, target, stop, watch)?;
+    look.end()?;
+    watch.begin("writing to the disk", None);
+    let copied = File::open(&partial.0).map_err(system)?;
+    copied.sync_all().map_err(system)?;
+    let length = copied.metadata().map_err(system)?.len();
+    partial.name(target)?;
+    Ok(length)
+}
+
+/// Copies page by page, and makes the copy one that stands alone.
+fn copy(
+    look: &Look,
+    partial: &Partial,
+    target: &Path,
+    stop: &AtomicBool,
+    watch: &mut dyn Watch,
+) -> Result<(), BackupError> {
+    let fault = |error: rusqlite::Error| match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            BackupError::Source(OpenError::of(look.path(), error.into()))
+        }
+        _ => BackupError::Target(target.to_owned(), error.to_string()),
+    };
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut to = Connection::open_with_flags(&partial.0, flags).map_err(fault)?;
+    // If anything fails the file is thrown away, and what is on the disk is seen to at the end.
+    let quick =
+        "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE";
+    to.execute_batch(quick).map_err(fault)?;
+    let copying = Backup::new(&look.db, &mut to).map_err(fault)?;
+    let mut is_begun = false;
+    loop {
+        if stop.load(Ordering::Relaxed) {
+            return Err(BackupError::Stopped);
+        }
+        let step = copying.step(STEP).map_err(fault)?;
+        let progress = copying.progress();
+        let pages = |pages: i32| u64::from(pages.unsigned_abs());
+        if !std::mem::replace(&mut is_begun, true) {
+            watch.begin("copying", Some(pages(progress.pagecount)));
+        }
+        watch.reach(pages(progress.pagecount - progress.remaining));
+        match step {
+            StepResult::Done => break,
+            StepResult::More => {}
+            // Nobody else has the one file, and the transaction on the other has begun.
+            _ => {
+                let problem = "it is locked".to_owned();
+                return Err(OpenError::System(look.path().to_owned(), problem).into());
+            }
+        }
+    }
+    drop(copying);
+    // It says of itself, as the other does, that it has a log.
+    let mode: String = to
+        .query_row("PRAGMA journal_mode = DELETE", [], |row| row.get(0))
+        .map_err(fault)?;
+    if mode != "delete" {
+        let problem = "its log cannot be ended".to_owned();
+        return Err(BackupError::Target(target.to_owned(), problem));
+    }
+    to.close().map_err(|(_, error)| fault(error))
+}
+
+/// A copy that is not whole, under a name of its own. It is gone when this is.
+struct Partial(PathBuf);
+
+impl Partial {
+    /// Makes one in the directory of `target`, so that it can get that name.
+    fn beside(target: &Path) -> io::Result<Self> {
+        let mut name = OsString::from(".");
+        let wrong = || io::Error::other("it has no name");
+        name.push(target.file_name().ok_or_else(wrong)?);
+        name.push(format!(".{}.partial", random::correlation_id().simple()));
+        let path = directory_of(target).join(name);
+        let mut new = OpenOptions::new();
+        new.write(true).create_new(true).mode(0o600).open(&path)?;
+        Ok(Self(path))
+    }
+
+    /// Gives it its name, unless another file got that meanwhile, and sees to it that it has it on the disk.
+    fn name(self, target: &Path) -> Result<(), BackupError> {
+        let system = |error: io::Error| match error.kind() {
+            io::ErrorKind::AlreadyExists => BackupError::Exists(target.to_owned()),
+            _ => BackupError::Target(target.to_owned(), error.to_string()),
+        };
+        match fs::hard_link(&self.0, target) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                return Err(system(error));
+            }
+            // Not every file system has links.
+            Err(_) => fs::rename(&self.0, target).map_err(system)?,
+            Ok(()) => {}
+        }
+        let directory = directory_of(target);
+        drop(self);
+        let synced = File::open(directory).and_then(|directory| directory.sync_all());
+        synced.map_err(system)
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        // It may have its name by now, and what is beside it is rarely there.
+        for side in SIDES.iter().copied().chain([""]) {
+            let _ = fs::remove_file(file::beside(&self.0, side));
+        }
+    }
+}
+
+/// Where a file with this path is.
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}

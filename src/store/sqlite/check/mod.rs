@@ -1,0 +1,379 @@
+//! `hookturn check`: whether everything in a file is as this program writes it.
+//!
+//! It looks at all there is and tells all that it finds, each in a line that names the record by its number and shows
+//! nothing of it. The file is read in one transaction ([`Look`]), beside a server that goes on writing.
+//!
+//! In order: the file itself, its schema and its state; then every row of every table, whether its value opens, whether
+//! columns agree with what is sealed, and whether tables agree with each other.
+
+mod endpoints;
+mod events;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
+
+use rusqlite::Row;
+use zeroize::Zeroizing;
+
+use super::fault::{Fault, damaged};
+use super::file::{self, OpenError, Part};
+use super::look::Look;
+use super::view::View;
+use super::watch::Watch;
+use crate::clock::Clock;
+use crate::domain::{TenantId, Timestamp};
+use crate::store::seal::{self, CannotOpen, Kind, MasterKeys, Place};
+
+/// What was looked at, and how much is wrong with it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Problems that were told.
+    pub problems: u64,
+    /// Endpoints.
+    pub endpoints: u64,
+    /// Key rings: endpoints that are signed.
+    pub key_rings: u64,
+    /// Entries of the index by which the subscribers to an event are found.
+    pub subscriptions: u64,
+    /// Remembered answers.
+    pub answers: u64,
+    /// Events.
+    pub events: u64,
+    /// Deliveries.
+    pub deliveries: u64,
+    /// How many sealed values opened under the master key of each id.
+    pub sealed: BTreeMap<String, u64>,
+}
+
+/// Looks at everything in the file at `path`, and has `watch` told of each problem. `clock` says which secrets are live,
+/// together with what the file knows of the test clock.
+///
+/// # Errors
+///
+/// [`OpenError`] when it cannot look: there is no such file, it is another program's or another version's, or a master
+/// key is missing.
+pub fn check(
+    path: &Path,
+    keys: &MasterKeys,
+    clock: &dyn Clock,
+    watch: &mut dyn Watch,
+) -> Result<Summary, OpenError> {
+    let look = match Look::at(path) {
+        Err(error @ OpenError::Damaged(..)) => {
+            watch.found(&format!("the file: {error}"));
+            return Ok(Summary {
+                problems: 1,
+                ..Summary::default()
+            });
+        }
+        look => look?,
+    };
+    let mut checker = Checker {
+        view: View { db: &look.db, keys },
+        now: clock.now(),
+        tenants: HashMap::new(),
+        proven: HashSet::new(),
+        only_key: None,
+        subscriptions_found: 0,
+        watch,
+        summary: Summary::default(),
+    };
+    checker.part("the file", Checker::integrity);
+    checker.part("the schema", Checker::schema);
+    checker.master_keys(path)?;
+    checker.part("the state", Checker::state);
+    checker.part("tenants", Checker::tenants);
+    checker.part("endpoints", Checker::endpoints);
+    checker.part("subscriptions", Checker::subscriptions);
+    checker.part("answers", Checker::answers);
+    checker.part("events", Checker::events);
+    checker.part("deliveries", Checker::deliveries);
+    let summary = checker.summary;
+    look.end()?;
+    Ok(summary)
+}
+
+struct Checker<'a> {
+    view: View<'a>,
+    /// The time of the file.
+    now: Timestamp,
+    tenants: HashMap<i64, TenantId>,
+    /// The ids of the master keys that the file knows of.
+    proven: HashSet<String>,
+    /// The id of the master key that all values rest under, unless they are being brought to it.
+    only_key: Option<String>,
+    /// How many subscriptions of endpoints are in the index.
+    subscriptions_found: u64,
+    watch: &'a mut dyn Watch,
+    summary: Summary,
+}
+
+impl Checker<'_> {
+    fn problem(&mut self, line: &str) {
+        self.summary.problems += 1;
+        // SQLite's own texts have several lines.
+        let line: Vec<_> = line.lines().map(str::trim).collect();
+        self.watch.found(&line.join(" "));
+    }
+
+    /// Runs a part of the work. Where it cannot go on, that is a problem, and the next part follows.
+    fn part(&mut self, name: &'static str, look: impl FnOnce(&mut Self) -> Result<(), Fault>) {
+        self.watch.begin(name, None);
+        if let Err(fault) = look(self) {
+            self.problem(&format!(
+                "{name}: cannot be read to the end: {}",
+                words(&fault)
+            ));
+        }
+    }
+
+    /// Looks at each row of a statement, whose first column is the row's number. A row that cannot be read is a problem,
+    /// and the next one follows.
+    fn each(
+        &mut self,
+        part: &'static str,
+        name: &str,
+        sql: &str,
+        mut look: impl FnMut(&mut Self, &Row<'_>, &str) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        let db = self.view.db;
+        let mut statement = db.prepare(sql)?;
+        let mut rows = statement.query([])?;
+        let mut last = None;
+        while let Some(row) = rows.next()? {
+            let number: i64 = row.get(0)?;
+            let name = format!("{name} {number}");
+            if last.is_none() {
+                self.watch.begin(part, self.greatest(name_of_table(&name)));
+            }
+            last = Some(number);
+            if let Err(fault) = look(self, row, &name) {
+                self.problem(&format!("{name}: {}", words(&fault)));
+            }
+            self.watch.reach(number.unsigned_abs());
+        }
+        Ok(())
+    }
+
+    /// The greatest number in a table: how far there is to go.
+    fn greatest(&self, table: &str) -> Option<u64> {
+        let sql = format!("SELECT max(rowid) FROM {table}");
+        let greatest: Option<i64> = self.view.db.query_row(&sql, [], |row| row.get(0)).ok()?;
+        greatest.map(i64::unsigned_abs)
+    }
+
+    fn integrity(&mut self) -> Result<(), Fault> {
+        let db = self.view.db;
+        let mut statement = db.prepare("PRAGMA integrity_check(1000)")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let found = row.get_ref(0)?.as_str()?;
+            if found != "ok" {
+                self.problem(&format!("the file: {found}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The schema is what its number says: no index or table was dropped, changed or added.
+    fn schema(&mut self) -> Result<(), Fault> {
+        let expected = file::parts(&file::blank()?)?;
+        let found = file::parts(self.view.db)?;
+        let is_among = |part: &Part, others: &[Part]| others.contains(part);
+        for part in expected.iter().filter(|part| !is_among(part, &found)) {
+            let (kind, name, _) = part;
+            self.problem(&format!(
+                "the schema: the {kind} {name} is missing, or another"
+            ));
+        }
+        for part in found.iter().filter(|part| !is_among(part, &expected)) {
+            let (kind, name, _) = part;
+            if !expected.iter().any(|(_, known, _)| known == name) {
+                // The name is of somebody's choice.
+                let name: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
+                self.problem(&format!(
+                    "the schema: the {kind} {name} does not belong there"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The master keys are those that the file knows of.
+    fn master_keys(&mut self, path: &Path) -> Result<(), OpenError> {
+        let sql = "SELECT id, proof FROM master_key ORDER BY id";
+        let proofs: Result<Vec<(String, Vec<u8>)>, Fault> = self
+            .view
+            .rows(sql, &[], |row| Ok((row.get(0)?, row.get(1)?)));
+        let proofs = match proofs {
+            Ok(proofs) => proofs,
+            Err(fault) => {
+                self.problem(&format!("the master keys: {}", words(&fault)));
+                return Ok(());
+            }
+        };
+        for (id, proof) in proofs {
+            match self.view.keys.open(&file::proof_place(&id), &proof) {
+                Ok(proof) if *proof == file::PROOF => {}
+                Err(CannotOpen::UnknownKey { .. }) if !self.is_given(&id) => {
+                    let path = path.to_owned();
+                    return Err(OpenError::KeyMissing { path, id });
+                }
+                // Either the key is another one, or what proves it is damaged: then it opens something else.
+                _ if self.opens_something(&id) => {
+                    self.problem(&format!("the master keys: the proof of {id} is damaged"));
+                }
+                _ => {
+                    let path = path.to_owned();
+                    return Err(OpenError::WrongKey { path, id });
+                }
+            }
+            self.proven.insert(id);
+        }
+        Ok(())
+    }
+
+    fn is_given(&self, id: &str) -> bool {
+        self.view.keys.ids().any(|given| given == id)
+    }
+
+    fn opens_something(&self, id: &str) -> bool {
+        let sql = "SELECT endpoint.sealed, endpoint.id, tenant.name FROM endpoint
+            JOIN tenant ON tenant.number = endpoint.tenant";
+        let opened = self.view.rows(sql, &[], |row| {
+            let sealed = row.get_ref(0)?.as_blob()?;
+            if seal::key_id(sealed) != Some(id) {
+                return Ok(false);
+            }
+            let place = Place {
+                kind: Kind::Settings,
+                tenant: row.get_ref(2)?.as_str()?,
+                record: row.get_ref(1)?.as_blob()?,
+            };
+            Ok(self.view.keys.open(&place, sealed).is_ok())
+        });
+        opened.is_ok_and(|opened| opened.contains(&true))
+    }
+
+    fn state(&mut self) -> Result<(), Fault> {
+        type State = (i64, String, Option<i64>, i64);
+        let sql = "SELECT clock_advance_ms, sealing_key, rewrap_stage, rewrap_failed FROM state";
+        let state: Option<State> = self.view.row(sql, &[], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        })?;
+        let Some((advance, sealing_key, stage, failed)) = state else {
+            self.problem("the state: its row is missing");
+            return Ok(());
+        };
+        match u64::try_from(advance) {
+            Ok(advance) => self.now = self.now.plus(std::time::Duration::from_millis(advance)),
+            Err(_) => self.problem("the state: the advance of the clock is less than none"),
+        }
+        if !self.proven.contains(&sealing_key) {
+            self.problem("the state: the master key that seals is not among those of the file");
+        }
+        if stage.is_none() && failed == 0 {
+            self.only_key = Some(sealing_key);
+        }
+        Ok(())
+    }
+
+    fn tenants(&mut self) -> Result<(), Fault> {
+        self.each(
+            "tenants",
+            "tenant",
+            "SELECT number, name FROM tenant",
+            |checker, row, _| {
+                let name = TenantId::new(row.get_ref(1)?.as_str()?);
+                checker.tenants.insert(row.get(0)?, name);
+                Ok(())
+            },
+        )
+    }
+
+    /// Opens a value that was told of already, if it does not open.
+    fn peek(
+        &self,
+        kind: Kind,
+        tenant: i64,
+        record: &[u8],
+        sealed: &[u8],
+    ) -> Option<Zeroizing<Vec<u8>>> {
+        let place = Place {
+            kind,
+            tenant: self.tenants.get(&tenant)?.as_str(),
+            record,
+        };
+        self.view.keys.open(&place, sealed).ok()
+    }
+
+    /// Opens a value. That it does not, or rests under a key that it should not, is a problem.
+    fn open(
+        &mut self,
+        kind: Kind,
+        tenant: i64,
+        record: &[u8],
+        sealed: &[u8],
+        name: &str,
+    ) -> Option<Zeroizing<Vec<u8>>> {
+        let what = match kind {
+            Kind::KeyRing => "key ring",
+            Kind::Settings => "settings",
+            Kind::Answer => "answer",
+            Kind::Event => "data",
+            Kind::Proof => "proof",
+        };
+        let Some(id) = self.tenants.get(&tenant) else {
+            self.problem(&format!("{name}: its tenant {tenant} is missing"));
+            return None;
+        };
+        let place = Place {
+            kind,
+            tenant: id.as_str(),
+            record,
+        };
+        let opened = match self.view.keys.open(&place, sealed) {
+            Ok(opened) => opened,
+            Err(error) => {
+                self.problem(&format!("{name}: {what}: {error}"));
+                return None;
+            }
+        };
+        let key = seal::key_id(sealed).unwrap_or_default();
+        match self.summary.sealed.get_mut(key) {
+            Some(count) => *count += 1,
+            None => {
+                self.summary.sealed.insert(key.to_owned(), 1);
+            }
+        }
+        if !self.proven.contains(key) {
+            self.problem(&format!(
+                "{name}: {what}: it rests under the master key `{key}`, which the file does not name: keep that key, and \
+                 run `hookturn keys rewrap`"
+            ));
+        } else if self.only_key.as_deref().is_some_and(|only| only != key) {
+            self.problem(&format!(
+                "{name}: {what}: it rests under the master key `{key}` still: keep that key, and run `hookturn keys rewrap`"
+            ));
+        }
+        Some(opened)
+    }
+}
+
+/// The table of a row that is named by it.
+fn name_of_table(name: &str) -> &str {
+    name.split(' ').next().unwrap_or(name)
+}
+
+/// What is wrong with a row, for whoever is checking already.
+fn words(fault: &Fault) -> String {
+    match fault {
+        Fault::Damaged(what) => format!("{what} cannot be read"),
+        fault => fault.to_string(),
+    }
+}
+
+/// A value that is not what this program writes.
+fn wrong<T>(what: &'static str) -> Result<T, Fault> {
+    Err(damaged(what))
+}

@@ -1,0 +1,129 @@
+//! Reading a file that is not ours to write: all of one instant, without a lock, and without making or changing a file.
+//!
+//! A server may be writing it at the same time. It is not disturbed, but that its write-ahead log cannot be started
+//! anew until the reading ends.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use rusqlite::{Connection, OpenFlags};
+use url::Url;
+
+use super::fault::Fault;
+use super::file::{self, OpenError};
+
+/// Where the header of a database says how it is written, and what it says of a write-ahead log (SQLite's file format,
+/// section 1.3.3).
+const WRITE_VERSION: usize = 18;
+const WITH_LOG: u8 = 2;
+
+/// A database in one read transaction.
+pub(super) struct Look {
+    pub db: Connection,
+    path: PathBuf,
+    /// How the file looked before, if it is read as one that nobody writes.
+    still: Option<Still>,
+}
+
+/// What would be different of a file that somebody wrote.
+#[derive(PartialEq, Eq)]
+struct Still {
+    length: u64,
+    modified: Option<SystemTime>,
+    is_logged: bool,
+}
+
+impl Still {
+    fn of(real: &Path) -> io::Result<Self> {
+        let file = fs::metadata(real)?;
+        Ok(Self {
+            length: file.len(),
+            modified: file.modified().ok(),
+            is_logged: is_logged(real),
+        })
+    }
+}
+
+/// Whether there is something of a write-ahead log: it is in use, or was when its writer was killed.
+fn is_logged(real: &Path) -> bool {
+    let log = fs::metadata(file::beside(real, "-wal"));
+    log.is_ok_and(|log| log.len() > 0) || file::beside(real, "-shm").exists()
+}
+
+impl Look {
+    /// Begins to read the file at `path`, which must be a database of this version's schema.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] says what is in the way.
+    pub fn at(path: &Path) -> Result<Self, OpenError> {
+        let system = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound => OpenError::Missing(path.to_owned()),
+            _ => OpenError::System(path.to_owned(), error.to_string()),
+        };
+        let real = path.canonicalize().map_err(system)?;
+        if !fs::metadata(&real).map_err(system)?.is_file() {
+            return Err(OpenError::Foreign(path.to_owned()));
+        }
+        // Of one that nobody writes, SQLite would make a log and its index, and leave them: it is to take the file as
+        // one that cannot change.
+        let is_still = is_with_log(&real).map_err(system)? && !is_logged(&real);
+        let still = is_still
+            .then(|| Still::of(&real))
+            .transpose()
+            .map_err(system)?;
+        let db = connect(&real, is_still).map_err(|fault| OpenError::of(path, fault))?;
+        file::expect_known_schema(&db, path)?;
+        Ok(Self {
+            db,
+            path: path.to_owned(),
+            still,
+        })
+    }
+
+    /// Where it is, as it was given.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Ends the reading: what was read counts.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Changed`] when it does not.
+    pub fn end(self) -> Result<(), OpenError> {
+        let Some(before) = self.still else {
+            return Ok(());
+        };
+        let now = self.path.canonicalize().and_then(|real| Still::of(&real));
+        match now {
+            Ok(now) if now == before => Ok(()),
+            _ => Err(OpenError::Changed(self.path)),
+        }
+    }
+}
+
+fn is_with_log(real: &Path) -> io::Result<bool> {
+    let mut header = Vec::with_capacity(100);
+    File::open(real)?.take(100).read_to_end(&mut header)?;
+    Ok(header.get(WRITE_VERSION) == Some(&WITH_LOG))
+}
+
+fn connect(real: &Path, is_still: bool) -> Result<Connection, Fault> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let url = Url::from_file_path(real).ok().filter(|_| is_still);
+    let db = match url {
+        Some(mut url) => {
+            url.set_query(Some("immutable=1"));
+            Connection::open_with_flags(url.as_str(), flags | OpenFlags::SQLITE_OPEN_URI)?
+        }
+        // It is absolute, so that SQLite does not take it for a URL.
+        None => Connection::open_with_flags(real, flags)?,
+    };
+    db.busy_timeout(file::BUSY)?;
+    file::set_up(&db)?;
+    db.execute_batch("BEGIN")?;
+    Ok(db)
+}

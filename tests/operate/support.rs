@@ -1,0 +1,338 @@
+//! The program, a server of it, and files that it wrote.
+
+use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::Duration;
+
+use rusqlite::Connection;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+pub const K1: &str = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+pub const K2: &str = "k2-new:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=";
+/// Another key of the same name.
+pub const K1_OTHER: &str = "k1:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=";
+
+const API_KEY: &str = "operator-test-key";
+
+/// How a run of the program ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+impl Ended {
+    /// Its one line on stderr, where it could not do what it was to do.
+    pub fn refusal(&self) -> &str {
+        assert_eq!(self.code, Some(2), "{self:?}");
+        assert_eq!(self.out, "", "{self:?}");
+        assert_eq!(self.err.lines().count(), 1, "{self:?}");
+        self.err.trim_end()
+    }
+}
+
+/// A run of the program, with the master keys in their variable and nothing else of an environment.
+pub fn command(args: &[&str], keys: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hookturn"));
+    command
+        .args(args)
+        .env_clear()
+        .env("HOOKTURN_MASTER_KEYS", keys)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+pub fn run(args: &[&str], keys: &str) -> Ended {
+    let output = command(args, keys).output().expect("the program starts");
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    Ended {
+        code: output.status.code(),
+        out: text(output.stdout),
+        err: text(output.stderr),
+    }
+}
+
+/// `hookturn check` of a file.
+pub fn check(path: &Path, keys: &str) -> Ended {
+    run(&["check", text(path)], keys)
+}
+
+/// The problems that `check` told of a file, without its last line.
+pub fn problems(path: &Path, keys: &str) -> Vec<String> {
+    let ended = check(path, keys);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert_eq!(ended.err, "");
+    let mut lines: Vec<_> = ended.out.lines().map(str::to_owned).collect();
+    let last = lines.pop().expect("a last line");
+    assert!(last.contains("problem"), "{last}");
+    lines
+}
+
+pub fn text(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+/// The setting for a file.
+pub fn store(path: &Path) -> String {
+    format!("sqlite:{}", text(path))
+}
+
+/// A running `hookturn serve --dev`.
+pub struct Server {
+    child: Child,
+    pub url: String,
+    http: reqwest::Client,
+    /// Its lines: those that were read, and those to come.
+    log: Mutex<(Vec<String>, Receiver<String>)>,
+}
+
+impl Server {
+    pub fn start(path: &Path, keys: &str) -> Self {
+        let store = store(path);
+        let args = [
+            "serve",
+            "--dev",
+            "--listen",
+            "127.0.0.1:0",
+            "--rate-limit",
+            "off",
+            "--store",
+            &store,
+        ];
+        let mut child = command(&args, keys)
+            .env("HOOKTURN_API_KEYS", format!("acme={API_KEY}"))
+            .spawn()
+            .expect("the program starts");
+        let log = lines(child.stderr.take().expect("piped"));
+        let _ = lines(child.stdout.take().expect("piped"));
+        let mut server = Self {
+            child,
+            url: String::new(),
+            http: reqwest::Client::new(),
+            log: Mutex::new((Vec::new(), log)),
+        };
+        let line = server.wait_for("listening");
+        let line: Value = serde_json::from_str(&line).expect("JSON");
+        server.url = format!("http://{}", line["address"].as_str().expect("an address"));
+        server
+    }
+
+    /// Waits until there is a line of the log with this text in it.
+    pub fn wait_for(&self, text: &str) -> String {
+        let mut log = self.log.lock().expect("no panic while locked");
+        let (read, to_come) = &mut *log;
+        loop {
+            if let Some(line) = read.iter().find(|line| line.contains(text)) {
+                return line.clone();
+            }
+            match to_come.recv_timeout(PATIENCE) {
+                Ok(line) => read.push(line),
+                Err(error) => panic!("it does not say {text:?} ({error}): {read:#?}"),
+            }
+        }
+    }
+
+    pub async fn send(&self, method: &str, path: &str, body: &Value, key: &str) -> (u16, String) {
+        let method = method.parse().expect("a method");
+        let mut request = self
+            .http
+            .request(method, format!("{}{path}", self.url))
+            .bearer_auth(API_KEY)
+            .timeout(PATIENCE)
+            .json(body);
+        if !key.is_empty() {
+            request = request.header("idempotency-key", key);
+        }
+        let answer = request.send().await.expect("an answer");
+        (
+            answer.status().as_u16(),
+            answer.text().await.expect("a body"),
+        )
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Value {
+        let (status, text) = self.send("POST", path, &body, "").await;
+        assert!((200..300).contains(&status), "{path}: {status} {text}");
+        serde_json::from_str(&text).expect("JSON")
+    }
+
+    /// A new endpoint, by its id.
+    pub async fn endpoint(&self, url: &str) -> String {
+        let made = self
+            .post("/webhooks/endpoints", json!({ "url": url }))
+            .await;
+        made["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// Rotates, and returns what was answered.
+    pub async fn rotate(&self, id: &str, key: &str) -> (u16, String) {
+        let path = format!("/webhooks/endpoints/{id}/secret/rotate");
+        self.send("POST", &path, &json!({}), key).await
+    }
+
+    /// Waits until the server has ended as it should.
+    pub fn stop(mut self) {
+        signal(&self.child, "TERM");
+        assert!(self.child.wait().expect("a child").success());
+        self.wait_for("the store is closed");
+    }
+
+    /// Ends it as a loss of power would.
+    pub fn kill(mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("a child");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Only of use if the test failed half-way.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Sends a signal by name, through the shell: the standard library has no call for it.
+pub fn signal(child: &Child, name: &str) {
+    let kill = format!("kill -{name} {}", child.id());
+    let killed = Command::new("sh").args(["-c", &kill]).status();
+    assert!(killed.expect("a shell").success());
+}
+
+fn lines(stream: impl Read + Send + 'static) -> Receiver<String> {
+    let (send, receive) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            // It is read on, whoever listens: a full pipe would stop the program.
+            let _ = send.send(line);
+        }
+    });
+    receive
+}
+
+/// Answers 200 to whatever comes, until the test's process ends. Returns its URL.
+pub fn receiver() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}/hook", listener.local_addr().expect("an address"));
+    thread::spawn(move || {
+        for mut socket in listener.incoming().map_while(Result::ok) {
+            let mut buffer = [0; 16384];
+            let _ = socket.read(&mut buffer);
+            let _ = socket
+                .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        }
+    });
+    url
+}
+
+/// A directory with the file of a store in it.
+pub struct Place {
+    pub directory: TempDir,
+    pub path: PathBuf,
+}
+
+impl Place {
+    pub fn new() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("hookturn.db");
+        Self { directory, path }
+    }
+
+    /// With some of everything in it, under [`K1`]: endpoints of both APIs, signed and not, active and not; rotations
+    /// that are remembered; events whose deliveries succeeded, are due again, or were canceled.
+    pub async fn furnished() -> Self {
+        let place = Self::new();
+        let server = Server::start(&place.path, K1);
+        furnish(&server).await;
+        server.stop();
+        place
+    }
+
+    /// The file, as a client of SQLite that may do anything.
+    pub fn open(&self) -> Connection {
+        Connection::open(&self.path).expect("a database")
+    }
+
+    /// Does something to the file that the program would not do.
+    pub fn tamper(&self, sql: &str) {
+        let db = self.open();
+        db.execute_batch(sql).expect(sql);
+        assert!(db.changes() > 0, "{sql}");
+    }
+
+    /// Flips the last bit of a sealed value.
+    pub fn flip(&self, table: &str, number: i64) {
+        let db = self.open();
+        let sql = format!("SELECT sealed FROM {table} WHERE rowid = ?1");
+        let mut sealed: Vec<u8> = db
+            .query_row(&sql, [number], |row| row.get(0))
+            .expect("a value");
+        *sealed.last_mut().expect("a tag") ^= 1;
+        let sql = format!("UPDATE {table} SET sealed = ?2 WHERE rowid = ?1");
+        assert_eq!(db.execute(&sql, (number, sealed)), Ok(1));
+    }
+
+    /// The names of the files in the directory, in order.
+    pub fn files(&self) -> Vec<String> {
+        let entries = self.directory.path().read_dir().expect("a directory");
+        let name = |entry: std::io::Result<std::fs::DirEntry>| {
+            entry
+                .expect("an entry")
+                .file_name()
+                .into_string()
+                .expect("UTF-8")
+        };
+        let mut names: Vec<_> = entries.map(name).collect();
+        names.sort_unstable();
+        names
+    }
+}
+
+pub async fn furnish(server: &Server) {
+    let hook = receiver();
+    let well = server.endpoint(&hook).await;
+    // Nobody listens there.
+    server.endpoint("http://127.0.0.1:9/").await;
+    let gone = server.endpoint("http://127.0.0.1:9/gone").await;
+    let off = server.endpoint(&hook).await;
+    let verbex = json!({
+        "name": "one", "url": hook, "enable_signed_webhooks": true, "events": ["call.*", "a.b"],
+        "headers": { "authorization": "Basic c2VjcmV0" },
+    });
+    server.post("/v1/public/webhook/subscription", verbex).await;
+    let unsigned = json!({ "name": "two", "url": hook, "enable_signed_webhooks": false });
+    server
+        .post("/v1/public/webhook/subscription", unsigned)
+        .await;
+    let path = format!("/webhooks/endpoints/{off}");
+    let (status, _) = server
+        .send("PATCH", &path, &json!({ "status": "disabled" }), "off")
+        .await;
+    assert_eq!(status, 200);
+    for round in 0..3 {
+        server.rotate(&well, &format!("rotation-{round}")).await;
+        let event = json!({ "type": "call.ended", "data": { "round": round } });
+        let published = server.post("/events", event).await;
+        assert_eq!(published["deliveries"], 5);
+    }
+    let (status, _) = server
+        .send(
+            "DELETE",
+            &format!("/webhooks/endpoints/{gone}"),
+            &json!({}),
+            "",
+        )
+        .await;
+    assert_eq!(status, 204);
+}
