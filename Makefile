@@ -9,7 +9,7 @@ OPENAPI_DOCUMENTS := 2026-03-01 verbex-v1
 OPENAPI_DIR ?= openapi
 # How long each fuzz target runs.
 FUZZ_SECONDS ?= 60
-# How often `make crash` kills the program; `make test` does it 200 times.
+# How often `make crash` kills the program, which `make test` does 200 times, and damages a file, which it does 60 times.
 CRASH_ROUNDS ?= 1000
 
 help: ## List the targets
@@ -35,8 +35,9 @@ lint: ## Check formatting, clippy, documentation, and what the dependencies are
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
 	cargo deny --locked check bans licenses sources
 
-crash: ## Kill a server under load CRASH_ROUNDS (1000) times, and check what is left each time
-	HOOKTURN_CRASH_ROUNDS=$(CRASH_ROUNDS) cargo test --locked --test durable crashes -- --nocapture
+crash: ## Kill a server under load CRASH_ROUNDS (1000) times, and serve as many damaged files
+	HOOKTURN_CRASH_ROUNDS=$(CRASH_ROUNDS) HOOKTURN_DAMAGED_FILES=$(CRASH_ROUNDS) \
+		cargo test --locked --test durable -- --nocapture crashes whatever_bits
 
 bench: ## Run the benchmarks, including the HTTP load run (about four minutes for that one)
 	cargo bench --locked

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::task::block_in_place;
 
 use crate::api::{Answered, Api, Request, text};
-use crate::dice::{Dice, seed};
+use crate::dice::{Dice, count, seed};
 use crate::receiver::{Received, Receiver, status};
 use crate::stage::{Program, Setup, scratch, until};
 use crate::verify;
@@ -97,6 +97,8 @@ impl Base {
         );
         assert_eq!(changed, Ok(1));
         drop(db);
+        let (code, said) = block_in_place(|| copy.check());
+        assert_eq!(code, Some(1), "{said}");
         let program = block_in_place(|| copy.start());
         let api = Api::of(&program);
         (program, api)
@@ -238,21 +240,19 @@ async fn an_event_that_does_not_open_fails_alone() {
     block_in_place(|| program.stop());
 }
 
-/// How many files with random damage are served.
-const DAMAGED: u64 = 60;
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_bits_turn_it_works_or_fails_clearly() {
     let seed = seed();
+    let files = count("HOOKTURN_DAMAGED_FILES", 60);
     let directory = scratch();
     let base = Base::new(directory.path()).await;
     let sound = fs::read(&base.setup.path).expect("a file");
-    let (mut refused, mut failed) = (0, 0);
+    let (mut found, mut refused, mut failed) = (0, 0, 0);
     // The rest is room that nothing uses.
     let used: Vec<usize> = (0..sound.len())
         .filter(|place| sound[*place] != 0)
         .collect();
-    for case in 0..DAMAGED {
+    for case in 0..files {
         let mut dice = Dice::new(seed, case);
         let directory = scratch();
         let copy = base.setup.copy_to(directory.path());
@@ -265,6 +265,10 @@ async fn whatever_bits_turn_it_works_or_fails_clearly() {
             bytes[used[place]] ^= 1 << dice.below(8);
         }
         fs::write(&copy.path, &bytes).expect("room");
+        let (code, said) = block_in_place(|| copy.check());
+        assert!(matches!(code, Some(0..=2)), "{case}: {said}");
+        let is_found = code != Some(0);
+        found += u64::from(is_found);
         let program = copy.spawn();
         match block_in_place(|| program.listening()) {
             Err((code, log)) => {
@@ -273,12 +277,17 @@ async fn whatever_bits_turn_it_works_or_fails_clearly() {
                     code == Some(2) && last.starts_with("hookturn: "),
                     "{case}: {log}"
                 );
+                assert!(is_found, "{case}: {log}");
                 refused += 1;
             }
-            Ok(program) => failed += base.use_damaged(program, case).await,
+            Ok(program) => {
+                let fail = base.use_damaged(program, case).await;
+                assert!(fail == 0 || is_found, "{case}: {fail} failed, and the check says: {said}");
+                failed += fail;
+            }
         }
     }
-    println!("{DAMAGED} files: {refused} refused, {failed} requests failed on the others");
+    println!("{files} files: {found} found by the check, {refused} refused, {failed} requests failed on the others");
 }
 
 impl Base {

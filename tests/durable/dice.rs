@@ -1,6 +1,6 @@
 //! Chance that can be had again: everything random in a test follows from a seed that it prints.
 
-use hookturn::clock::{Clock, SystemClock};
+use hookturn::clock::{Clock as _, SystemClock};
 use proptest::prelude::{Rng as _, RngExt as _};
 use proptest::test_runner::{RngAlgorithm, TestRng};
 
@@ -9,13 +9,15 @@ const SEED: &str = "HOOKTURN_CRASH_SEED";
 
 /// The seed of this run: a new one, unless the variable sets it.
 pub fn seed() -> u64 {
-    let given = std::env::var(SEED).ok();
-    let seed = given.map_or_else(
-        || Clock::wall(&SystemClock).as_millis().unsigned_abs(),
-        |text| text.parse().expect("a number"),
-    );
+    let seed = count(SEED, SystemClock.wall().as_millis().unsigned_abs());
     println!("{SEED}={seed}");
     seed
+}
+
+/// How often to do something: as often as the variable says.
+pub fn count(variable: &str, default: u64) -> u64 {
+    let given = std::env::var(variable).ok();
+    given.map_or(default, |text| text.parse().expect("a number"))
 }
 
 /// Dice.

@@ -13,7 +13,7 @@ use tokio::task::block_in_place;
 
 use crate::api::{Api, Request, SUBSCRIPTIONS, text};
 use crate::receiver::{Receiver, status};
-use crate::stage::{API_KEY, MASTER_KEY, Program, Setup, beside, scratch, until};
+use crate::stage::{API_KEY, MASTER_KEY, Program, Setup, beside, run, scratch, until};
 
 const SECOND_KEY: &str = "k2:hM8l9e8yC4n6dXG4vKqQWcVZ0mC0Z9o3Wl9x2fJrT5s=";
 const CREDENTIAL: &str = "Bearer 5c9a-header-of-a-receiver-71f0";
@@ -203,6 +203,11 @@ async fn nothing_secret_rests_in_any_file_or_log() {
     let copy = setup.copy_to(copies.path());
     assert_clean(copies.path(), &needles(&secrets));
     copy.open().execute("VACUUM", []).expect("room");
+    let backup = copies.path().join("backup.db");
+    let store = format!("sqlite:{}", setup.path.display());
+    let to = backup.to_str().expect("UTF-8");
+    run(env!("CARGO_BIN_EXE_hookturn"), &["backup", to, "--store", &store]);
+    assert!(backup.exists());
     assert_clean(copies.path(), &needles(&secrets));
 
     // With a second key, which everything is sealed under anew, and then as a server leaves it that was stopped.

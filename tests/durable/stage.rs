@@ -170,8 +170,26 @@ impl Setup {
         rusqlite::Connection::open(&self.path).expect("a database")
     }
 
+    /// What `hookturn check` makes of the file: its exit code, and what it says.
+    pub fn check(&self) -> (Option<i32>, String) {
+        let checked = Command::new(env!("CARGO_BIN_EXE_hookturn"))
+            .arg("check")
+            .arg(&self.path)
+            .env_clear()
+            .env("HOOKTURN_MASTER_KEYS", &self.master_keys)
+            .stdin(Stdio::null())
+            .output()
+            .expect("the program starts");
+        let said = [checked.stdout, checked.stderr].concat();
+        let said = String::from_utf8(said).expect("UTF-8");
+        assert!(!said.contains("panicked") && !said.contains("whsec_"), "{said}");
+        (checked.status.code(), said)
+    }
+
     /// Asserts that the file is sound. No server may run on it.
     pub fn assert_sound(&self) {
+        let (code, said) = self.check();
+        assert_eq!(code, Some(0), "{said}");
         let found: String = self
             .open()
             .query_row("PRAGMA integrity_check", [], |row| row.get(0))
@@ -288,10 +306,15 @@ impl Program {
         self.end().1
     }
 
-    /// Asks it to end, as a service manager does, and returns what it had written.
-    pub fn stop(self) -> String {
+    /// Asks it to end, and does not wait for that.
+    pub fn ask_to_stop(&self) {
         // The standard library has no call for a signal.
         run("sh", &["-c", &format!("kill -TERM {}", self.id())]);
+    }
+
+    /// Asks it to end, as a service manager does, and returns what it had written.
+    pub fn stop(self) -> String {
+        self.ask_to_stop();
         let (code, log) = self.ended();
         assert_eq!(code, Some(0), "{log}");
         log

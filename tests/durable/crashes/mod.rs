@@ -17,7 +17,7 @@ use tokio::task::block_in_place;
 use self::load::{Asked, EVENT_TYPE, Load, Target, What};
 use self::ring::Ring;
 use crate::api::{Api, SUBSCRIPTIONS, list, millis, text};
-use crate::dice::{Dice, seed};
+use crate::dice::{Dice, count, seed};
 use crate::receiver::{Received, Receiver, status};
 use crate::stage::{PATIENCE, Program, Setup, patiently, scratch};
 use crate::verify;
@@ -92,7 +92,7 @@ impl Lane {
         }
     }
 
-    /// Starts the program, and sometimes kills it before it has got far.
+    /// Starts the program, which must be quick.
     fn start(&mut self) -> Program {
         block_in_place(|| {
             let began = Instant::now();
@@ -103,9 +103,16 @@ impl Lane {
         })
     }
 
+    /// Kills it while it starts, or while it stops, which is when SQLite writes its log back to the database.
     async fn start_and_kill(&mut self) {
-        let program = self.setup.spawn();
-        real_sleep(Duration::from_millis(self.dice.below(150))).await;
+        let program = if self.dice.once_in(2) {
+            self.setup.spawn()
+        } else {
+            let program = self.start();
+            program.ask_to_stop();
+            program
+        };
+        real_sleep(Duration::from_millis(self.dice.below(120))).await;
         block_in_place(|| program.kill());
     }
 
@@ -128,7 +135,7 @@ impl Lane {
         assert!(!log.contains(r#""level":"ERROR""#), "{log}");
         let asked = load.end().await;
 
-        if self.dice.once_in(5) {
+        while self.dice.once_in(4) {
             self.start_and_kill().await;
         }
         let restarted_at = SystemClock.wall().as_millis();
@@ -333,8 +340,7 @@ async fn lane(seed: u64, number: u64, rounds: u64) -> Count {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_kill_loses_nothing_that_was_answered_and_leaves_nothing_half_done() {
-    let rounds = std::env::var("HOOKTURN_CRASH_ROUNDS").ok();
-    let rounds = rounds.map_or(200, |text| text.parse().expect("a number"));
+    let rounds = count("HOOKTURN_CRASH_ROUNDS", 200);
     let seed = seed();
     let began = Instant::now();
     let lanes = (0..LANES).map(|number| {
