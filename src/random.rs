@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::domain::{DeliveryId, EndpointId, EventId, Secret};
+use crate::domain::{DeliveryId, EndpointId, EventId, Secret, Timestamp};
 
 /// The operating system gave no random bytes. Nothing may be made up in their place.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -81,22 +81,22 @@ pub fn endpoint_id() -> Result<EndpointId, NoRandomness> {
     uuid().map(EndpointId::Uuid)
 }
 
-/// A new id for a delivery.
+/// A new id for a delivery that is created at `now`: see [`ordered_uuid`].
 ///
 /// # Errors
 ///
 /// [`NoRandomness`] when the generator fails.
-pub fn delivery_id() -> Result<DeliveryId, NoRandomness> {
-    uuid().map(DeliveryId::from)
+pub fn delivery_id(now: Timestamp) -> Result<DeliveryId, NoRandomness> {
+    ordered_uuid(now).map(DeliveryId::from)
 }
 
-/// A new id for an event whose caller chose none.
+/// A new id for an event whose caller chose none, accepted at `now`: see [`ordered_uuid`].
 ///
 /// # Errors
 ///
 /// [`NoRandomness`] when the generator fails.
-pub fn event_id() -> Result<EventId, NoRandomness> {
-    uuid().map(EventId::from)
+pub fn event_id(now: Timestamp) -> Result<EventId, NoRandomness> {
+    ordered_uuid(now).map(EventId::from)
 }
 
 /// From 0 to 1: how much of the jitter to add to a wait. Need not be secret.
@@ -109,6 +109,15 @@ fn uuid() -> Result<Uuid, NoRandomness> {
     let mut bytes = [0; 16];
     fill(&mut bytes)?;
     Ok(uuid::Builder::from_random_bytes(bytes).into_uuid())
+}
+
+/// A UUID that sorts by time (RFC 9562, version 7), with 74 random bits: what is made one after the other stands side by
+/// side in an index on a disk, so that a commit of many writes few pages.
+fn ordered_uuid(now: Timestamp) -> Result<Uuid, NoRandomness> {
+    let mut bytes = [0; 10];
+    fill(&mut bytes)?;
+    let millis = u64::try_from(now.as_millis()).unwrap_or_default();
+    Ok(uuid::Builder::from_unix_timestamp_millis(millis, &bytes).into_uuid())
 }
 
 /// A new id in the Verbex v1 form: 24 hex digits.

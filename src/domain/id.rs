@@ -141,7 +141,7 @@ impl serde::Serialize for EventId {
     }
 }
 
-/// The id of a delivery: `dlv_` and 32 lower-case hex digits of a random UUID.
+/// The id of a delivery: `dlv_` and 32 lower-case hex digits of a UUID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeliveryId(Uuid);
 

@@ -41,7 +41,7 @@ impl Service {
     ) -> Result<Committed, Error> {
         let id = match event.id {
             Some(id) => id,
-            None => random::event_id()?,
+            None => random::event_id(self.now())?,
         };
         let publish = Publish {
             id,
@@ -70,7 +70,7 @@ impl Service {
         render: impl FnOnce(&Published) -> Answer + Send + 'static,
     ) -> Result<Committed, Error> {
         let publish = Publish {
-            id: random::event_id()?,
+            id: random::event_id(self.now())?,
             event_type: TEST_EVENT_TYPE.into(),
             data: TEST_EVENT_DATA.into(),
             trace_id,

@@ -20,6 +20,10 @@ pub struct Request {
 }
 
 impl Request {
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a body is made where it is sent"
+    )]
     pub fn post(path: impl Into<String>, body: impl ToString) -> Self {
         Self {
             method: Method::POST,
@@ -98,9 +102,14 @@ pub struct Api {
 
 impl Api {
     pub fn of(program: &Program) -> Self {
+        Self::at(program.address.clone())
+    }
+
+    /// A client of the server at this address.
+    pub fn at(address: String) -> Self {
         Self {
             client: Client::builder().no_proxy().build().expect("a client"),
-            address: program.address.clone(),
+            address,
         }
     }
 

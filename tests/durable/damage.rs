@@ -132,7 +132,7 @@ impl Base {
     }
 
     /// Ends a server on which nothing more came to a hook than to the other one.
-    async fn end_with_nothing_at(&self, hook: usize, program: Program) -> String {
+    fn end_with_nothing_at(&self, hook: usize, program: Program) -> String {
         let log = block_in_place(|| program.stop());
         let none = hook.to_string();
         assert!(self.came().iter().all(|(at, _)| *at != none));
@@ -180,7 +180,7 @@ async fn an_endpoint_that_does_not_open_fails_alone() {
         base.arrives_only_at(1, "second").await;
         api.hook("http://127.0.0.1:9/", &["c.d"]).await;
         api.get("/readyz").await.is(200);
-        let log = base.end_with_nothing_at(0, program).await;
+        let log = base.end_with_nothing_at(0, program);
         assert!(!log.contains("whsec_"), "{log}");
     }
 }

@@ -16,9 +16,12 @@ mod api;
 mod dice;
 mod stage;
 
+mod clock;
 mod crashes;
 mod damage;
 mod disk;
+mod master_keys;
 mod open;
 mod restart;
+mod secrecy;
 mod wal;

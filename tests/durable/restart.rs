@@ -291,7 +291,7 @@ async fn lists_go_on_where_a_page_ended() {
             if page.json()["has_more"] != true {
                 break;
             }
-            (program, api) = restart(program, &setup, paged.len() % 4 == 0);
+            (program, api) = restart(program, &setup, paged.len().is_multiple_of(4));
         }
         assert_eq!(paged, whole);
     }

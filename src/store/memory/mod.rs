@@ -227,7 +227,7 @@ impl MemoryStore {
         let fanned_out: Vec<Delivery> = audience
             .into_iter()
             .map(|endpoint| {
-                let id = random::delivery_id();
+                let id = random::delivery_id(now);
                 Ok(Delivery::new(id?, endpoint, Arc::clone(&event), now))
             })
             .collect::<Result<_, random::NoRandomness>>()

@@ -138,11 +138,10 @@ struct Partial(PathBuf);
 impl Partial {
     /// Makes one in the directory of `target`, so that it can get that name.
     fn beside(target: &Path) -> io::Result<Self> {
-        let unique = random::delivery_id().map_err(|error| io::Error::other(error.to_string()))?;
         let mut name = OsString::from(".");
         let wrong = || io::Error::other("it has no name");
         name.push(target.file_name().ok_or_else(wrong)?);
-        name.push(format!(".{}.partial", unique.as_uuid().simple()));
+        name.push(format!(".{}.partial", random::correlation_id().simple()));
         let path = directory_of(target).join(name);
         let mut new = OpenOptions::new();
         new.write(true).create_new(true).mode(0o600).open(&path)?;

@@ -50,7 +50,7 @@ impl Writer {
         let deliveries = audience
             .iter()
             .map(|(_, endpoint)| {
-                let id = random::delivery_id()?;
+                let id = random::delivery_id(now)?;
                 Ok(Delivery::new(id, *endpoint, Arc::clone(&event), now))
             })
             .collect::<Result<Vec<_>, Fault>>()?;

@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, TransactionBehavior};
 
 use super::fault::Fault;
@@ -198,7 +199,7 @@ fn connect_as_it_is(path: &Path) -> Result<Connection, Fault> {
     let db = Connection::open_with_flags(path, flags)?;
     db.busy_timeout(BUSY)?;
     db.set_prepared_statement_cache_capacity(128);
-    harden(&db)?;
+    set_up(&db)?;
     Ok(db)
 }
 
@@ -224,12 +225,14 @@ pub(super) fn connect_to_read(path: &Path) -> Result<Connection, Fault> {
     db.busy_timeout(BUSY)?;
     db.set_prepared_statement_cache_capacity(64);
     db.pragma_update(None, "query_only", true)?;
-    harden(&db)?;
+    set_up(&db)?;
     Ok(db)
 }
 
-/// A file may come from anywhere: what it says is read as data alone.
-pub(super) fn harden(db: &Connection) -> Result<(), Fault> {
+/// What holds for every connection. A file may come from anywhere: what it says is read as data alone. And a statement
+/// runs as it was first planned, whatever its parameters: the plans are tested.
+pub(super) fn set_up(db: &Connection) -> Result<(), Fault> {
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     db.pragma_update(None, "trusted_schema", false)?;
     db.pragma_update(None, "cell_size_check", true)?;
     db.pragma_update(None, "temp_store", "MEMORY")?;

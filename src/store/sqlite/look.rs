@@ -123,7 +123,7 @@ fn connect(real: &Path, is_still: bool) -> Result<Connection, Fault> {
         None => Connection::open_with_flags(real, flags)?,
     };
     db.busy_timeout(file::BUSY)?;
-    file::harden(&db)?;
+    file::set_up(&db)?;
     db.execute_batch("BEGIN")?;
     Ok(db)
 }

@@ -201,10 +201,12 @@ statements! {
 mod tests {
     use rusqlite::{Connection, StatementStatus, ToSql};
 
+    use super::super::file;
     use super::*;
 
     fn empty() -> Connection {
         let db = Connection::open_in_memory().expect("a database");
+        file::set_up(&db).expect("the store's settings");
         db.execute_batch(SCHEMA_1).expect("a schema");
         db
     }
@@ -232,6 +234,29 @@ mod tests {
                 let is_bad = step.starts_with("SCAN") || step.contains("TEMP B-TREE");
                 assert!(!is_bad || is_end || is_small, "{name}: {step}");
             }
+        }
+    }
+
+    /// SQLite would otherwise plan a statement anew when the value of a parameter could make another plan better, and
+    /// that costs more than to run it.
+    #[test]
+    fn no_statement_is_planned_anew_for_other_values() {
+        let db = empty();
+        for (name, sql) in ALL {
+            let mut statement = db.prepare(sql).expect(name);
+            let count = statement.parameter_count();
+            for value in 0..3_i64 {
+                let params = vec![&value as &dyn ToSql; count];
+                // Some values do not fit the columns: then it is planned and fails.
+                if let Ok(mut rows) = statement.query(&params[..]) {
+                    while let Ok(Some(_)) = rows.next() {}
+                }
+            }
+            assert_eq!(
+                statement.get_status(StatementStatus::RePrepare),
+                0,
+                "{name}"
+            );
         }
     }
 

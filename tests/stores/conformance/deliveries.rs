@@ -341,7 +341,7 @@ pub(super) async fn a_change_of_a_delivery_knows_whether_it_is_under_way(stage: 
     stage.delete(endpoint).await.expect("it exists");
     let refused = commit(resend(id)).await;
     assert!(matches!(refused, Err(CommitError::NotFound)));
-    let nobodys = hookturn::random::delivery_id().expect("randomness");
+    let nobodys = hookturn::random::delivery_id(stage.clock.now()).expect("randomness");
     let refused = commit(resend(nobodys)).await;
     assert!(matches!(refused, Err(CommitError::DeliveryNotFound)));
     assert_eq!(read(&stage, acme(), id).await, before);
