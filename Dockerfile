@@ -3,6 +3,11 @@
 #   docker build -t hookturn .
 #   docker run --stop-timeout 35 -p 8080:8080 -e HOOKTURN_API_KEYS=acme=some-key hookturn
 #
+# Records are in memory unless HOOKTURN_STORE says otherwise. To keep them, give it a volume:
+#
+#   docker run … -v hookturn:/var/lib/hookturn -e HOOKTURN_STORE=sqlite:/var/lib/hookturn/hookturn.db \
+#     -e HOOKTURN_MASTER_KEYS hookturn
+#
 # `--stop-timeout`: the server takes up to 30 s to finish what is running, and Docker kills it after 10 otherwise.
 # Behind a proxy or on another port, set HOOKTURN_PUBLIC_URL too: the links in error documents are made from it.
 
@@ -21,6 +26,8 @@ FROM debian:bookworm-slim
 # A fixed number, so that a cluster can check that the image does not run as root.
 RUN groupadd --system --gid 10001 hookturn \
     && useradd --system --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin hookturn
+# A volume that is mounted here when it is new takes over this owner.
+RUN install --directory --mode=0700 --owner=10001 --group=10001 /var/lib/hookturn
 COPY --from=build /out/hookturn /usr/local/bin/hookturn
 
 USER 10001:10001

@@ -11,7 +11,7 @@ use hookturn::clock::real_sleep;
 use rusqlite::Connection;
 
 use crate::support::{
-    Ended, K1, PATIENCE, Place, Server, check, command, furnish, run, signal, store, text,
+    Ended, K1, PATIENCE, Place, Server, check, command, run, signal, store, text,
 };
 
 fn backup(place: &Place, target: &Path) -> Ended {
@@ -70,9 +70,10 @@ async fn the_copy_is_one_file_that_is_served_and_checked() {
 
 #[tokio::test]
 async fn what_was_answered_before_a_backup_began_is_in_it_and_is_answered_again() {
-    let place = Place::new();
+    let place = Place::furnished().await;
+    // Enough that much is written while it is read.
+    place.filled(5_000);
     let server = Arc::new(Server::start(&place.path, K1));
-    furnish(&server).await;
     let mut ids = Vec::new();
     for _ in 0..4 {
         ids.push(server.endpoint("http://127.0.0.1:9/").await);
@@ -90,6 +91,8 @@ async fn what_was_answered_before_a_backup_began_is_in_it_and_is_answered_again(
                 let (status, answer) = server.send("POST", &path, &body, &key).await;
                 assert_eq!(status, 200, "{answer}");
                 send.send((path, key, answer)).expect("it is heard");
+                let event = serde_json::json!({ "type": "a.b", "data": { "round": round } });
+                server.post("/events", event).await;
                 round += 1;
             }
         })
@@ -113,6 +116,11 @@ async fn what_was_answered_before_a_backup_began_is_in_it_and_is_answered_again(
         let ended = ended.await.expect("no panic");
         assert_eq!(ended.code, Some(0), "{ended:?}");
         backups.push((target, known.clone()));
+        // A look at the file itself sees one instant of it, too.
+        let path = place.path.clone();
+        let ended = tokio::task::spawn_blocking(move || check(&path, K1)).await;
+        let ended = ended.expect("no panic");
+        assert_eq!(ended.code, Some(0), "{ended:?}");
     }
     is_over.store(true, Ordering::Relaxed);
     for rotating in rotating {

@@ -149,6 +149,10 @@ async fn what_was_lost_is_found() {
             ],
         ),
         (
+            "DELETE FROM delivery WHERE event = 3",
+            &["event 3: 5 fewer of its deliveries"],
+        ),
+        (
             "DELETE FROM delivery WHERE number = 7",
             &["event 2: 1 fewer of its deliveries"],
         ),

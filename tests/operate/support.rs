@@ -271,6 +271,15 @@ impl Place {
         assert!(db.changes() > 0, "{sql}");
     }
 
+    /// With so many events more, which takes a while to go through.
+    pub fn filled(&self, events: u32) {
+        self.tamper(&format!(
+            "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < {events})
+             INSERT INTO event (tenant, id, type, trace_id, created_at, deliveries, kept, remembered, sealed)
+             SELECT tenant, id, type, trace_id, created_at, 0, 0, 1, sealed FROM event, n WHERE number = 1"
+        ));
+    }
+
     /// Flips the last bit of a sealed value.
     pub fn flip(&self, table: &str, number: i64) {
         let db = self.open();

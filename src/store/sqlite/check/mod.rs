@@ -377,3 +377,6 @@ fn words(fault: &Fault) -> String {
 fn wrong<T>(what: &'static str) -> Result<T, Fault> {
     Err(damaged(what))
 }
+
+#[cfg(test)]
+mod tests;
