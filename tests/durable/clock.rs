@@ -18,7 +18,7 @@ use hookturn::domain::Timestamp;
 use hookturn::server::{Limits, serve};
 use hookturn::service::Service;
 use hookturn::store::seal::{MasterKey, MasterKeys};
-use hookturn::store::sqlite::Opening;
+use hookturn::store::sqlite::{OpenError, Opening};
 use hookturn::store::{DeliveryLimits, Store};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -90,7 +90,18 @@ impl Served {
         let keys = vec![MasterKey::parse(MASTER_KEY).expect("a sound key")];
         let keys = MasterKeys::new(keys).expect("one key");
         let clock: Arc<dyn Clock> = clock.clone();
-        let opening = Opening::new(&setup.path, keys).expect("it opens");
+        // The last connection of a server before may still be letting go of the store.
+        let mut opening = None;
+        until(async || {
+            match Opening::new(&setup.path, keys.clone()) {
+                Ok(opened) => opening = Some(opened),
+                Err(OpenError::InUse(_)) => {}
+                Err(error) => panic!("{error}"),
+            }
+            opening.is_some()
+        })
+        .await;
+        let opening = opening.expect("it is open");
         let store = opening.serve(Arc::clone(&clock), DeliveryLimits::default());
         let store: Arc<dyn Store> = Arc::new(store.expect("it is served"));
         let sender = Sender::new(EgressGuard::with_local());

@@ -282,12 +282,17 @@ async fn whatever_bits_turn_it_works_or_fails_clearly() {
             }
             Ok(program) => {
                 let fail = base.use_damaged(program, case).await;
-                assert!(fail == 0 || is_found, "{case}: {fail} failed, and the check says: {said}");
+                assert!(
+                    fail == 0 || is_found,
+                    "{case}: {fail} failed, and the check says: {said}"
+                );
                 failed += fail;
             }
         }
     }
-    println!("{files} files: {found} found by the check, {refused} refused, {failed} requests failed on the others");
+    println!(
+        "{files} files: {found} found by the check, {refused} refused, {failed} requests failed on the others"
+    );
 }
 
 impl Base {

@@ -182,7 +182,10 @@ impl Setup {
             .expect("the program starts");
         let said = [checked.stdout, checked.stderr].concat();
         let said = String::from_utf8(said).expect("UTF-8");
-        assert!(!said.contains("panicked") && !said.contains("whsec_"), "{said}");
+        assert!(
+            !said.contains("panicked") && !said.contains("whsec_"),
+            "{said}"
+        );
         (checked.status.code(), said)
     }
 
