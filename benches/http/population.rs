@@ -1,9 +1,11 @@
 //! Does a server that holds many endpoints rotate as fast as one that holds few, and what does an endpoint cost?
 
+use std::time::Instant;
+
 use crate::Fallible;
 use crate::measure::median;
 use crate::settings::Settings;
-use crate::subject::{Configuration, Store, Subject};
+use crate::subject::{Configuration, Store, Subject, hookturn_on};
 
 /// The share of the rate with few endpoints that a server with many keeps.
 const TARGET: f64 = 0.75;
@@ -66,6 +68,16 @@ pub async fn run(settings: &Settings, store: Store) -> Fallible<()> {
         median(ratios),
         TARGET
     );
+    if let Some(folder) = many.server.crash()? {
+        let started = Instant::now();
+        let again = hookturn_on(Some(folder), &["--log", "warn"]).await?;
+        println!(
+            "         killed under {} endpoints, and ready again after {:.2} s",
+            settings.population,
+            started.elapsed().as_secs_f64()
+        );
+        drop(again);
+    }
     Ok(())
 }
 

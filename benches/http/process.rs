@@ -60,6 +60,13 @@ impl Server {
         self.folder = folder;
     }
 
+    /// Kills it, as a crash would, and leaves what it had on the disk.
+    pub fn crash(mut self) -> Fallible<Option<TempDir>> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(self.folder.take())
+    }
+
     /// How many bytes its records take on the disk: 0 where they are in memory.
     pub fn bytes_on_disk(&self) -> Fallible<u64> {
         let mut sum = 0;

@@ -58,11 +58,16 @@ pub struct Subject {
 
 /// Starts Hookturn with these arguments beside those that every run needs.
 pub async fn hookturn(store: Store, further: &[&str]) -> Fallible<Server> {
-    let command = Command::new(env!("CARGO_BIN_EXE_hookturn"));
     let folder = match store {
         Store::Memory => None,
         Store::Sqlite => Some(TempDir::new_in(env!("CARGO_TARGET_TMPDIR"))?),
     };
+    hookturn_on(folder, further).await
+}
+
+/// Starts Hookturn on the records in `folder`, or with none.
+pub async fn hookturn_on(folder: Option<TempDir>, further: &[&str]) -> Fallible<Server> {
+    let command = Command::new(env!("CARGO_BIN_EXE_hookturn"));
     let url = match &folder {
         None => "memory:".to_owned(),
         Some(folder) => format!("sqlite:{}", folder.path().join("bench.db").display()),
