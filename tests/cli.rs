@@ -460,11 +460,13 @@ fn generated(args: &[&str]) -> (String, String) {
 #[test]
 fn a_generated_master_key_is_one_that_serve_takes() {
     let (id, key) = generated(&[]);
-    let date = id.strip_prefix('k').expect("k and the date");
-    assert!(
-        date.len() == 8 && date.starts_with("20") && date.parse::<u32>().is_ok(),
-        "{id}"
-    );
+    let (date, time) = id
+        .strip_prefix('k')
+        .and_then(|rest| rest.split_once('-'))
+        .expect("k, the date and the time");
+    let digits = |text: &str| text.parse::<u32>().is_ok().then_some(text.len());
+    assert!(date.starts_with("20"), "{id}");
+    assert_eq!((digits(date), digits(time)), (Some(8), Some(6)), "{id}");
     let (other_id, other) = generated(&["--id", "new_1"]);
     assert_eq!(other_id, "new_1");
     assert_ne!(key, other);

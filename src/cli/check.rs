@@ -26,7 +26,7 @@ const PROBLEMS: u8 = 1;
     Example:\n  hookturn check /var/backups/hookturn.db"
 )]
 pub(super) struct CheckArgs {
-    /// The file: a backup, or the one of a store
+    /// The file: a backup, or the one of a store; `sqlite:PATH` is the same
     #[arg(value_name = "PATH")]
     path: PathBuf,
 
@@ -36,8 +36,11 @@ pub(super) struct CheckArgs {
 
 pub(super) fn run(args: CheckArgs) -> Result<ExitCode, Failure> {
     let keys = args.master_keys.parse_some()?;
+    let text = args.path.to_str().unwrap_or_default();
+    let path = text.strip_prefix("sqlite:").map(PathBuf::from);
+    let path = path.unwrap_or(args.path);
     let mut progress = Progress::new();
-    let checked = check::check(&args.path, &keys, &SystemClock, &mut progress);
+    let checked = check::check(&path, &keys, &SystemClock, &mut progress);
     progress.end()?;
     let summary = checked.map_err(|error| match error {
         OpenError::KeyMissing { .. } | OpenError::WrongKey { .. } => {

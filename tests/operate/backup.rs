@@ -140,6 +140,39 @@ async fn what_was_answered_before_a_backup_began_is_in_it_and_is_answered_again(
     }
 }
 
+/// The log that a crash left would be written over the backup that is put in the place of the file.
+#[tokio::test]
+async fn a_backup_is_not_opened_beside_the_log_of_the_file_that_was_there() {
+    let place = Place::furnished().await;
+    let target = place.target("one.db");
+    assert_eq!(backup(&place, &target).code, Some(0));
+    let server = Server::start(&place.path, K1);
+    server.endpoint("http://127.0.0.1:9/").await;
+    server.kill();
+    fs::copy(&target, &place.path).expect("a restored backup");
+
+    let url = store(&place.path);
+    let started = run(&["serve", "--listen", "127.0.0.1:0", "--store", &url], K1);
+    let copied = run(
+        &["backup", text(&place.target("two.db")), "--store", &url],
+        "",
+    );
+    for ended in [started, check(&place.path, K1), copied] {
+        let refusal = ended.refusal();
+        assert!(
+            refusal.contains("-wal beside it is left from the file that was there"),
+            "{refusal}"
+        );
+    }
+    assert_eq!(fs::read(&place.path).ok(), fs::read(&target).ok());
+
+    for ending in ["-wal", "-shm"] {
+        fs::remove_file(format!("{}{ending}", text(&place.path))).expect("what was left");
+    }
+    Server::start(&place.path, K1).stop();
+    assert_eq!(check(&place.path, K1).code, Some(0));
+}
+
 #[tokio::test]
 async fn nothing_is_overwritten() {
     let place = Place::furnished().await;

@@ -14,16 +14,20 @@ use crate::{
 };
 
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  export HOOKTURN_MASTER_KEYS=\"$(hookturn keys generate)\"")]
+#[command(
+    after_help = "Keep it where passwords are kept: what rests under it cannot be read without it.\n\n\
+    Example:\n  hookturn keys generate > hookturn.key && chmod 600 hookturn.key\n  \
+    export HOOKTURN_MASTER_KEYS=\"$(cat hookturn.key)\""
+)]
 pub(super) struct GenerateArgs {
-    /// The key's name, which what it encrypts will carry: 1 to 64 of A-Z a-z 0-9 _ - [default: k and the date, in UTC,
-    /// such as k20260612]
+    /// The key's name, which what it encrypts will carry: 1 to 64 of A-Z a-z 0-9 _ - [default: k, the date and the
+    /// time, in UTC, such as k20260612-101500]
     #[arg(long, value_name = "ID")]
     id: Option<String>,
 }
 
 pub(super) fn run(args: GenerateArgs) -> Result<(), Failure> {
-    let id = args.id.unwrap_or_else(id_of_today);
+    let id = args.id.unwrap_or_else(id_of_now);
     let bytes = random::key().map_err(|error| Failure::new(&error.to_string()))?;
     // What would not be taken back is not given.
     MasterKey::new(&id, &bytes)
@@ -38,11 +42,13 @@ pub(super) fn run(args: GenerateArgs) -> Result<(), Failure> {
     written(out.write_all(line.as_bytes()).and_then(|()| out.flush()))
 }
 
-/// `k` and the date, so that ids sort by age.
-fn id_of_today() -> String {
+/// `k`, the date and the time to the second, so that ids sort by age and two keys of one day differ.
+fn id_of_now() -> String {
     let now = SystemClock.now().to_string();
-    let date = now.chars().take_while(|char| *char != 'T');
-    std::iter::once('k')
-        .chain(date.filter(char::is_ascii_digit))
-        .collect()
+    let to_the_second = now.chars().take_while(|char| *char != '.');
+    let spelt = to_the_second.filter_map(|char| match char {
+        'T' => Some('-'),
+        digit => digit.is_ascii_digit().then_some(digit),
+    });
+    std::iter::once('k').chain(spelt).collect()
 }

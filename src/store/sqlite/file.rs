@@ -1,7 +1,7 @@
 //! The file: who may write it, what it must be, and how connections to it are set up.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -48,6 +48,9 @@ pub enum OpenError {
     /// It is something else.
     #[error("{} is not a database of Hookturn: choose another file", .0.display())]
     Foreign(PathBuf),
+    /// The log of another file lies beside it.
+    #[error("{path} is a copy, and {path}-wal beside it is left from the file that was there: delete {path}-wal and {path}-shm, and start again", path = .0.display())]
+    StrayLog(PathBuf),
     /// A newer version wrote it.
     #[error("{} was written by a newer version of Hookturn (schema {found}, and this version knows {known}): start that version or a newer one", path.display())]
     Newer {
@@ -81,7 +84,7 @@ pub enum OpenError {
     #[error("{} cannot be used: {}; make room if the disk is full, else look at the disk and at the system's log", .0.display(), .1)]
     Disk(PathBuf, String),
     /// Values rest under a master key that was not given.
-    #[error("the master key `{id}` is missing, and values in {} rest under it: add it after the first one", path.display())]
+    #[error("the master key `{id}` is missing, and values in {} rest under it: give it too, the newest first", path.display())]
     KeyMissing {
         /// The file.
         path: PathBuf,
@@ -188,10 +191,43 @@ pub fn create(path: &Path) -> Result<(), OpenError> {
 /// [`OpenError`], before anything in the file is changed, if it is not ours or newer than this version.
 pub(super) fn connect(path: &Path) -> Result<Connection, OpenError> {
     let fault = |fault: Fault| OpenError::of(path, fault);
+    refuse_stray_log(path)?;
     let db = connect_as_it_is(path).map_err(fault)?;
     recognise(&db, path, MIGRATIONS.len())?;
     set_up_to_write(&db).map_err(fault)?;
     Ok(db)
+}
+
+/// Where in the header of a database it says whether it keeps a write-ahead log (SQLite's file format, section 1.3).
+const WRITE_VERSION: usize = 18;
+
+/// What it says there of one that keeps none, and of one that does.
+const WITHOUT_LOG: u8 = 1;
+const WITH_LOG: u8 = 2;
+
+fn write_version(path: &Path) -> io::Result<Option<u8>> {
+    let mut header = Vec::with_capacity(100);
+    File::open(path)?.take(100).read_to_end(&mut header)?;
+    Ok(header.get(WRITE_VERSION).copied())
+}
+
+/// Whether the database at `path` keeps a write-ahead log.
+pub(super) fn is_with_log(path: &Path) -> io::Result<bool> {
+    Ok(write_version(path)? == Some(WITH_LOG))
+}
+
+/// A backup keeps no log. One that lies beside it belongs to the file in whose place it was put, and SQLite would write
+/// what is in there over the backup.
+pub(super) fn refuse_stray_log(path: &Path) -> Result<(), OpenError> {
+    let system = |error: io::Error| OpenError::System(path.to_owned(), error.to_string());
+    if write_version(path).map_err(system)? != Some(WITHOUT_LOG) {
+        return Ok(());
+    }
+    let real = path.canonicalize().map_err(system)?;
+    match fs::metadata(beside(&real, "-wal")) {
+        Ok(log) if log.len() > 0 => Err(OpenError::StrayLog(path.to_owned())),
+        _ => Ok(()),
+    }
 }
 
 fn connect_as_it_is(path: &Path) -> Result<Connection, Fault> {

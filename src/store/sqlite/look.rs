@@ -3,8 +3,8 @@
 //! A server may be writing it at the same time. It is not disturbed, but that its write-ahead log cannot be started
 //! anew until the reading ends.
 
-use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -13,11 +13,6 @@ use url::Url;
 
 use super::fault::Fault;
 use super::file::{self, OpenError};
-
-/// Where the header of a database says how it is written, and what it says of a write-ahead log (SQLite's file format,
-/// section 1.3.3).
-const WRITE_VERSION: usize = 18;
-const WITH_LOG: u8 = 2;
 
 /// A database in one read transaction.
 pub(super) struct Look {
@@ -69,7 +64,8 @@ impl Look {
         }
         // Of one that nobody writes, SQLite would make a log and its index, and leave them: it is to take the file as
         // one that cannot change.
-        let is_still = is_with_log(&real).map_err(system)? && !is_logged(&real);
+        file::refuse_stray_log(&real)?;
+        let is_still = file::is_with_log(&real).map_err(system)? && !is_logged(&real);
         let still = is_still
             .then(|| Still::of(&real))
             .transpose()
@@ -103,12 +99,6 @@ impl Look {
             _ => Err(OpenError::Changed(self.path)),
         }
     }
-}
-
-fn is_with_log(real: &Path) -> io::Result<bool> {
-    let mut header = Vec::with_capacity(100);
-    File::open(real)?.take(100).read_to_end(&mut header)?;
-    Ok(header.get(WRITE_VERSION) == Some(&WITH_LOG))
 }
 
 fn connect(real: &Path, is_still: bool) -> Result<Connection, Fault> {

@@ -87,6 +87,9 @@ impl Opening {
     ///
     /// [`OpenError`] says what is in the way, and how to mend it.
     pub fn new(path: &Path, keys: MasterKeys) -> Result<Self, OpenError> {
+        if path.is_dir() {
+            return Err(OpenError::Foreign(path.to_owned()));
+        }
         let lock = Lock::take(path)?;
         file::create(path)?;
         let fault = |fault| OpenError::of(path, fault);

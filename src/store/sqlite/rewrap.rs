@@ -287,7 +287,7 @@ impl End {
             tracing::info!(
                 sealed_under = first,
                 may_be_dropped = self.old.join(", "),
-                "every record rests under the first master key: the others may be dropped"
+                "every record rests under the first master key: the others may be dropped when no backup needs them"
             );
         }
     }

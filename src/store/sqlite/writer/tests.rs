@@ -83,12 +83,13 @@ impl Stage {
         let mut answers = Vec::new();
         for (number, ends) in (0..).zip(ends.iter().copied()) {
             let (job, answer) = Job::new(move |writer: &mut Writer| run(writer, number, ends));
-            sender.try_send(job).ok().expect("there is room");
+            assert!(sender.try_send(job).is_ok(), "there is room");
             answers.push(answer);
         }
         let writer = self.writer.as_mut().expect("a writer");
-        let first = jobs.try_recv().ok().expect("a job");
-        writer.batch(first, &mut jobs);
+        if let Ok(first) = jobs.try_recv() {
+            writer.batch(first, &mut jobs);
+        }
         let (callers, committed) = self.told.try_recv().expect("one batch");
         for tell in callers {
             tell(committed.as_ref().copied());
