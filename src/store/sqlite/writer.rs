@@ -118,6 +118,8 @@ pub(super) struct Writer {
     /// How many tenants were entered: the one write that a job that refuses may leave behind.
     tenants_added: u64,
     careful_jobs: u32,
+    /// See [`GROWS`].
+    grows: Duration,
     tell: mpsc::UnboundedSender<Told>,
     news: Arc<Notify>,
     is_failing: bool,
@@ -149,6 +151,7 @@ impl Writer {
             names: HashMap::new(),
             tenants_added: 0,
             careful_jobs: 0,
+            grows: GROWS,
             tell,
             news,
             is_failing: false,
@@ -207,7 +210,7 @@ impl Writer {
                     telling.push(run(self));
                 }
             }
-            if telling.len() + claims.len() < MOST_JOBS && began.elapsed() < GROWS {
+            if telling.len() + claims.len() < MOST_JOBS && began.elapsed() < self.grows {
                 next = jobs.try_recv().ok();
             }
         }

@@ -49,7 +49,7 @@ fn run(writer: &mut Writer, number: i64, ends: Ends) -> Result<(), CommitError> 
 
 struct Stage {
     folder: TempDir,
-    writer: Option<Writer>,
+    writer: Writer,
     told: mpsc::UnboundedReceiver<Told>,
 }
 
@@ -70,9 +70,12 @@ impl Stage {
             Arc::default(),
             tell,
         );
+        let mut writer = writer.expect("a writer");
+        // Long enough for a panic to be printed.
+        writer.grows = Duration::from_secs(60);
         Self {
             folder,
-            writer: Some(writer.expect("a writer")),
+            writer,
             told,
         }
     }
@@ -86,7 +89,7 @@ impl Stage {
             assert!(sender.try_send(job).is_ok(), "there is room");
             answers.push(answer);
         }
-        let writer = self.writer.as_mut().expect("a writer");
+        let writer = &mut self.writer;
         if let Ok(first) = jobs.try_recv() {
             writer.batch(first, &mut jobs);
         }
