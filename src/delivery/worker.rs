@@ -219,7 +219,9 @@ impl Worker {
             match unpanicking(settled).await {
                 Ok(()) => return,
                 Err(error) => {
-                    tracing::error!(%error, delivery = %id, "an attempt cannot be recorded");
+                    if !has_failed {
+                        tracing::error!(%error, delivery = %id, "an attempt cannot be recorded, which is tried until it is");
+                    }
                     has_failed = true;
                     real_sleep(self.options.pause).await;
                 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
+use std::process::Command;
 
 use tokio::task::block_in_place;
 
@@ -139,6 +140,34 @@ async fn a_path_where_no_file_can_be_is_refused() {
         let line = setup.refused();
         assert!(line.contains(name(&setup)), "{line}");
     }
+}
+
+/// By each name a file would have another lock and another log.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_has_one_lock_by_whatever_name() {
+    let directory = scratch();
+    let real = directory.path().join("real.db");
+    let link = directory.path().join("link.db");
+    // It leads to nothing yet.
+    symlink(&real, &link).expect("a link");
+    let first = block_in_place(|| Setup::on(link.clone()).start());
+    for path in [&link, &real] {
+        let line = Setup::on(path.clone()).refused();
+        assert!(line.contains("in use"), "{line}");
+    }
+    block_in_place(|| first.stop());
+
+    let other = directory.path().join("other.db");
+    fs::hard_link(&real, &other).expect("another name");
+    for path in [real, other] {
+        let line = Setup::on(path).refused();
+        assert!(line.contains("has more than one name"), "{line}");
+    }
+    let pipe = directory.path().join("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status().expect("mkfifo");
+    assert!(made.success());
+    let line = Setup::on(pipe).refused();
+    assert!(line.contains("is not a database"), "{line}");
 }
 
 /// How a program is run to whom the modes of files apply, though this is run by root.

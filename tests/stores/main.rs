@@ -6,6 +6,7 @@
 
 mod architecture;
 mod conformance;
+mod damage;
 mod faults;
 mod http;
 mod http_disconnects;

@@ -6,6 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::fault::{Fault, damaged};
+use super::rows::DeliveryRow;
 use super::sql;
 use super::view::Events;
 use super::writer::Writer;
@@ -16,13 +17,18 @@ use crate::store::{Claimed, Claims};
 /// How many deliveries of one endpoint are looked up at once.
 const LOOK_AHEAD: usize = 8;
 
+/// How many deliveries that cannot be read end a claim, so that the writer gets on with other things in between.
+const MOST_UNREADABLE: usize = 64;
+
 /// What one claim has read already.
 #[derive(Default)]
 struct Known {
     /// What waits for an endpoint, the earliest first.
     waiting: HashMap<i64, VecDeque<(Timestamp, i64)>>,
-    endpoints: HashMap<i64, Endpoint>,
+    endpoints: HashMap<i64, (TenantId, Endpoint)>,
     events: Events,
+    /// How many deliveries could not be read.
+    unreadable: usize,
 }
 
 impl Writer {
@@ -34,6 +40,7 @@ impl Writer {
         let mut known = Known::default();
         let mut passed = Passed::default();
         while claims.claimed.len() < most
+            && known.unreadable < MOST_UNREADABLE
             && let Some(endpoint) = self.turns.queues.next(now, &mut passed)
         {
             let room = most - claims.claimed.len();
@@ -46,7 +53,10 @@ impl Writer {
                 return Ok(claims);
             }
         }
-        claims.next_due = if is_more_to_sweep || claims.claimed.len() == most {
+        claims.next_due = if is_more_to_sweep
+            || claims.claimed.len() == most
+            || known.unreadable == MOST_UNREADABLE
+        {
             Some(now)
         } else {
             let deadline = self.turns.deadlines.first().map(|(at, _)| *at);
@@ -72,21 +82,22 @@ impl Writer {
                 .waiting(endpoint, most.min(LOOK_AHEAD) + 1)
                 .map(Into::into),
         };
-        let mut waiting: VecDeque<_> = waiting.inspect_err(|fault| {
-            if !fault.is_passing() {
-                // Or its turn would come again and again, and nobody else's.
-                self.turns.waits(endpoint, None);
-            }
-        })?;
+        let mut waiting: VecDeque<_> = match waiting {
+            Ok(waiting) => waiting,
+            Err(fault) => return self.set_aside(endpoint, fault),
+        };
         let Some((_, number)) = waiting.pop_front() else {
             self.turns.waits(endpoint, None);
             return Ok(());
         };
-        match self.read_claimed(number, endpoint, known) {
-            Ok((tenant, delivery, of)) => {
+        let (tenant, of) = match self.claimed_endpoint(endpoint, known) {
+            Ok(read) => read,
+            Err(fault) => return self.set_aside(endpoint, fault),
+        };
+        match self.claimed_delivery(&tenant, number, known) {
+            Ok(delivery) => {
                 let turn = self.turns.queues.take(&endpoint);
-                self.turns
-                    .hold(number, endpoint, delivery.event.clone(), turn);
+                self.turns.hold(number, endpoint, &delivery, turn);
                 claims.claimed.push(Claimed {
                     tenant,
                     delivery,
@@ -98,6 +109,7 @@ impl Writer {
             Err(error) => {
                 tracing::error!(%error, number, "a delivery cannot be read, and waits until the next start");
                 self.turns.unreadable.insert(number);
+                known.unreadable += 1;
             }
         }
         let next = match waiting.front() {
@@ -109,28 +121,46 @@ impl Writer {
         Ok(())
     }
 
-    fn read_claimed(
+    /// Passes an endpoint by that cannot be read, or its turn would come again and again, and nobody else's. Where the
+    /// fault may pass, it is the claim's.
+    fn set_aside(&mut self, endpoint: i64, fault: Fault) -> Result<(), Fault> {
+        if fault.is_passing() {
+            return Err(fault);
+        }
+        tracing::error!(error = %fault, number = endpoint, "an endpoint cannot be read, and its deliveries wait until the next start");
+        self.turns.set_aside(endpoint);
+        Ok(())
+    }
+
+    fn claimed_endpoint(
         &mut self,
         number: i64,
-        endpoint: i64,
         known: &mut Known,
-    ) -> Result<(TenantId, Delivery, Endpoint), Fault> {
+    ) -> Result<(TenantId, Endpoint), Fault> {
+        if let Some(known) = known.endpoints.get(&number) {
+            return Ok(known.clone());
+        }
+        let gone = || damaged("the endpoint of a delivery");
+        let tenant: Option<i64> = self
+            .view()
+            .row(sql::QUEUE, &[&number], |row| Ok(row.get(1)?))?;
+        let tenant = self.tenant_of_number(tenant.ok_or_else(gone)?)?.id;
+        let read = self.view().endpoint_of_number(&tenant, number)?;
+        let read = (tenant, read.ok_or_else(gone)?);
+        known.endpoints.insert(number, read.clone());
+        Ok(read)
+    }
+
+    fn claimed_delivery(
+        &mut self,
+        tenant: &TenantId,
+        number: i64,
+        known: &mut Known,
+    ) -> Result<Delivery, Fault> {
         let found = self
             .view()
-            .row(sql::DELIVERY_OF_NUMBER, &[&number], |row| {
-                Ok((super::rows::DeliveryRow::read(row)?, row.get(14)?))
-            })?;
-        let (row, tenant) = found.ok_or_else(|| damaged("a delivery"))?;
-        let tenant = self.tenant_of_number(tenant)?.id;
-        let endpoint = if let Some(known) = known.endpoints.get(&endpoint) {
-            known.clone()
-        } else {
-            let read = self.view().endpoint_of_number(&tenant, endpoint)?;
-            let read = read.ok_or_else(|| damaged("the endpoint of a delivery"))?;
-            known.endpoints.insert(row.endpoint, read.clone());
-            read
-        };
-        let delivery = self.view().delivery(&tenant, row, &mut known.events)?;
-        Ok((tenant, delivery, endpoint))
+            .row(sql::DELIVERY_OF_NUMBER, &[&number], DeliveryRow::read)?;
+        let row = found.ok_or_else(|| damaged("a delivery"))?;
+        self.view().delivery(tenant, row, &mut known.events)
     }
 }

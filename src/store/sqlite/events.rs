@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use super::fault::{Fault, damaged};
+use super::fault::Fault;
 use super::rows::{self, DeliveryRow};
 use super::sql;
 use super::view::{Events, Tenant};
 use super::writer::Writer;
-use crate::domain::{
-    Delivery, DeliveryId, DeliveryStatus, EndpointId, Event, Refusal, TenantId, Timestamp,
-};
+use crate::domain::{Delivery, DeliveryId, EndpointId, Event, Refusal, TenantId, Timestamp};
 use crate::idempotency::Answer;
 use crate::random;
 use crate::store::seal::{Kind, Place};
@@ -208,7 +206,11 @@ impl Writer {
     ) -> Result<(), CommitError> {
         let tenant = self.tenant(tenant)?;
         let Some(row) = self.view().delivery_row(&tenant, id)? else {
-            // It was forgotten by age, and has nothing left to settle.
+            // It was forgotten by age, and has nothing left to settle. But its place is free.
+            if let Some((number, endpoint)) = self.turns.held_by_id(id) {
+                let has_failed = *receiver != ReceiverState::Well;
+                self.turns.ended(number, endpoint, has_failed);
+            }
             return Ok(());
         };
         let (number, endpoint) = (row.number, row.endpoint);
@@ -226,23 +228,5 @@ impl Writer {
         let has_failed = *receiver != ReceiverState::Well;
         self.turns.ended(number, endpoint, has_failed);
         Ok(())
-    }
-
-    /// Ends a delivery that nobody attempts.
-    pub fn end_delivery(
-        &mut self,
-        number: i64,
-        status: DeliveryStatus,
-        now: Timestamp,
-    ) -> Result<(), Fault> {
-        let found = self
-            .view()
-            .row(sql::DELIVERY_OF_NUMBER, &[&number], |row| {
-                Ok((DeliveryRow::read(row)?, row.get(14)?))
-            })?;
-        let (row, tenant): (DeliveryRow, i64) = found.ok_or_else(|| damaged("a delivery"))?;
-        let tenant = self.tenant_of_number(tenant)?;
-        let delivery = self.delivery(&tenant, row)?;
-        self.set_delivery(number, &delivery.end(status, now))
     }
 }

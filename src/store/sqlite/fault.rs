@@ -20,6 +20,9 @@ pub(super) enum Fault {
         "{0} in the database cannot be read: run `hookturn check`, and restore a backup if it finds damage"
     )]
     Damaged(&'static str),
+    /// The file cannot have a log.
+    #[error("its file system does not keep SQLite's write-ahead log, which takes a local disk")]
+    NoLog,
     /// The system has no thread to spare.
     #[error("no thread can be started: {0}")]
     Thread(#[from] std::io::Error),
@@ -37,7 +40,7 @@ impl Fault {
                 None | Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
             ),
             Self::Thread(_) | Self::Randomness(_) => true,
-            Self::Sealed(_) | Self::Damaged(_) => false,
+            Self::Sealed(_) | Self::Damaged(_) | Self::NoLog => false,
         }
     }
 }

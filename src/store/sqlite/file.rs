@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -51,6 +51,9 @@ pub enum OpenError {
     /// The log of another file lies beside it.
     #[error("{path} is a copy, and {path}-wal beside it is left from the file that was there: delete {path}-wal and {path}-shm, and start again", path = .0.display())]
     StrayLog(PathBuf),
+    /// It has other names, by each of which it would have another lock and another log.
+    #[error("{} has more than one name (hard links), by which two servers could write it: remove the others, or copy it to a file of its own", .0.display())]
+    Linked(PathBuf),
     /// A newer version wrote it.
     #[error("{} was written by a newer version of Hookturn (schema {found}, and this version knows {known}): start that version or a newer one", path.display())]
     Newer {
@@ -118,6 +121,7 @@ impl OpenError {
                 }
                 _ => Self::Damaged(path, error.to_string()),
             },
+            Fault::NoLog => Self::System(path, fault.to_string()),
             fault => Self::Damaged(path, fault.to_string()),
         }
     }
@@ -170,12 +174,17 @@ fn private() -> OpenOptions {
 ///
 /// [`OpenError`] when that cannot be done, or when what is there is too short to be a database.
 pub fn create(path: &Path) -> Result<(), OpenError> {
+    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        // A pipe would be waited for.
+        return Err(OpenError::Foreign(path.to_owned()));
+    }
     let opened = private().open(path).and_then(|file| file.metadata());
     match opened {
         // SQLite would take it for an empty one, and write over it.
         Ok(found) if (1..SMALLEST).contains(&found.len()) => {
             Err(OpenError::Foreign(path.to_owned()))
         }
+        Ok(found) if found.nlink() > 1 => Err(OpenError::Linked(path.to_owned())),
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::StorageFull => {
             Err(OpenError::Full(path.to_owned()))
@@ -241,7 +250,10 @@ fn connect_as_it_is(path: &Path) -> Result<Connection, Fault> {
 
 fn set_up_to_write(db: &Connection) -> Result<(), Fault> {
     // What is committed is on the disk, also after a loss of power: each commit is one fsync of the write-ahead log.
-    db.pragma_update(None, "journal_mode", "WAL")?;
+    let mode: String = db.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    if mode != "wal" {
+        return Err(Fault::NoLog);
+    }
     db.pragma_update(None, "synchronous", "FULL")?;
     db.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     // A log that a long read made large is cut to this again, in bytes.

@@ -87,11 +87,9 @@ impl Opening {
     ///
     /// [`OpenError`] says what is in the way, and how to mend it.
     pub fn new(path: &Path, keys: MasterKeys) -> Result<Self, OpenError> {
-        if path.is_dir() {
-            return Err(OpenError::Foreign(path.to_owned()));
-        }
-        let lock = Lock::take(path)?;
+        // First, since the lock goes by the file's real name, which one that is yet to be made has not.
         file::create(path)?;
+        let lock = Lock::take(path)?;
         let fault = |fault| OpenError::of(path, fault);
         let mut db = file::connect(path)?;
         file::migrate(&mut db, path)?;

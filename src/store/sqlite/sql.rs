@@ -180,6 +180,8 @@ statements! {
     CANCEL_DELIVERIES = "UPDATE delivery SET status = ?2, next_attempt_at = NULL, scheduled_at = NULL,
             finished_at = ?3
         WHERE endpoint_id = ?4 AND status = 0 AND endpoint = ?1";
+    END_DELIVERY = "UPDATE delivery SET status = ?2, next_attempt_at = NULL, scheduled_at = NULL, finished_at = ?3
+        WHERE number = ?1";
     FIRST_FINISHED = "SELECT min(finished_at) FROM delivery WHERE finished_at IS NOT NULL";
     OLD_DELIVERIES = "SELECT number, event FROM delivery
         WHERE finished_at IS NOT NULL AND finished_at <= ?1 ORDER BY finished_at LIMIT ?2";
@@ -190,7 +192,7 @@ statements! {
     /// The next endpoint after `?1` with something that waits.
     NEXT_QUEUE = "SELECT endpoint FROM delivery
         WHERE endpoint > ?1 AND next_attempt_at IS NOT NULL ORDER BY endpoint LIMIT 1";
-    QUEUE = "SELECT active FROM endpoint WHERE number = ?1";
+    QUEUE = "SELECT active, tenant FROM endpoint WHERE number = ?1";
     FAILURES = "SELECT failures FROM delivery WHERE number = ?1";
 
     SET_CLOCK = "UPDATE state SET clock_advance_ms = max(clock_advance_ms, ?1)";

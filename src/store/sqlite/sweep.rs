@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::fault::Fault;
+use super::rows;
 use super::sql;
 use super::writer::Writer;
 use crate::domain::{DeliveryStatus, Timestamp};
@@ -33,41 +34,50 @@ impl Writer {
         if !is_overdue && !is_time {
             return false;
         }
-        let swept = self.alone(|writer| {
-            let mut is_more = writer.fail_overdue(now)?;
-            if is_time {
-                is_more |= writer.sweep_answers(now)?;
-                is_more |= writer.sweep_deliveries(now)?;
-                is_more |= writer.sweep_events(now)?;
+        // Each by itself: a record that is damaged must not keep the others from being swept.
+        let (failed, is_stuck) = self.sweep_one(|writer| writer.fail_overdue(now));
+        self.is_sweep_stuck = is_stuck;
+        let mut is_more = failed;
+        let mut has_failed = is_stuck;
+        if is_time {
+            for sweep in [
+                Self::sweep_answers,
+                Self::sweep_deliveries,
+                Self::sweep_events,
+            ] {
+                let (is_more_of_it, failed) = self.sweep_one(|writer| sweep(writer, now));
+                is_more |= is_more_of_it;
+                has_failed |= failed;
             }
-            Ok(is_more)
+        }
+        self.next_sweep = Some(if is_more {
+            now
+        } else {
+            let latest = now.plus(AT_LEAST_EVERY);
+            let earliest = self.earliest_expiry().unwrap_or_default();
+            // What failed is not tried at once again.
+            let earliest = earliest.filter(|_| !has_failed).unwrap_or(latest);
+            earliest.clamp(now.plus(AT_MOST_EVERY), latest)
         });
-        self.after_sweep(swept, now)
+        is_more
     }
 
-    fn after_sweep(&mut self, swept: Result<bool, Fault>, now: Timestamp) -> bool {
-        match swept {
+    /// One kind of sweep, in a commit of its own. Returns whether there is more to do right now, and whether it failed.
+    fn sweep_one(&mut self, sweep: impl FnOnce(&mut Self) -> Result<bool, Fault>) -> (bool, bool) {
+        match self.alone(sweep) {
             Ok(is_more) => {
-                self.is_sweep_stuck = false;
                 self.follow_commit();
-                if is_more {
-                    self.next_sweep = Some(now);
-                    return true;
-                }
-                let earliest = self.earliest_expiry().unwrap_or_default();
-                let soonest = now.plus(AT_MOST_EVERY);
-                let latest = now.plus(AT_LEAST_EVERY);
-                self.next_sweep = Some(earliest.unwrap_or(latest).clamp(soonest, latest));
-                false
+                (is_more, false)
             }
             Err(error) => {
                 self.turns.forget_batch();
-                // Not at once again: whatever is in the way, such as a full disk, is in the way of requests too, which
-                // tell of it.
-                tracing::debug!(%error, "nothing can be swept");
-                self.next_sweep = Some(now.plus(AT_MOST_EVERY));
-                self.is_sweep_stuck = true;
-                false
+                if error.is_passing() {
+                    // Whatever is in the way, such as a full disk, is in the way of requests too, which tell of it.
+                    tracing::debug!(%error, "nothing can be swept");
+                } else {
+                    tracing::error!(%error, "what has had its time cannot be swept");
+                }
+                (false, true)
             }
         }
     }
@@ -141,7 +151,10 @@ impl Writer {
         };
         for (at, number) in self.waiting(endpoint, MOST)? {
             if at.plus(DeliveryLimits::WAIT_WHILE_DISABLED) <= now {
-                self.end_delivery(number, DeliveryStatus::Failed, now)?;
+                // As `Delivery::end` has it, without the event, which nobody needs for that.
+                let status = rows::status_to_number(DeliveryStatus::Failed);
+                let mut end = self.db.prepare_cached(sql::END_DELIVERY)?;
+                end.execute((number, status, now.as_millis()))?;
             }
         }
         // What comes next of this endpoint has a deadline of its own, which is looked up after the commit.

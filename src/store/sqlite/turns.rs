@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::fault::Fault;
 use super::sql;
 use super::writer::Writer;
-use crate::domain::{Event, Timestamp};
+use crate::domain::{Delivery, DeliveryId, Event, Timestamp};
 use crate::store::queues::{Queues, Turn};
 use crate::store::{Claims, DeliveryLimits};
 
@@ -18,6 +18,7 @@ use crate::store::{Claims, DeliveryLimits};
 pub(super) struct Held {
     pub endpoint: i64,
     pub event: Arc<Event>,
+    id: DeliveryId,
     turn: Turn,
 }
 
@@ -35,8 +36,12 @@ enum Effect {
 pub(super) struct Turns {
     pub queues: Queues<i64>,
     held: HashMap<i64, Held>,
+    /// The numbers of what is held.
+    numbers: HashMap<DeliveryId, i64>,
     /// Deliveries that cannot be read: they wait for an operator, and for the next start.
     pub unreadable: HashSet<i64>,
+    /// Endpoints that cannot be read: so does all that waits for them.
+    unreadable_endpoints: HashSet<i64>,
     /// When the first delivery that waits for each disabled endpoint has waited long enough.
     pub deadlines: BTreeSet<(Timestamp, i64)>,
     deadline_of: HashMap<i64, Timestamp>,
@@ -52,6 +57,8 @@ impl Turns {
         Self {
             queues: Queues::new(limits),
             held: HashMap::new(),
+            numbers: HashMap::new(),
+            unreadable_endpoints: HashSet::new(),
             unreadable: HashSet::new(),
             deadlines: BTreeSet::new(),
             deadline_of: HashMap::new(),
@@ -115,19 +122,39 @@ impl Turns {
     }
 
     /// From now on an attempt of this delivery is under way.
-    pub fn hold(&mut self, delivery: i64, endpoint: i64, event: Arc<Event>, turn: Turn) {
+    pub fn hold(&mut self, number: i64, endpoint: i64, delivery: &Delivery, turn: Turn) {
         let held = Held {
             endpoint,
-            event,
+            event: Arc::clone(&delivery.event),
+            id: delivery.id,
             turn,
         };
-        self.held.insert(delivery, held);
+        self.numbers.insert(held.id, number);
+        self.held.insert(number, held);
+    }
+
+    /// The number and the endpoint of a delivery that is held, whatever became of its row.
+    pub fn held_by_id(&self, id: DeliveryId) -> Option<(i64, i64)> {
+        let number = *self.numbers.get(&id)?;
+        Some((number, self.held.get(&number)?.endpoint))
+    }
+
+    fn let_go_of(&mut self, number: i64) -> Option<Held> {
+        let held = self.held.remove(&number)?;
+        self.numbers.remove(&held.id);
+        Some(held)
+    }
+
+    /// Sets an endpoint aside that cannot be read: nothing is handed out of it until the next start.
+    pub fn set_aside(&mut self, endpoint: i64) {
+        self.unreadable_endpoints.insert(endpoint);
+        self.waits(endpoint, None);
     }
 
     fn apply(&mut self, effect: &Effect) {
         match effect {
             Effect::Ended(delivery, has_failed) => {
-                if let Some(held) = self.held.remove(delivery) {
+                if let Some(held) = self.let_go_of(*delivery) {
                     self.queues
                         .release(&held.endpoint, held.turn, Some(*has_failed));
                 }
@@ -139,6 +166,7 @@ impl Turns {
 
     /// Says what waits first for an endpoint.
     pub fn waits(&mut self, endpoint: i64, first: Option<(Timestamp, i64)>) {
+        let first = first.filter(|_| !self.unreadable_endpoints.contains(&endpoint));
         let first = first.map(|(at, number)| (at, number.unsigned_abs()));
         self.queues.waits(&endpoint, first);
         if let Some(before) = self.deadline_of.remove(&endpoint) {
@@ -226,15 +254,12 @@ impl Writer {
     /// Takes back what was handed out to somebody who is gone.
     pub fn let_go(&mut self, unheard: Claims) {
         for claimed in unheard.claimed {
-            let found = self
-                .tenant(&claimed.tenant)
-                .and_then(|tenant| self.view().delivery_row(&tenant, claimed.delivery.id));
-            let Ok(Some(row)) = found else {
+            let Some((number, endpoint)) = self.turns.held_by_id(claimed.delivery.id) else {
                 continue;
             };
-            if let Some(held) = self.turns.held.remove(&row.number) {
-                self.turns.queues.release(&held.endpoint, held.turn, None);
-                self.find_first(held.endpoint);
+            if let Some(held) = self.turns.let_go_of(number) {
+                self.turns.queues.release(&endpoint, held.turn, None);
+                self.find_first(endpoint);
             }
         }
         self.work_again();

@@ -31,7 +31,7 @@ use super::sql;
 use super::turns::Turns;
 use super::view::{Tenant, View};
 use crate::clock::Clock;
-use crate::domain::{Endpoint, EndpointId, TenantId, Timestamp};
+use crate::domain::{Endpoint, EndpointId, Settings, TenantId, Timestamp};
 use crate::store::seal::MasterKeys;
 use crate::store::{Claims, CommitError, DeliveryLimits, StoreError};
 
@@ -53,6 +53,9 @@ pub(super) type Told = (Vec<Telling>, Result<(), StoreError>);
 
 /// For how many jobs savepoints are used after one failed with half of its writes done.
 const CAREFUL_JOBS: u32 = 10_000;
+
+/// The most bytes of text in the settings of an endpoint that is kept decoded: few have as much.
+const KNOWN_TEXT: usize = 4096;
 
 /// How many endpoints are kept decoded.
 const KNOWN_ENDPOINTS: usize = 8192;
@@ -294,7 +297,8 @@ impl Writer {
         if !has_succeeded {
             self.turns.back_to(mark);
         }
-        let written = self.db.total_changes() - changes - (self.tenants_added - tenants);
+        let written =
+            (self.db.total_changes() - changes).saturating_sub(self.tenants_added - tenants);
         let undone = match (has_succeeded, is_careful) {
             (true, false) => return ended,
             (true, true) => self.execute("RELEASE job"),
@@ -371,9 +375,10 @@ impl Writer {
         let number = if let Some(known) = self.view().tenant(id)? {
             known.number
         } else {
-            self.tenants_added += 1;
             let mut add = self.db.prepare_cached(sql::ADD_TENANT)?;
-            add.query_row([id.as_str()], |row| row.get(0))?
+            let added = add.query_row([id.as_str()], |row| row.get(0))?;
+            self.tenants_added += 1;
+            added
         };
         self.tenants.insert(id.clone(), number);
         Ok(number)
@@ -397,11 +402,15 @@ impl Writer {
 
     /// Keeps an endpoint as the file has it.
     pub fn know(&mut self, tenant: &Tenant, number: i64, endpoint: Endpoint) {
+        let key = (tenant.number, endpoint.id);
+        if text_of(&endpoint.settings) > KNOWN_TEXT {
+            self.known.remove(&key);
+            return;
+        }
         if self.known.len() >= KNOWN_ENDPOINTS {
             self.known.clear();
         }
-        self.known
-            .insert((tenant.number, endpoint.id), (number, endpoint));
+        self.known.insert(key, (number, endpoint));
     }
 
     /// The tenant with this number.
@@ -438,6 +447,20 @@ impl Writer {
         }
         Ok(())
     }
+}
+
+/// How many bytes of text its owner gave an endpoint.
+fn text_of(settings: &Settings) -> usize {
+    let headers = settings.headers.iter();
+    let headers = headers.map(|header| header.name.len() + header.value.len());
+    let ids = settings.agent_ids.iter().chain(&settings.workspace_ids);
+    let patterns = settings.events.iter().map(size_of_val);
+    settings.url.len()
+        + settings.description.as_ref().map_or(0, |text| text.len())
+        + headers
+            .chain(ids.map(|id| id.len()))
+            .chain(patterns)
+            .sum::<usize>()
 }
 
 #[cfg(test)]

@@ -312,6 +312,30 @@ pub(super) async fn nothing_is_handed_out_of_an_endpoint_that_is_disabled_or_del
     assert_eq!(publish(&stage, "e3").await.answer, says("{} 0"));
 }
 
+pub(super) async fn what_is_forgotten_under_way_gives_its_place_back(stage: Stage) {
+    for round in 0..4 {
+        let ids = [
+            stage.create().await.id,
+            stage.create().await.id,
+            stage.create().await.id,
+        ];
+        for number in 0..3 {
+            publish(&stage, &format!("e{round}{number}")).await;
+        }
+        let held = take(&stage, 10).await.claimed;
+        assert!(held.len() >= 3, "there is room");
+        for id in ids {
+            stage.delete(id).await.expect("it exists");
+        }
+        // Longer than what has ended is kept, and than any attempt takes, unless the clock was set.
+        stage.advance(LIMITS.retention * 2);
+        assert!(take(&stage, 10).await.claimed.is_empty());
+        for claimed in &held {
+            settle(&stage, claimed, Verdict::Success).await;
+        }
+    }
+}
+
 pub(super) async fn a_change_of_a_delivery_knows_whether_it_is_under_way(stage: Stage) {
     let endpoint = stage.create().await.id;
     publish(&stage, "e1").await;

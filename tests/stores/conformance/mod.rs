@@ -98,6 +98,7 @@ macro_rules! conformance_suite {
                     no_more_is_handed_out_than_there_is_room_for,
                     failing_endpoints_get_one_attempt_each_and_half_of_the_room,
                     nothing_is_handed_out_of_an_endpoint_that_is_disabled_or_deleted,
+                    what_is_forgotten_under_way_gives_its_place_back,
                     a_change_of_a_delivery_knows_whether_it_is_under_way,
                     deliveries_and_event_ids_are_each_tenants_own,
                     an_endpoint_that_is_deleted_once_it_is_listed_gets_no_event;
