@@ -81,7 +81,7 @@ pub fn endpoint_id() -> Result<EndpointId, NoRandomness> {
     uuid().map(EndpointId::Uuid)
 }
 
-/// A new id for a delivery that is created at `now`: see [`ordered_uuid`].
+/// A new id for a delivery that is created at `now`: one that sorts by time.
 ///
 /// # Errors
 ///
@@ -90,7 +90,7 @@ pub fn delivery_id(now: Timestamp) -> Result<DeliveryId, NoRandomness> {
     ordered_uuid(now).map(DeliveryId::from)
 }
 
-/// A new id for an event whose caller chose none, accepted at `now`: see [`ordered_uuid`].
+/// A new id for an event whose caller chose none, accepted at `now`: one that sorts by time.
 ///
 /// # Errors
 ///

@@ -1,6 +1,6 @@
 //! `hookturn backup`: a copy of a file as it is at one instant, while a server goes on writing it.
 //!
-//! All of it is read in one transaction ([`Look`]), so nothing that is written meanwhile makes the copying begin anew, as
+//! All of it is read in one transaction (`Look`), so nothing that is written meanwhile makes the copying begin anew, as
 //! it would otherwise with every commit. The copy is written under another name, and gets its own when it is whole and
 //! on the disk: whatever has the name is a backup. Values stay sealed as they are: no master key is needed.
 

@@ -1,14 +1,14 @@
 //! The store in one file on this machine: SQLite, with everything that callers told us sealed.
 //!
 //! - **One writer.** A thread gathers what waits into one transaction and answers when it is on the disk
-//!   ([`writer`]). Another process that would write is refused ([`file::Lock`]).
-//! - **Readers beside it** ([`readers`]): a read sees the last commit and waits for none.
-//! - **Whose turn it is** is in memory ([`turns`]), and found again in the file at the start.
+//!   (`writer`). Another process that would write is refused (`file::Lock`).
+//! - **Readers beside it** (`readers`): a read sees the last commit and waits for none.
+//! - **Whose turn it is** is in memory (`turns`), and found again in the file at the start.
 //! - **Sealed at rest** ([`seal`](super::seal)): a stolen file shows ids, names, types of events and times. A new first
-//!   master key is brought to every record in the background ([`rewrap`]).
+//!   master key is brought to every record in the background (`rewrap`).
 //!
-//! Reading order: [`sql`] (the tables and every statement), [`file`], [`writer`], then what it runs: [`endpoints`],
-//! [`events`], [`claim`], [`sweep`], [`rewrap`].
+//! Reading order: `sql` (the tables and every statement), `file`, `writer`, then what it runs: `endpoints`,
+//! `events`, `claim`, `sweep`, `rewrap`.
 
 pub mod backup;
 pub mod check;

@@ -1,7 +1,7 @@
 //! `hookturn check`: whether everything in a file is as this program writes it.
 //!
 //! It looks at all there is and tells all that it finds, each in a line that names the record by its number and shows
-//! nothing of it. The file is read in one transaction ([`Look`]), beside a server that goes on writing.
+//! nothing of it. The file is read in one transaction (`Look`), beside a server that goes on writing.
 //!
 //! In order: the file itself, its schema and its state; then every row of every table, whether its value opens, whether
 //! columns agree with what is sealed, and whether tables agree with each other.
