@@ -161,7 +161,7 @@ async fn an_endpoint_that_does_not_open_fails_alone() {
         // Its delivery, which is due when the clock has moved, waits; the other's is made.
         api.advance(10).await;
         base.arrives_only_at(1, "first").await;
-        until(async || program.log.errors_with("a delivery cannot be read") == 1).await;
+        until(async || program.log.errors_with("an endpoint cannot be read") == 1).await;
 
         let path = format!("/webhooks/endpoints/{}", base.id(0));
         for request in [
