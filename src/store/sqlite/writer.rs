@@ -12,7 +12,8 @@
 //!
 //! A job decides before it writes, so one that refuses, cannot read its record or panics has written nothing, and
 //! disturbs nobody. One that fails with half of its writes done takes the batch with it, and from then on jobs run in
-//! savepoints for a while, which cost a tenth of a rotation and keep a record that cannot be written to itself.
+//! savepoints for a while, which cost each of them three more statements, and keep to itself a record that cannot be
+//! written.
 //!
 //! What is kept in memory (whose turn it is, what is under way) follows the commits: it changes after one, and not at
 //! all when one fails.
