@@ -211,6 +211,50 @@ async fn a_disk_that_fills_up_while_it_is_served() {
     }
 }
 
+/// There is room for a little more, and not for what requests write.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_is_ready_again_only_when_there_is_room_for_what_requests_write() {
+    let directory = scratch();
+    let setup = Limited::setup(directory.path());
+    let program = block_in_place(|| setup.start());
+    let api = Api::of(&program);
+    api.hook("http://127.0.0.1:9/", &[]).await;
+    let wal = fs::metadata(beside(&setup.path, "-wal")).expect("a log");
+    // Two pages still fit.
+    Limited::limit(&program, &(wal.len() + 9000).to_string());
+    let creation = Request::post("/webhooks/endpoints", r#"{"url":"http://127.0.0.1:9/"}"#);
+    for _ in 0..10 {
+        api.ask(&creation).await.is_mute_failure();
+        api.get("/readyz").await.is_mute_failure();
+    }
+    // Now there is room for a creation, and not for an event of the largest size.
+    Limited::limit(&program, &(wal.len() + 400_000).to_string());
+    for _ in 0..5 {
+        api.ask(&creation).await.is(201);
+        api.get("/readyz").await.is_mute_failure();
+    }
+    assert!(
+        !program
+            .log
+            .to_string()
+            .contains("the store can write again")
+    );
+    Limited.make_room(&program);
+    // Also when nobody asks whether it is ready.
+    until(async || {
+        api.ask(&creation).await.is(201);
+        program
+            .log
+            .to_string()
+            .contains("the store can write again")
+    })
+    .await;
+    api.get("/readyz").await.is(200);
+    assert_eq!(program.log.errors_with("the store cannot write"), 1);
+    block_in_place(|| program.stop());
+    setup.assert_sound();
+}
+
 /// What was sent before the disk was full, and could not be noted, is noted when there is room, or sent again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_delivery_that_could_not_be_noted_is_noted_later() {

@@ -20,6 +20,7 @@ mod clock;
 mod crashes;
 mod damage;
 mod disk;
+mod files;
 mod master_keys;
 mod open;
 mod restart;

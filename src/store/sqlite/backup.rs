@@ -14,8 +14,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::file::{self, OpenError};
+use super::file;
 use super::look::Look;
+use super::open_error::OpenError;
 use super::watch::Watch;
 use crate::random;
 
@@ -142,7 +143,7 @@ impl Partial {
         let wrong = || io::Error::other("it has no name");
         name.push(target.file_name().ok_or_else(wrong)?);
         name.push(format!(".{}.partial", random::correlation_id().simple()));
-        let path = directory_of(target).join(name);
+        let path = file::directory_of(target).join(name);
         let mut new = OpenOptions::new();
         new.write(true).create_new(true).mode(0o600).open(&path)?;
         Ok(Self(path))
@@ -162,7 +163,7 @@ impl Partial {
             Err(_) => fs::rename(&self.0, target).map_err(system)?,
             Ok(()) => {}
         }
-        let directory = directory_of(target);
+        let directory = file::directory_of(target);
         drop(self);
         let synced = File::open(directory).and_then(|directory| directory.sync_all());
         synced.map_err(system)
@@ -175,13 +176,5 @@ impl Drop for Partial {
         for side in SIDES.iter().copied().chain([""]) {
             let _ = fs::remove_file(file::beside(&self.0, side));
         }
-    }
-}
-
-/// Where a file with this path is.
-fn directory_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
     }
 }

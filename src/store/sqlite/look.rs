@@ -12,7 +12,10 @@ use rusqlite::{Connection, OpenFlags};
 use url::Url;
 
 use super::fault::Fault;
-use super::file::{self, OpenError};
+use super::file;
+use super::open_error::OpenError;
+use super::schema;
+use super::together::{self, Found};
 
 /// A database in one read transaction.
 pub(super) struct Look {
@@ -64,14 +67,16 @@ impl Look {
         }
         // Of one that nobody writes, SQLite would make a log and its index, and leave them: it is to take the file as
         // one that cannot change.
-        file::refuse_stray_log(&real)?;
-        let is_still = file::is_with_log(&real).map_err(system)? && !is_logged(&real);
+        if together::inspect_beside_a_server(&real)? == Found::Nothing {
+            return Err(OpenError::Foreign(path.to_owned()));
+        }
+        let is_still = together::is_with_log(&real).map_err(system)? && !is_logged(&real);
         let still = is_still
             .then(|| Still::of(&real))
             .transpose()
             .map_err(system)?;
         let db = connect(&real, is_still).map_err(|fault| OpenError::of(path, fault))?;
-        file::expect_known_schema(&db, path)?;
+        schema::expect_known_schema(&db, path)?;
         Ok(Self {
             db,
             path: path.to_owned(),

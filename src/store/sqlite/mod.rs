@@ -1,7 +1,7 @@
 //! The store in one file on this machine: SQLite, with everything that callers told us sealed.
 //!
 //! - **One writer.** A thread gathers what waits into one transaction and answers when it is on the disk
-//!   (`writer`). Another process that would write is refused (`file::Lock`).
+//!   (`writer`). Another process that would write is refused (`lock`).
 //! - **Readers beside it** (`readers`): a read sees the last commit and waits for none.
 //! - **Whose turn it is** is in memory (`turns`), and found again in the file at the start.
 //! - **Sealed at rest** ([`seal`](super::seal)): a stolen file shows ids, names, types of events and times. A new first
@@ -12,19 +12,26 @@
 
 pub mod backup;
 pub mod check;
+mod checkpoint;
 mod claim;
 mod endpoints;
 mod events;
 mod fault;
 mod file;
+mod key_proof;
+mod lock;
 mod look;
+mod open_error;
 mod readers;
 pub mod rewrap;
 mod rows;
+mod schema;
 mod sql;
 mod sweep;
+mod together;
 mod turns;
 mod view;
+mod wal;
 mod watch;
 mod writer;
 
@@ -39,7 +46,9 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 
+use self::checkpoint::{Checkpoints, Gate};
 use self::fault::Fault;
+use self::lock::{Files, Lock};
 use self::readers::Readers;
 use self::view::View;
 use self::writer::{Job, Told, Writer};
@@ -52,7 +61,7 @@ use crate::clock::Clock;
 use crate::domain::{Delivery, DeliveryId, DeliveryStatus, Endpoint, EndpointId, TenantId};
 use crate::idempotency::{Claim, IdempotencyKey, Record};
 
-pub use file::{Lock, OpenError};
+pub use open_error::OpenError;
 pub use watch::Watch;
 
 /// How many writes may wait for the writer; who comes then waits before it gets in line.
@@ -87,14 +96,8 @@ impl Opening {
     ///
     /// [`OpenError`] says what is in the way, and how to mend it.
     pub fn new(path: &Path, keys: MasterKeys) -> Result<Self, OpenError> {
-        // First, since the lock goes by the file's real name, which one that is yet to be made has not.
-        file::create(path)?;
-        let lock = Lock::take(path)?;
+        let (lock, db) = file::open(path, &keys)?;
         let fault = |fault| OpenError::of(path, fault);
-        let mut db = file::connect(path)?;
-        file::migrate(&mut db, path)?;
-        file::prove(&db, path, &keys)?;
-        file::adopt_first_key(&mut db, &keys).map_err(fault)?;
         let millis: i64 = db
             .query_row(sql::READY, [], |row| row.get(0))
             .map_err(|error| fault(error.into()))?;
@@ -143,15 +146,21 @@ impl Opening {
         let fault = |fault: Fault| OpenError::of(&path, fault);
         let work = Arc::new(Notify::new());
         let (tell, told) = mpsc::unbounded_channel();
-        let readers = Readers::start(&path, &self.keys).map_err(fault)?;
-        let writer = Writer::new(
-            self.db,
-            self.keys,
-            Arc::clone(&clock),
+        let gate = Gate::default();
+        let readers = Readers::start(&path, &self.keys, &gate).map_err(fault)?;
+        let mut db = self.db;
+        let checkpoints = Checkpoints::new(&mut db, gate).map_err(fault)?;
+        let files = Files::new(&path, &self.lock);
+        let writer = Writer::new(writer::Parts {
+            db,
+            keys: self.keys,
+            files: files.map_err(|error| fault(error.into()))?,
+            checkpoints,
+            clock: Arc::clone(&clock),
             limits,
-            Arc::clone(&work),
+            news: Arc::clone(&work),
             tell,
-        );
+        });
         let writer = writer.map_err(fault)?;
         tokio::spawn(answer(told));
         let (jobs, waiting) = mpsc::channel(WAITING);

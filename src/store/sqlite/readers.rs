@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+use super::checkpoint::Gate;
 use super::fault::Fault;
 use super::file;
 use super::view::View;
@@ -41,7 +42,7 @@ impl Drop for Readers {
 
 impl Readers {
     /// Opens the connections and starts the threads.
-    pub fn start(path: &Path, keys: &MasterKeys) -> Result<Self, Fault> {
+    pub fn start(path: &Path, keys: &MasterKeys, gate: &Gate) -> Result<Self, Fault> {
         let (reads, waiting) = mpsc::channel(WAITING);
         let waiting = Arc::new(Mutex::new(waiting));
         let mut readers = Self {
@@ -50,10 +51,11 @@ impl Readers {
         };
         for _ in 0..THREADS {
             let db = file::connect_to_read(path)?;
-            let (keys, waiting) = (keys.clone(), Arc::clone(&waiting));
+            let (keys, gate) = (keys.clone(), gate.clone());
+            let waiting = Arc::clone(&waiting);
             let thread = thread::Builder::new()
                 .name("hookturn-read".to_owned())
-                .spawn(move || serve(&db, &keys, &waiting))?;
+                .spawn(move || serve(&db, &keys, &gate, &waiting))?;
             readers.threads.push(thread);
         }
         Ok(readers)
@@ -90,11 +92,12 @@ fn in_transaction<T>(
 }
 
 /// One waits for work and holds the lock meanwhile; when it has some it lets the next one wait.
-fn serve(db: &Connection, keys: &MasterKeys, waiting: &Mutex<mpsc::Receiver<Read>>) {
+fn serve(db: &Connection, keys: &MasterKeys, gate: &Gate, waiting: &Mutex<mpsc::Receiver<Read>>) {
     loop {
         let Some(read) = waiting.lock().blocking_recv() else {
             return;
         };
+        let _passed = gate.pass();
         let view = View { db, keys };
         let run = std::panic::AssertUnwindSafe(|| read(view));
         if std::panic::catch_unwind(run).is_err() {

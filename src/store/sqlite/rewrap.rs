@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use super::Opening;
 use super::fault::Fault;
-use super::file::OpenError;
+use super::open_error::OpenError;
 use super::view::View;
 use super::watch::Watch;
 use super::writer::Writer;
@@ -400,14 +400,14 @@ fn write_anew(db: &rusqlite::Connection, path: &Path) -> Result<(), OpenError> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use crate::store::sqlite::file;
+    use crate::store::sqlite::schema;
 
     use super::*;
 
     /// A table that is forgotten here would rest under its old key for ever.
     #[test]
     fn every_table_with_sealed_values_is_gone_through() {
-        let db = file::blank().expect("a database");
+        let db = schema::blank().expect("a database");
         let sql = "SELECT t.name FROM sqlite_schema AS t, pragma_table_info(t.name) AS c
             WHERE t.type = 'table' AND c.type = 'BLOB' AND c.name = 'sealed'";
         let mut statement = db.prepare(sql).expect("sound");

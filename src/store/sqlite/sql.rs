@@ -196,6 +196,9 @@ statements! {
     FAILURES = "SELECT failures FROM delivery WHERE number = ?1";
 
     SET_CLOCK = "UPDATE state SET clock_advance_ms = max(clock_advance_ms, ?1)";
+    /// Writes so many bytes, which `CLEAR` takes away again.
+    FILL = "INSERT INTO master_key (id, proof) VALUES ('', zeroblob(?1))";
+    CLEAR = "DELETE FROM master_key WHERE id = ''";
     READY = "SELECT clock_advance_ms FROM state";
 }
 

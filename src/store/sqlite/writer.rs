@@ -27,7 +27,9 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use super::checkpoint::Checkpoints;
 use super::fault::Fault;
+use super::lock::Files;
 use super::sql;
 use super::turns::Turns;
 use super::view::{Tenant, View};
@@ -51,6 +53,13 @@ pub(super) type Telling = Box<dyn FnOnce(Result<(), &StoreError>) + Send>;
 
 /// The callers of a batch, and whether it was committed.
 pub(super) type Told = (Vec<Telling>, Result<(), StoreError>);
+
+/// Bytes that are written to find out whether the store can write again: more than the largest request, which is an event
+/// of 256 KiB.
+const TRIAL: u32 = 512 << 10;
+
+/// How often that is tried without being asked for.
+const TRY_AT_MOST_EVERY: Duration = Duration::from_secs(1);
 
 /// For how many jobs savepoints are used after one failed with half of its writes done.
 const CAREFUL_JOBS: u32 = 10_000;
@@ -127,20 +136,43 @@ pub(super) struct Writer {
     tell: mpsc::UnboundedSender<Told>,
     news: Arc<Notify>,
     is_failing: bool,
+    /// Whether the batch tries whether the store can write again.
+    is_trying: bool,
+    /// When that was tried last without having been asked for.
+    tried_at: Option<Instant>,
+    files: Files,
+    /// Whether one of the files is known to be gone.
+    is_gone: bool,
+    checkpoints: Checkpoints,
     /// Why the transaction of this batch ended before its time.
     lost: Option<StoreError>,
     written: Written,
 }
 
+/// What a writer is made of.
+pub(super) struct Parts {
+    pub db: Connection,
+    pub keys: MasterKeys,
+    pub files: Files,
+    pub checkpoints: Checkpoints,
+    pub clock: Arc<dyn Clock>,
+    pub limits: DeliveryLimits,
+    pub news: Arc<Notify>,
+    pub tell: mpsc::UnboundedSender<Told>,
+}
+
 impl Writer {
-    pub fn new(
-        db: Connection,
-        keys: MasterKeys,
-        clock: Arc<dyn Clock>,
-        limits: DeliveryLimits,
-        news: Arc<Notify>,
-        tell: mpsc::UnboundedSender<Told>,
-    ) -> Result<Self, Fault> {
+    pub fn new(parts: Parts) -> Result<Self, Fault> {
+        let Parts {
+            db,
+            keys,
+            files,
+            checkpoints,
+            clock,
+            limits,
+            news,
+            tell,
+        } = parts;
         let mut writer = Self {
             turns: Turns::new(limits),
             is_rewrapping: false,
@@ -159,6 +191,11 @@ impl Writer {
             tell,
             news,
             is_failing: false,
+            is_trying: false,
+            tried_at: None,
+            files,
+            is_gone: false,
+            checkpoints,
             lost: None,
             written: Written::default(),
         };
@@ -188,6 +225,7 @@ impl Writer {
             if self.is_rewrapping {
                 self.rewrap_some();
             }
+            self.checkpoints.keep_short(&self.db);
         }
         tracing::info!(
             writes = self.written.jobs,
@@ -222,7 +260,8 @@ impl Writer {
             let committed = begun.and_then(|()| self.execute("COMMIT"));
             self.written.jobs += telling.len() as u64;
             self.written.commits += 1;
-            let committed = self.conclude(committed, changes_before);
+            let concluded = self.conclude(committed, changes_before);
+            let committed = concluded.and_then(|()| self.expect_files());
             // Nobody waits any more if nobody can be told.
             let _ = self.tell.send((telling, committed));
         }
@@ -230,9 +269,12 @@ impl Writer {
             if reply.is_closed() {
                 continue;
             }
-            let claimed = catch_unwind(AssertUnwindSafe(|| self.claim(most)));
-            let claimed = claimed.unwrap_or_else(|_| Err(super::fault::damaged("a claim")));
-            if let Err(Ok(unheard)) = reply.send(claimed.map_err(StoreError::from)) {
+            let claimed = self.expect_files().and_then(|()| {
+                let claimed = catch_unwind(AssertUnwindSafe(|| self.claim(most)));
+                let claimed = claimed.unwrap_or_else(|_| Err(super::fault::damaged("a claim")));
+                Ok(claimed?)
+            });
+            if let Err(Ok(unheard)) = reply.send(claimed) {
                 // Whoever asked is gone: nobody will settle them.
                 self.let_go(unheard);
             }
@@ -247,13 +289,18 @@ impl Writer {
     ) -> Result<(), StoreError> {
         match committed {
             Ok(()) => {
-                // A batch that only refused has not tried the disk.
-                if self.is_failing && self.db.total_changes() > changes_before {
-                    self.is_failing = false;
-                    tracing::info!("the store can write again");
-                }
                 if self.follow_commit() {
                     self.news.notify_one();
+                }
+                let is_trying = std::mem::take(&mut self.is_trying);
+                // A batch that only refused has not tried the disk.
+                if self.is_failing && self.db.total_changes() > changes_before {
+                    if is_trying {
+                        self.is_failing = false;
+                        tracing::info!("the store can write again");
+                    } else {
+                        self.try_alone();
+                    }
                 }
                 Ok(())
             }
@@ -265,6 +312,7 @@ impl Writer {
                 self.known.clear();
                 self.tenants.clear();
                 self.names.clear();
+                self.is_trying = false;
                 if !std::mem::replace(&mut self.is_failing, true) {
                     tracing::error!(%error, "the store cannot write");
                 }
@@ -436,17 +484,56 @@ impl Writer {
         Ok(())
     }
 
-    /// Refuses while the store cannot write, unless it can again.
+    /// Refuses while the store cannot write, unless it can again: then as much can be written as the largest request
+    /// needs, and not just a little.
     pub fn try_to_write(&mut self) -> Result<(), CommitError> {
         if self.is_failing {
-            // There and back: SQLite writes no page in which nothing has changed.
-            for by in [1, -1] {
-                self.db
-                    .execute("UPDATE state SET rewrap_failed = rewrap_failed + ?1", [by])
-                    .map_err(Fault::from)?;
-            }
+            self.is_trying = true;
+            // There and back: pages that are freed are written too.
+            let there = self.db.execute(sql::FILL, [TRIAL]);
+            let back = there.and_then(|_| self.db.execute(sql::CLEAR, []));
+            back.map_err(Fault::from)?;
         }
         Ok(())
+    }
+
+    /// As [`try_to_write`](Self::try_to_write), by itself, since something was written. Not often: it is a large write.
+    fn try_alone(&mut self) {
+        let is_recent = |at: Instant| at.elapsed() < TRY_AT_MOST_EVERY;
+        if self.tried_at.is_some_and(is_recent) {
+            return;
+        }
+        self.tried_at = Some(Instant::now());
+        let tried = self.alone(|writer| {
+            let tried = writer.try_to_write();
+            tried.map_err(|_| super::fault::damaged("a trial"))
+        });
+        self.is_trying = false;
+        if tried.is_ok() {
+            self.is_failing = false;
+            tracing::info!("the store can write again");
+        }
+    }
+
+    /// Refuses while a file of the store is not the one that was opened: what is written is lost with it.
+    fn expect_files(&mut self) -> Result<(), StoreError> {
+        let gone = self.files.first_gone();
+        let was_gone = std::mem::replace(&mut self.is_gone, gone.is_some());
+        let Some(gone) = gone else {
+            if was_gone {
+                tracing::info!("the files of the store are back");
+            }
+            return Ok(());
+        };
+        let error = StoreError(format!(
+            "{} was removed, renamed or replaced while it was served: put it back, or stop the server and look what is \
+             there; until then writes are answered 500",
+            gone.display()
+        ));
+        if !was_gone {
+            tracing::error!(%error, "a file of the store is gone");
+        }
+        Err(error)
     }
 }
 

@@ -16,8 +16,10 @@ use rusqlite::Row;
 use zeroize::Zeroizing;
 
 use super::fault::{Fault, damaged};
-use super::file::{self, OpenError, Part};
+use super::key_proof;
 use super::look::Look;
+use super::open_error::OpenError;
+use super::schema::{self, Part};
 use super::view::View;
 use super::watch::Watch;
 use crate::clock::Clock;
@@ -177,8 +179,8 @@ impl Checker<'_> {
 
     /// The schema is what its number says: no index or table was dropped, changed or added.
     fn schema(&mut self) -> Result<(), Fault> {
-        let expected = file::parts(&file::blank()?)?;
-        let found = file::parts(self.view.db)?;
+        let expected = schema::parts(&schema::blank()?)?;
+        let found = schema::parts(self.view.db)?;
         let is_among = |part: &Part, others: &[Part]| others.contains(part);
         for part in expected.iter().filter(|part| !is_among(part, &found)) {
             let (kind, name, _) = part;
@@ -213,8 +215,8 @@ impl Checker<'_> {
             }
         };
         for (id, proof) in proofs {
-            match self.view.keys.open(&file::proof_place(&id), &proof) {
-                Ok(proof) if *proof == file::PROOF => {}
+            match self.view.keys.open(&key_proof::proof_place(&id), &proof) {
+                Ok(proof) if *proof == key_proof::PROOF => {}
                 Err(CannotOpen::UnknownKey { .. }) if !self.is_given(&id) => {
                     let path = path.to_owned();
                     return Err(OpenError::KeyMissing { path, id });

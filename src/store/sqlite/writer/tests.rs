@@ -2,7 +2,9 @@
 
 use tempfile::TempDir;
 
-use super::super::{Opening, file};
+use super::super::checkpoint::Gate;
+use super::super::file;
+use super::super::lock::Lock;
 use super::*;
 use crate::clock::SystemClock;
 use crate::store::seal::MasterKey;
@@ -49,6 +51,7 @@ fn run(writer: &mut Writer, number: i64, ends: Ends) -> Result<(), CommitError> 
 
 struct Stage {
     folder: TempDir,
+    _lock: Lock,
     writer: Writer,
     told: mpsc::UnboundedReceiver<Told>,
 }
@@ -59,22 +62,25 @@ impl Stage {
         let key = MasterKey::new("k", &[1; 32]).expect("an id");
         let keys = MasterKeys::new(vec![key]).expect("a key");
         let path = folder.path().join("hookturn.db");
-        let opening = Opening::new(&path, keys.clone()).expect("it opens");
-        drop(opening);
+        let (lock, mut db) = file::open(&path, &keys).expect("it opens");
         let (tell, told) = mpsc::unbounded_channel();
-        let writer = Writer::new(
-            file::connect(&path).expect("a connection"),
+        let checkpoints = Checkpoints::new(&mut db, Gate::default()).expect("a log");
+        let writer = Writer::new(Parts {
+            db,
             keys,
-            Arc::new(SystemClock),
-            DeliveryLimits::default(),
-            Arc::default(),
+            files: Files::new(&path, &lock).expect("files"),
+            checkpoints,
+            clock: Arc::new(SystemClock),
+            limits: DeliveryLimits::default(),
+            news: Arc::default(),
             tell,
-        );
+        });
         let mut writer = writer.expect("a writer");
         // Long enough for a panic to be printed.
         writer.grows = Duration::from_secs(60);
         Self {
             folder,
+            _lock: lock,
             writer,
             told,
         }

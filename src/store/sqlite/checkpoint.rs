@@ -1,0 +1,97 @@
+//! Writing the log back to the database, so that the log stays short however many reads go on.
+//!
+//! SQLite begins its log anew when all of it is in the database and nobody reads from it. By itself it never waits for
+//! that, and reads that overlap leave no such moment. So every read of this process goes through a [`Gate`], which the
+//! writer closes when the log has become long: it waits for the reads that are going on, writes the rest of the log back
+//! and begins it anew. Reads of other processes, such as a backup, are not waited for: the log grows until they end.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use parking_lot::{RwLock, RwLockReadGuard};
+use rusqlite::Connection;
+use rusqlite::wal::CheckpointMode;
+
+use super::fault::Fault;
+use super::file::CHECKPOINT_PAGES;
+use super::together;
+
+/// How many pages later it is tried again when it could not be done.
+const AGAIN_AFTER: u32 = 1024;
+
+/// What reads go through, and the writer closes for a moment.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Gate(Arc<RwLock<()>>);
+
+impl Gate {
+    /// Waits until it is open, and keeps it open for as long as the guard lives.
+    pub fn pass(&self) -> RwLockReadGuard<'_, ()> {
+        self.0.read()
+    }
+}
+
+/// How long the log of a connection is, and what keeps it short.
+#[derive(Debug)]
+pub(super) struct Checkpoints {
+    gate: Gate,
+    /// In pages, after the last commit.
+    length: Arc<AtomicU32>,
+    /// The length at which the log is written back.
+    next: u32,
+}
+
+impl Checkpoints {
+    /// Takes over the log of `db` from SQLite, and begins it with what tells whose it is.
+    pub fn new(db: &mut Connection, gate: Gate) -> Result<Self, Fault> {
+        let length = Arc::new(AtomicU32::new(0));
+        let of_hook = Arc::clone(&length);
+        db.wal_hook(Some(move |_: &mut _, pages: i32| {
+            of_hook.store(pages.unsigned_abs(), Ordering::Relaxed);
+            Ok(())
+        }))?;
+        let mut checkpoints = Self {
+            gate,
+            length,
+            next: CHECKPOINT_PAGES,
+        };
+        checkpoints.write_back(db)?;
+        Ok(checkpoints)
+    }
+
+    /// Writes the log back if it has become long. Call it after commits, when nobody waits for their answers.
+    pub fn keep_short(&mut self, db: &Connection) {
+        let length = self.length.load(Ordering::Relaxed);
+        if length < self.next {
+            return;
+        }
+        self.next = match self.write_back(db) {
+            Ok(true) => CHECKPOINT_PAGES,
+            Ok(false) => length + AGAIN_AFTER,
+            Err(error) => {
+                // The disk may be full, which writes tell of when the log cannot grow either.
+                tracing::debug!(%error, pages = length, "the log cannot be written back; trying again later");
+                length + AGAIN_AFTER
+            }
+        };
+    }
+
+    /// Writes all of the log back and begins it anew. Returns whether that was done: another process that reads can
+    /// be in the way.
+    fn write_back(&mut self, db: &Connection) -> Result<bool, Fault> {
+        // Most of it beside the reads, so that they wait for the rest alone.
+        checkpoint(db)?;
+        let _closed = self.gate.0.write();
+        let is_done = checkpoint(db)?;
+        if is_done {
+            // The first commit from here on begins the log anew.
+            together::mark(db)?;
+        }
+        Ok(is_done)
+    }
+}
+
+/// Writes back what no read needs as it was. Returns whether that was all.
+fn checkpoint(db: &Connection) -> Result<bool, Fault> {
+    let (length, done) = db.wal_checkpoint_v2(Some(rusqlite::MAIN_DB), CheckpointMode::PASSIVE)?;
+    Ok(done >= length)
+}

@@ -1,0 +1,153 @@
+//! Why a file cannot be opened.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::ErrorCode;
+
+use super::fault::Fault;
+
+/// Why a file cannot be opened: one line, which names the file and the mend.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process writes it.
+    #[error("{} is in use by another Hookturn process: stop that one, or choose another file", .0.display())]
+    InUse(PathBuf),
+    /// There is no such file.
+    #[error("{} does not exist: check the path", .0.display())]
+    Missing(PathBuf),
+    /// The system does not let us.
+    #[error("{} cannot be opened: {}; check that its directory exists and that this user may write there", .0.display(), .1)]
+    System(PathBuf, String),
+    /// It is something else.
+    #[error("{} is not a database of Hookturn: choose another file", .0.display())]
+    Foreign(PathBuf),
+    /// It is missing or empty, and what lies beside it may hold all that was written last.
+    #[error("{} is missing or empty, and {} beside it may hold what was written last: put the database back where it was; if nothing of it is needed, delete {}, and start again", path.display(), first(left), all(left))]
+    OrphanedLog {
+        /// The file.
+        path: PathBuf,
+        /// What lies beside it: at least one.
+        left: Vec<PathBuf>,
+    },
+    /// It is a copy that needs no log, and the log of another file lies beside it.
+    #[error("{} is a copy, and {} beside it is left from the file that was there: delete {}, and start again", path.display(), first(left), all(left))]
+    StrayLog {
+        /// The file.
+        path: PathBuf,
+        /// What lies beside it: at least one.
+        left: Vec<PathBuf>,
+    },
+    /// The log of another database lies beside it.
+    #[error("{path}-wal is the log of another database than {path}: put the right one back; if it is lost, delete {path}-wal and {path}-shm, and run `hookturn check` before you start again", path = .0.display())]
+    AnotherLog(PathBuf),
+    /// Its log is missing.
+    #[error("{path}-wal is missing, and may hold what was written last: {path}-shm is left from a server that was killed; put {path}-wal back, or, if it is lost, delete {path}-shm and start with what {path} holds", path = .0.display())]
+    LostLog(PathBuf),
+    /// Everything in it is in its log, which is missing.
+    #[error("{path} is empty without its log {path}-wal: copy that too, or make the copy with `hookturn backup`; if nothing of it is needed, delete it", path = .0.display())]
+    WithoutLog(PathBuf),
+    /// Its end is missing.
+    #[error("{} is cut short: {found} of its {expected} pages are there; put the whole file back, or restore a backup", path.display())]
+    CutShort {
+        /// The file.
+        path: PathBuf,
+        /// How many pages there are.
+        found: u64,
+        /// How many there were.
+        expected: u32,
+    },
+    /// It has other names, by each of which it would have another lock and another log.
+    #[error("{} has more than one name (hard links), by which two servers could write it: remove the others, or copy it to a file of its own", .0.display())]
+    Linked(PathBuf),
+    /// A directory is to hold it and what is beside it, and it alone was mounted.
+    #[error("{} cannot be made, since the file itself is a mount: mount its directory instead", .0.display())]
+    Mounted(PathBuf),
+    /// A newer version wrote it.
+    #[error("{} was written by a newer version of Hookturn (schema {found}, and this version knows {known}): start that version or a newer one", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its schema.
+        found: usize,
+        /// Ours.
+        known: usize,
+    },
+    /// An older version wrote it, and it is not to be changed.
+    #[error("{} was written by an older version of Hookturn (schema {found}, and this version reads {known}): use that version, or have this one serve a copy of it first, which brings it up to date", path.display())]
+    Older {
+        /// The file.
+        path: PathBuf,
+        /// Its schema.
+        found: usize,
+        /// Ours.
+        known: usize,
+    },
+    /// It is written by something that was not there when the reading of it began.
+    #[error("{} began to be written while it was read, by a server that was just started: try again", .0.display())]
+    Changed(PathBuf),
+    /// Old contents cannot be taken away, since somebody reads them.
+    #[error("{} is being read by another process, such as a backup: run this again when that has ended", .0.display())]
+    BeingRead(PathBuf),
+    /// The disk is full.
+    #[error("{} cannot be written: the disk is full; make room and start again", .0.display())]
+    Full(PathBuf),
+    /// The disk fails; it may also be full where SQLite does not say so.
+    #[error("{} cannot be used: {}; make room if the disk is full, else look at the disk and at the system's log", .0.display(), .1)]
+    Disk(PathBuf, String),
+    /// Values rest under a master key that was not given.
+    #[error("the master key `{id}` is missing, and values in {} rest under it: give it too, the newest first", path.display())]
+    KeyMissing {
+        /// The file.
+        path: PathBuf,
+        /// The key's id.
+        id: String,
+    },
+    /// A key has the right id, and is another key.
+    #[error("the master key `{id}` does not open {}: it is not the key that had this id; give the right one", path.display())]
+    WrongKey {
+        /// The file.
+        path: PathBuf,
+        /// The key's id.
+        id: String,
+    },
+    /// The file is damaged, or SQLite failed otherwise.
+    #[error("{} cannot be read: {}; run `hookturn check` on it, and restore a backup if it finds damage", .0.display(), .1)]
+    Damaged(PathBuf, String),
+}
+
+impl OpenError {
+    /// What `fault` means for the opening of `path`.
+    pub(super) fn of(path: &Path, fault: Fault) -> Self {
+        let path = path.to_owned();
+        match fault {
+            Fault::Sqlite(error) => match error.sqlite_error_code() {
+                Some(ErrorCode::NotADatabase) => Self::Foreign(path),
+                Some(ErrorCode::DiskFull) => Self::Full(path),
+                Some(ErrorCode::SystemIoFailure) => Self::Disk(path, error.to_string()),
+                Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
+                    Self::System(path, error.to_string())
+                }
+                _ => Self::Damaged(path, error.to_string()),
+            },
+            Fault::NoLog => Self::System(path, fault.to_string()),
+            fault => Self::Damaged(path, fault.to_string()),
+        }
+    }
+}
+
+/// The first of these files.
+fn first(files: &[PathBuf]) -> std::path::Display<'_> {
+    files
+        .first()
+        .map_or(Path::new(""), PathBuf::as_path)
+        .display()
+}
+
+/// All of these files.
+fn all(files: &[PathBuf]) -> String {
+    let files: Vec<_> = files
+        .iter()
+        .map(|file| file.display().to_string())
+        .collect();
+    files.join(" and ")
+}

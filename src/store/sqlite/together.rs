@@ -1,0 +1,296 @@
+//! Whether the files of a store belong together: the database, its write-ahead log (`-wal`) and the index of that
+//! (`-shm`).
+//!
+//! SQLite does not ask. Of a database that is missing or empty it deletes the log, with all that was written last; a log
+//! that lies beside the wrong database it writes over that. So before SQLite opens anything, the files are read here, and
+//! whatever is not a database with its own log is refused, and left as it is.
+//!
+//! What tells whose a log is: each begins with the page of the master keys ([`mark`]), on which every store has other
+//! random bytes. Logs of older versions may be without it, and are taken on trust.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use rusqlite::{Connection, OpenFlags};
+use url::Url;
+
+use super::file::beside;
+use super::open_error::OpenError;
+use super::schema::APPLICATION_ID;
+use super::sql;
+use super::wal::{self, Log};
+
+/// What the files are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// There is no database, or an empty file, and nothing beside it.
+    Nothing,
+    /// A database of Hookturn, with its own log if it has one.
+    Database,
+}
+
+/// What SQLite puts beside a database, and what is lost with it.
+const SIDES: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+/// What every database begins with.
+const MAGIC: &[u8] = b"SQLite format 3\0";
+
+/// Bytes of a database's header (SQLite's file format, section 1.3).
+const HEADER: usize = 100;
+
+/// Where in the header it says whether the database keeps a write-ahead log, and what it says of one that keeps none.
+const WRITE_VERSION: usize = 18;
+const WITHOUT_LOG: u8 = 1;
+
+/// On this page are the bytes that SQLite locks, so it is never written (section 1.6).
+const LOCKED_BYTES: u64 = 1 << 30;
+
+/// What the page of a table begins with that holds its records itself and refers to no other page.
+const LEAF_OF_INDEX: u8 = 0x0a;
+
+/// Reads the files of the database at `real`, which is no link, and makes and changes nothing.
+///
+/// # Errors
+///
+/// [`OpenError`], when they do not belong together or are not ours.
+pub(super) fn inspect(real: &Path) -> Result<Found, OpenError> {
+    let system = |error: io::Error| OpenError::System(real.to_owned(), error.to_string());
+    let header = match header_of(real) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        header => header.map_err(system)?,
+    };
+    let sides = || SIDES.map(|side| beside(real, side)).into_iter();
+    if header.is_empty() {
+        let left: Vec<PathBuf> = sides().filter(|side| side.exists()).collect();
+        if left.is_empty() {
+            return Ok(Found::Nothing);
+        }
+        return Err(OpenError::OrphanedLog {
+            path: real.to_owned(),
+            left,
+        });
+    }
+    if header.len() < HEADER || !header.starts_with(MAGIC) {
+        return Err(OpenError::Foreign(real.to_owned()));
+    }
+    let path = beside(real, "-wal");
+    let length = match fs::metadata(&path) {
+        Ok(log) => Some(log.len()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(system(error)),
+    };
+    let is_without_log = header[WRITE_VERSION] == WITHOUT_LOG;
+    let is_orphaned_index = length.is_none() && beside(real, "-shm").exists();
+    if is_ours(&header) && is_without_log && (is_orphaned_index || length > Some(0)) {
+        return Err(OpenError::StrayLog {
+            path: real.to_owned(),
+            left: sides().filter(|side| side.exists()).collect(),
+        });
+    }
+    if is_ours(&header) && is_orphaned_index {
+        return Err(OpenError::LostLog(real.to_owned()));
+    }
+    let log = match length {
+        Some(1..) => Log::read(&path).map_err(system)?,
+        _ => None,
+    };
+    match &log {
+        Some(log) => belongs(real, &header, log)?,
+        None if is_ours(&header) => {}
+        None if !is_without_log && is_empty_alone(real) => {
+            return Err(OpenError::WithoutLog(real.to_owned()));
+        }
+        None => return Err(OpenError::Foreign(real.to_owned())),
+    }
+    expect_every_page(real, &header, log.as_ref())?;
+    Ok(Found::Database)
+}
+
+/// As [`inspect`], of files that a server may be writing at the same time.
+pub(super) fn inspect_beside_a_server(real: &Path) -> Result<Found, OpenError> {
+    let before = Written::of(real);
+    let found = inspect(real);
+    if found.is_err() && before != Written::of(real) {
+        // What changed while it was read is a server's, which made sure of it.
+        return Ok(Found::Database);
+    }
+    found
+}
+
+/// How long the files are and when they were written.
+#[derive(PartialEq, Eq)]
+struct Written([Option<(u64, Option<SystemTime>)>; 2]);
+
+impl Written {
+    fn of(real: &Path) -> Self {
+        Self(["", "-wal"].map(|side| {
+            let file = fs::metadata(beside(real, side)).ok()?;
+            Some((file.len(), file.modified().ok()))
+        }))
+    }
+}
+
+/// Whether there is something in the log of the database.
+pub(super) fn has_log(real: &Path) -> bool {
+    fs::metadata(beside(real, "-wal")).is_ok_and(|log| log.len() > 0)
+}
+
+/// Whether the database keeps a write-ahead log.
+pub(super) fn is_with_log(real: &Path) -> io::Result<bool> {
+    let header = header_of(real)?;
+    Ok(header
+        .get(WRITE_VERSION)
+        .is_some_and(|version| *version != WITHOUT_LOG))
+}
+
+fn header_of(path: &Path) -> io::Result<Vec<u8>> {
+    let mut header = Vec::with_capacity(HEADER);
+    File::open(path)?
+        .take(HEADER as u64)
+        .read_to_end(&mut header)?;
+    Ok(header)
+}
+
+fn number_at(header: &[u8], at: usize) -> u32 {
+    let four = header.get(at..).and_then(<[u8]>::first_chunk::<4>);
+    four.map_or(0, |four| u32::from_be_bytes(*four))
+}
+
+/// Whether the header of a database bears our mark.
+fn is_ours(header: &[u8]) -> bool {
+    number_at(header, 68) == APPLICATION_ID.cast_unsigned()
+}
+
+/// In bytes.
+fn page_size(header: &[u8]) -> u32 {
+    match u32::from(header[16]) << 8 | u32::from(header[17]) {
+        1 => 65_536,
+        size => size,
+    }
+}
+
+/// Whether there is no table in the database without its log. What makes the tables can be in the log, but only of a
+/// store that an older version made.
+fn is_empty_alone(real: &Path) -> bool {
+    let tables = alone(real).and_then(|db| {
+        db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+            .ok()
+    });
+    tables.is_none_or(|tables: u64| tables == 0)
+}
+
+/// Refuses a log with something in it that is not the database's own.
+fn belongs(real: &Path, header: &[u8], log: &Log) -> Result<(), OpenError> {
+    let system = |error: io::Error| OpenError::System(real.to_owned(), error.to_string());
+    let path = beside(real, "-wal");
+    let last = log.last_pages();
+    let is_ours = match last.get(&1) {
+        Some(at) => is_ours(&log.page_at(&path, *at).map_err(system)?),
+        None => is_ours(header),
+    };
+    let is_database_ours = self::is_ours(header);
+    if !is_database_ours && !(is_ours && is_empty_alone(real)) {
+        return Err(OpenError::Foreign(real.to_owned()));
+    }
+    let is_another = !is_ours
+        || log.page_size != page_size(header)
+        || (is_database_ours && is_marked_by_another(real, log).map_err(system)?);
+    if is_another {
+        return Err(OpenError::AnotherLog(real.to_owned()));
+    }
+    Ok(())
+}
+
+/// Refuses a database that is shorter than it says, unless what is missing is in its log: there it is while the log is
+/// being written back.
+fn expect_every_page(real: &Path, header: &[u8], log: Option<&Log>) -> Result<(), OpenError> {
+    let system = |error: io::Error| OpenError::System(real.to_owned(), error.to_string());
+    let size = u64::from(page_size(header)).max(1);
+    let found = fs::metadata(real).map_err(system)?.len() / size;
+    let expected = match log {
+        Some(log) => log.pages,
+        // What it says of its length counts only if it was said by the last change.
+        None if number_at(header, 24) == number_at(header, 92) => number_at(header, 28),
+        None => 0,
+    };
+    let in_log = log.map(Log::last_pages).unwrap_or_default();
+    let never_written = LOCKED_BYTES / size + 1;
+    let is_missing = (found + 1..=u64::from(expected))
+        .filter(|page| *page != never_written)
+        .any(|page| !u32::try_from(page).is_ok_and(|page| in_log.contains_key(&page)));
+    if is_missing {
+        return Err(OpenError::CutShort {
+            path: real.to_owned(),
+            found,
+            expected,
+        });
+    }
+    Ok(())
+}
+
+/// Whether the log has the page of the master keys, and never as the database has it.
+fn is_marked_by_another(real: &Path, log: &Log) -> io::Result<bool> {
+    // A database that is not readable by itself is one that its log makes whole.
+    let Some((root, proofs)) = master_keys(real) else {
+        return Ok(false);
+    };
+    let size = log.page_size as usize;
+    let own = wal::read_at(real, u64::from(root - 1) * u64::from(log.page_size), size)?;
+    let has_one = |page: &[u8]| {
+        let mut proofs = proofs.iter();
+        proofs.any(|proof| page.windows(proof.len()).any(|part| part == proof))
+    };
+    if !has_one(&own) {
+        return Ok(false);
+    }
+    let path = beside(real, "-wal");
+    let mut is_there = false;
+    for at in log.all_of(root) {
+        let page = log.page_at(&path, at)?;
+        if page.first() != Some(&LEAF_OF_INDEX) {
+            continue;
+        }
+        is_there = true;
+        if has_one(&page) {
+            return Ok(false);
+        }
+    }
+    Ok(is_there)
+}
+
+/// The page of the master keys, and what proves each of them, in the database without its log.
+fn master_keys(real: &Path) -> Option<(u32, Vec<Vec<u8>>)> {
+    let db = alone(real)?;
+    let root = db.query_row(
+        "SELECT rootpage FROM sqlite_schema WHERE name = 'master_key'",
+        [],
+        |row| row.get(0),
+    );
+    let root: u32 = root.ok().filter(|root| *root > 0)?;
+    let mut proofs = db.prepare("SELECT proof FROM master_key").ok()?;
+    let proofs = proofs.query_map([], |row| row.get(0)).ok()?;
+    let proofs: Vec<Vec<u8>> = proofs.collect::<Result<_, _>>().ok()?;
+    let is_sound = !proofs.is_empty() && proofs.iter().all(|proof| !proof.is_empty());
+    is_sound.then_some((root, proofs))
+}
+
+/// The database without its log. Nothing is locked or made.
+fn alone(real: &Path) -> Option<Connection> {
+    let mut url = Url::from_file_path(real).ok()?;
+    url.set_query(Some("immutable=1"));
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_URI;
+    Connection::open_with_flags(url.as_str(), flags).ok()
+}
+
+/// Writes the page of the master keys as it is, so that a log that begins with it tells whose it is.
+pub(super) fn mark(db: &Connection) -> rusqlite::Result<()> {
+    let transaction = db.unchecked_transaction()?;
+    // There and back: SQLite writes no page in which nothing has changed.
+    transaction.execute(sql::FILL, [0])?;
+    transaction.execute(sql::CLEAR, [])?;
+    transaction.commit()
+}
