@@ -30,6 +30,8 @@ pub(super) struct Parts<'a> {
     pub rate_limit: Option<NonZeroU32>,
     pub public_url: String,
     pub dev: bool,
+    /// Whether a store whose test clock is ahead is brought back to real time.
+    pub end_test_clock: bool,
     pub delivery_limits: DeliveryLimits,
 }
 
@@ -46,13 +48,21 @@ impl Assembly {
     ///
     /// [`Failure`] when the store cannot be opened.
     pub fn new(parts: Parts<'_>) -> Result<Self, Failure> {
-        let opening = match parts.store {
+        let mut opening = match parts.store {
             Store::Memory => None,
             Store::Sqlite { path } => {
                 let keys = parts.master_keys.ok_or_else(SettingError::no_master_key)?;
                 Some(Opening::new(&path, keys).map_err(|error| unopenable(&error))?)
             }
         };
+        if let Some(opening) = opening.as_mut().filter(|_| !parts.dev) {
+            let real = if parts.end_test_clock {
+                opening.end_test_clock(SystemClock.now())
+            } else {
+                opening.expect_real_time()
+            };
+            real.map_err(|error| unopenable(&error))?;
+        }
         // A clock that was moved must not go back: what the store holds has happened by it.
         let ahead = opening
             .as_ref()

@@ -71,9 +71,15 @@ fn in_words(summary: &Summary) -> String {
         1 => "1 problem".to_owned(),
         many => format!("{many} problems"),
     };
+    let clock = match summary.clock_ahead.as_secs_f64().ceil() {
+        0.0 => String::new(),
+        seconds => format!(
+            "; the test clock is {seconds} s ahead, so `hookturn serve` needs --dev, or once --end-test-clock"
+        ),
+    };
     format!(
         "{found}; endpoints: {}, key rings: {}, subscriptions: {}, answers: {}, events: {}, deliveries: {}; encrypted \
-         values: {sealed}",
+         values: {sealed}{clock}",
         summary.endpoints,
         summary.key_rings,
         summary.subscriptions,

@@ -73,6 +73,7 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
         rate_limit: settings.rate_limit,
         public_url: settings.public_url.unwrap_or_else(|| url.clone()),
         dev: settings.dev,
+        end_test_clock: settings.end_test_clock,
         delivery_limits: DeliveryLimits {
             retention: settings.delivery_retention,
             ..DeliveryLimits::default()

@@ -74,6 +74,11 @@ pub struct ServeArgs {
     #[arg(long, env = "HOOKTURN_DEV", value_parser = parse::switch)]
     dev: bool,
 
+    /// Serve a store whose test clock was moved in real time again: graces, remembered answers and retries keep what is
+    /// left of them. Needed once; not with --dev
+    #[arg(long, env = "HOOKTURN_END_TEST_CLOCK", value_parser = parse::switch)]
+    end_test_clock: bool,
+
     /// Connections at a time, 1 to 1000000; more of them wait unaccepted [default: 4096]
     #[arg(long, value_name = "N", env = "HOOKTURN_MAX_CONNECTIONS")]
     max_connections: Option<String>,
@@ -105,6 +110,8 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// `--dev`: whether the aids for development are on.
     pub dev: bool,
+    /// `--end-test-clock`: whether a store whose test clock is ahead is brought back to real time. Never with `dev`.
+    pub end_test_clock: bool,
     /// `--max-connections`: connections at a time, 1 to 1,000,000.
     pub max_connections: usize,
     /// `--delivery-retention`: for how long finished deliveries are kept, 1 to 365 days.
@@ -186,6 +193,7 @@ impl Settings {
                     .map_or_else(|| Ok(LogFormat::for_stderr()), parse::log_format),
             )?,
             dev: args.dev,
+            end_test_clock: args.end_test_clock,
             max_connections: named(
                 "--max-connections (HOOKTURN_MAX_CONNECTIONS)",
                 parse::max_connections(&or(args.max_connections, "4096")),
@@ -195,6 +203,12 @@ impl Settings {
                 parse::days(&or(args.delivery_retention, "7")),
             )?,
         };
+        if settings.dev && settings.end_test_clock {
+            return Err(SettingError::new(
+                "--end-test-clock (HOOKTURN_END_TEST_CLOCK)",
+                "with --dev (HOOKTURN_DEV) the test clock goes on; give one of the two",
+            ));
+        }
         if settings.store != Store::Memory && settings.master_keys.is_none() {
             return Err(SettingError::no_master_key());
         }

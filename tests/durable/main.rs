@@ -25,4 +25,5 @@ mod master_keys;
 mod open;
 mod restart;
 mod secrecy;
+mod test_clock;
 mod wal;

@@ -188,7 +188,7 @@ async fn an_answer_is_remembered_for_a_day_and_an_event_id_for_as_long_as_delive
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_test_clock_stays_ahead_unless_it_is_off() {
+async fn the_test_clock_stays_ahead() {
     let directory = scratch();
     let setup = Setup::in_dir(directory.path());
     let program = block_in_place(|| setup.start());
@@ -199,20 +199,7 @@ async fn the_test_clock_stays_ahead_unless_it_is_off() {
     let (program, api) = restart(program, &setup, true);
     let after = now(&api).await;
     assert!((before..before + 60_000).contains(&after));
-
-    let off = Setup {
-        dev: false,
-        ..setup.clone()
-    };
-    let (program, api) = restart(program, &off, true);
-    api.get("/dev/clock").await.is(404);
-    let body = r#"{"url":"https://example.com/hook"}"#;
-    let hook = api.post("/webhooks/endpoints", body).await.is(201).json();
-    let created_at = millis(&hook, "created_at");
-    assert!((before - 101_000_000..before - 40_000_000).contains(&created_at));
-    // What was kept is still there.
-    let (_program, api) = restart(program, &setup, false);
-    assert!(now(&api).await >= before);
+    drop((program, api));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

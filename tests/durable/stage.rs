@@ -57,6 +57,7 @@ pub struct Setup {
     /// `HOOKTURN_MASTER_KEYS`; none when empty.
     pub master_keys: String,
     pub dev: bool,
+    pub end_test_clock: bool,
     /// `--log`.
     pub log: &'static str,
     /// What runs the program, with its arguments before those of the program. May be empty.
@@ -75,6 +76,7 @@ impl Setup {
             path,
             master_keys: MASTER_KEY.to_owned(),
             dev: true,
+            end_test_clock: false,
             log: "info",
             through: Vec::new(),
         }
@@ -107,6 +109,7 @@ impl Setup {
             .env("HOOKTURN_API_KEYS", format!("acme={API_KEY}"))
             .env("HOOKTURN_MASTER_KEYS", &self.master_keys)
             .env("HOOKTURN_DEV", self.dev.to_string())
+            .env("HOOKTURN_END_TEST_CLOCK", self.end_test_clock.to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());

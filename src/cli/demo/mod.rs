@@ -56,6 +56,7 @@ async fn demo() -> Result<ExitCode, Failure> {
         rate_limit: None,
         public_url: api_url.clone(),
         dev: true,
+        end_test_clock: false,
         delivery_limits: DeliveryLimits::default(),
     })?;
     let (stop, stopped) = watch::channel(());

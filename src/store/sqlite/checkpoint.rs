@@ -95,3 +95,6 @@ fn checkpoint(db: &Connection) -> Result<bool, Fault> {
     let (length, done) = db.wal_checkpoint_v2(Some(rusqlite::MAIN_DB), CheckpointMode::PASSIVE)?;
     Ok(done >= length)
 }
+
+#[cfg(test)]
+mod tests;

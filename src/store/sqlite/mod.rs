@@ -14,6 +14,7 @@ pub mod backup;
 pub mod check;
 mod checkpoint;
 mod claim;
+mod end_test_clock;
 mod endpoints;
 mod events;
 mod fault;
@@ -58,7 +59,9 @@ use super::{
     Write,
 };
 use crate::clock::Clock;
-use crate::domain::{Delivery, DeliveryId, DeliveryStatus, Endpoint, EndpointId, TenantId};
+use crate::domain::{
+    Delivery, DeliveryId, DeliveryStatus, Endpoint, EndpointId, TenantId, Timestamp,
+};
 use crate::idempotency::{Claim, IdempotencyKey, Record};
 
 pub use open_error::OpenError;
@@ -126,6 +129,37 @@ impl Opening {
     #[must_use]
     pub fn clock_advance(&self) -> Duration {
         self.clock_advance
+    }
+
+    /// Refuses a store whose test clock is ahead: without that clock it would go back in time, and what has ended would
+    /// go on.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::TestClock`] says what to do.
+    pub fn expect_real_time(&self) -> Result<(), OpenError> {
+        if self.clock_advance.is_zero() {
+            return Ok(());
+        }
+        Err(OpenError::TestClock {
+            path: self.path.clone(),
+            ahead: self.clock_advance,
+        })
+    }
+
+    /// Brings the store from its test clock back to the real time `now`: what is left of a grace, of the time that an
+    /// answer is remembered and of the time until an attempt stays the same.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] when a record cannot be read or the file cannot be written; then nothing has changed.
+    pub fn end_test_clock(&mut self, now: Timestamp) -> Result<(), OpenError> {
+        if !self.clock_advance.is_zero() {
+            let ended = end_test_clock::end_test_clock(&mut self.db, &self.keys, now);
+            ended.map_err(|fault| OpenError::of(&self.path, fault))?;
+            self.clock_advance = Duration::ZERO;
+        }
+        Ok(())
     }
 
     /// Starts the threads. The store tells the time by `clock` from here on.

@@ -1,6 +1,7 @@
 //! Why a file cannot be opened.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rusqlite::ErrorCode;
 
@@ -94,6 +95,14 @@ pub enum OpenError {
     /// The disk fails; it may also be full where SQLite does not say so.
     #[error("{} cannot be used: {}; make room if the disk is full, else look at the disk and at the system's log", .0.display(), .1)]
     Disk(PathBuf, String),
+    /// Its test clock is ahead, and it is to be served in real time.
+    #[error("{} was served by a test clock that is {} s ahead, so in real time secrets that have expired would sign again: start with --dev, or once with --end-test-clock, which brings all that lies ahead nearer by as much", path.display(), ahead.as_secs_f64().ceil())]
+    TestClock {
+        /// The file.
+        path: PathBuf,
+        /// By how much.
+        ahead: Duration,
+    },
     /// Values rest under a master key that was not given.
     #[error("the master key `{id}` is missing, and values in {} rest under it: give it too, the newest first", path.display())]
     KeyMissing {

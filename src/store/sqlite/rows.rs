@@ -261,7 +261,8 @@ pub(super) fn attempts_to_text(attempts: &[Attempt]) -> Result<String, Fault> {
     serde_json::to_string(&at_rest).map_err(|_| damaged("attempts"))
 }
 
-fn attempts_from(text: &str) -> Result<Vec<Attempt>, Fault> {
+/// The attempts of a delivery, of JSON.
+pub(super) fn attempts_from(text: &str) -> Result<Vec<Attempt>, Fault> {
     if text.is_empty() {
         return Ok(Vec::new());
     }

@@ -191,12 +191,16 @@ fn belongs(real: &Path, header: &[u8], log: &Log) -> Result<(), OpenError> {
         None => is_ours(header),
     };
     let is_database_ours = self::is_ours(header);
-    if !is_database_ours && !(is_ours && is_empty_alone(real)) {
-        return Err(OpenError::Foreign(real.to_owned()));
+    if !is_database_ours {
+        let is_made_by_its_log = is_ours && is_empty_alone(real);
+        return match is_made_by_its_log {
+            true => Ok(()),
+            false => Err(OpenError::Foreign(real.to_owned())),
+        };
     }
     let is_another = !is_ours
         || log.page_size != page_size(header)
-        || (is_database_ours && is_marked_by_another(real, log).map_err(system)?);
+        || is_marked_by_another(real, log).map_err(system)?;
     if is_another {
         return Err(OpenError::AnotherLog(real.to_owned()));
     }

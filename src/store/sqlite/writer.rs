@@ -18,6 +18,8 @@
 //! What is kept in memory (whose turn it is, what is under way) follows the commits: it changes after one, and not at
 //! all when one fails.
 
+mod health;
+
 use std::any::Any;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,6 +29,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use self::health::Health;
 use super::checkpoint::Checkpoints;
 use super::fault::Fault;
 use super::lock::Files;
@@ -53,13 +56,6 @@ pub(super) type Telling = Box<dyn FnOnce(Result<(), &StoreError>) + Send>;
 
 /// The callers of a batch, and whether it was committed.
 pub(super) type Told = (Vec<Telling>, Result<(), StoreError>);
-
-/// Bytes that are written to find out whether the store can write again: more than the largest request, which is an event
-/// of 256 KiB.
-const TRIAL: u32 = 512 << 10;
-
-/// How often that is tried without being asked for.
-const TRY_AT_MOST_EVERY: Duration = Duration::from_secs(1);
 
 /// For how many jobs savepoints are used after one failed with half of its writes done.
 const CAREFUL_JOBS: u32 = 10_000;
@@ -135,14 +131,7 @@ pub(super) struct Writer {
     grows: Duration,
     tell: mpsc::UnboundedSender<Told>,
     news: Arc<Notify>,
-    is_failing: bool,
-    /// Whether the batch tries whether the store can write again.
-    is_trying: bool,
-    /// When that was tried last without having been asked for.
-    tried_at: Option<Instant>,
-    files: Files,
-    /// Whether one of the files is known to be gone.
-    is_gone: bool,
+    health: Health,
     checkpoints: Checkpoints,
     /// Why the transaction of this batch ended before its time.
     lost: Option<StoreError>,
@@ -190,11 +179,7 @@ impl Writer {
             grows: GROWS,
             tell,
             news,
-            is_failing: false,
-            is_trying: false,
-            tried_at: None,
-            files,
-            is_gone: false,
+            health: Health::new(files),
             checkpoints,
             lost: None,
             written: Written::default(),
@@ -261,7 +246,7 @@ impl Writer {
             self.written.jobs += telling.len() as u64;
             self.written.commits += 1;
             let concluded = self.conclude(committed, changes_before);
-            let committed = concluded.and_then(|()| self.expect_files());
+            let committed = concluded.and_then(|()| self.health.expect_files());
             // Nobody waits any more if nobody can be told.
             let _ = self.tell.send((telling, committed));
         }
@@ -269,7 +254,7 @@ impl Writer {
             if reply.is_closed() {
                 continue;
             }
-            let claimed = self.expect_files().and_then(|()| {
+            let claimed = self.health.expect_files().and_then(|()| {
                 let claimed = catch_unwind(AssertUnwindSafe(|| self.claim(most)));
                 let claimed = claimed.unwrap_or_else(|_| Err(super::fault::damaged("a claim")));
                 Ok(claimed?)
@@ -292,15 +277,9 @@ impl Writer {
                 if self.follow_commit() {
                     self.news.notify_one();
                 }
-                let is_trying = std::mem::take(&mut self.is_trying);
                 // A batch that only refused has not tried the disk.
-                if self.is_failing && self.db.total_changes() > changes_before {
-                    if is_trying {
-                        self.is_failing = false;
-                        tracing::info!("the store can write again");
-                    } else {
-                        self.try_alone();
-                    }
+                if self.db.total_changes() > changes_before {
+                    self.note_success();
                 }
                 Ok(())
             }
@@ -312,10 +291,7 @@ impl Writer {
                 self.known.clear();
                 self.tenants.clear();
                 self.names.clear();
-                self.is_trying = false;
-                if !std::mem::replace(&mut self.is_failing, true) {
-                    tracing::error!(%error, "the store cannot write");
-                }
+                self.health.note_failure(&error);
                 Err(error)
             }
         }
@@ -482,58 +458,6 @@ impl Writer {
         kept.and_then(|mut set| set.execute([millis]))
             .map_err(Fault::from)?;
         Ok(())
-    }
-
-    /// Refuses while the store cannot write, unless it can again: then as much can be written as the largest request
-    /// needs, and not just a little.
-    pub fn try_to_write(&mut self) -> Result<(), CommitError> {
-        if self.is_failing {
-            self.is_trying = true;
-            // There and back: pages that are freed are written too.
-            let there = self.db.execute(sql::FILL, [TRIAL]);
-            let back = there.and_then(|_| self.db.execute(sql::CLEAR, []));
-            back.map_err(Fault::from)?;
-        }
-        Ok(())
-    }
-
-    /// As [`try_to_write`](Self::try_to_write), by itself, since something was written. Not often: it is a large write.
-    fn try_alone(&mut self) {
-        let is_recent = |at: Instant| at.elapsed() < TRY_AT_MOST_EVERY;
-        if self.tried_at.is_some_and(is_recent) {
-            return;
-        }
-        self.tried_at = Some(Instant::now());
-        let tried = self.alone(|writer| {
-            let tried = writer.try_to_write();
-            tried.map_err(|_| super::fault::damaged("a trial"))
-        });
-        self.is_trying = false;
-        if tried.is_ok() {
-            self.is_failing = false;
-            tracing::info!("the store can write again");
-        }
-    }
-
-    /// Refuses while a file of the store is not the one that was opened: what is written is lost with it.
-    fn expect_files(&mut self) -> Result<(), StoreError> {
-        let gone = self.files.first_gone();
-        let was_gone = std::mem::replace(&mut self.is_gone, gone.is_some());
-        let Some(gone) = gone else {
-            if was_gone {
-                tracing::info!("the files of the store are back");
-            }
-            return Ok(());
-        };
-        let error = StoreError(format!(
-            "{} was removed, renamed or replaced while it was served: put it back, or stop the server and look what is \
-             there; until then writes are answered 500",
-            gone.display()
-        ));
-        if !was_gone {
-            tracing::error!(%error, "a file of the store is gone");
-        }
-        Err(error)
     }
 }
 

@@ -11,6 +11,7 @@ mod events;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
+use std::time::Duration;
 
 use rusqlite::Row;
 use zeroize::Zeroizing;
@@ -43,6 +44,8 @@ pub struct Summary {
     pub events: u64,
     /// Deliveries.
     pub deliveries: u64,
+    /// By how much the test clock is ahead.
+    pub clock_ahead: Duration,
     /// How many sealed values opened under the master key of each id.
     pub sealed: BTreeMap<String, u64>,
 }
@@ -268,7 +271,10 @@ impl Checker<'_> {
             return Ok(());
         };
         match u64::try_from(advance) {
-            Ok(advance) => self.now = self.now.plus(std::time::Duration::from_millis(advance)),
+            Ok(advance) => {
+                self.summary.clock_ahead = Duration::from_millis(advance);
+                self.now = self.now.plus(self.summary.clock_ahead);
+            }
             Err(_) => self.problem("the state: the advance of the clock is less than none"),
         }
         if !self.proven.contains(&sealing_key) {

@@ -1,0 +1,201 @@
+//! Bringing a store from its test clock back to real time.
+//!
+//! By a clock that is ahead, what is to happen lies further ahead than it would in real time: a secret that expires in an
+//! hour by the test clock would stay live for a hundred years. So every deadline is brought nearer by as much as the
+//! clock was ahead, and what is over by the test clock stays over. What has happened in the future happened now.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::fault::Fault;
+use super::rows;
+use super::view::View;
+use crate::domain::key_ring::{Current, Retiring};
+use crate::domain::{Attempt, Endpoint, KeyRing, TenantId, Timestamp};
+use crate::store::seal::{Kind, MasterKeys, Place};
+
+/// How times change.
+#[derive(Clone, Copy, Debug)]
+struct Change {
+    /// Real time, in milliseconds.
+    now: i64,
+    /// By how much the test clock is ahead, in milliseconds.
+    ahead: i64,
+}
+
+impl Change {
+    /// When something happened.
+    fn past(self, at: Timestamp) -> Timestamp {
+        Timestamp::from_millis(at.as_millis().min(self.now))
+    }
+
+    /// When something is to happen.
+    fn deadline(self, at: Timestamp) -> Timestamp {
+        let at = at.as_millis();
+        Timestamp::from_millis(if at > self.now.saturating_add(self.ahead) {
+            at - self.ahead
+        } else {
+            at.min(self.now)
+        })
+    }
+
+    fn endpoint(self, endpoint: Endpoint) -> Endpoint {
+        Endpoint {
+            created_at: self.past(endpoint.created_at),
+            updated_at: self.past(endpoint.updated_at),
+            key_ring: endpoint.key_ring.map(|ring| self.key_ring(&ring)),
+            ..endpoint
+        }
+    }
+
+    fn key_ring(self, ring: &KeyRing) -> KeyRing {
+        let current = Current {
+            secret: ring.current().secret.clone(),
+            created_at: self.past(ring.current().created_at),
+        };
+        let retiring = ring.retiring().iter().map(|retiring| Retiring {
+            secret: retiring.secret.clone(),
+            created_at: self.past(retiring.created_at),
+            expires_at: self.deadline(retiring.expires_at),
+        });
+        KeyRing::from_parts(current, retiring.collect())
+    }
+
+    fn attempt(self, attempt: Attempt) -> Attempt {
+        Attempt {
+            at: self.past(attempt.at),
+            ..attempt
+        }
+    }
+}
+
+/// Changes every time in the database, in one transaction, so that it can be served by a clock that says `now`.
+///
+/// # Errors
+///
+/// [`Fault`], also when a record cannot be read; then nothing has changed.
+pub(super) fn end_test_clock(
+    db: &mut Connection,
+    keys: &MasterKeys,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let change = Change {
+        now: now.as_millis(),
+        ahead: transaction.query_row("SELECT clock_advance_ms FROM state", [], |row| row.get(0))?,
+    };
+    endpoints(&transaction, keys, change)?;
+    // An event goes out with the time of its creation: that is changed only where it has not come yet.
+    transaction.execute(
+        "UPDATE event SET created_at = ?1 WHERE created_at > ?1",
+        [change.now],
+    )?;
+    transaction.execute(
+        "UPDATE answer SET expires_at = CASE WHEN expires_at > ?1 + ?2 THEN expires_at - ?2 ELSE ?1 END
+         WHERE expires_at > ?1",
+        (change.now, change.ahead),
+    )?;
+    deliveries(&transaction, change)?;
+    transaction.execute("UPDATE state SET clock_advance_ms = 0", [])?;
+    transaction.commit()?;
+    Ok(())
+}
+
+fn endpoints(db: &Connection, keys: &MasterKeys, change: Change) -> Result<(), Fault> {
+    let view = View { db, keys };
+    let mut numbers = db.prepare(
+        "SELECT endpoint.number, tenant.name FROM endpoint JOIN tenant ON tenant.number = endpoint.tenant",
+    )?;
+    let mut numbers = numbers.query([])?;
+    while let Some(row) = numbers.next()? {
+        let number: i64 = row.get(0)?;
+        let tenant = TenantId::new(row.get_ref(1)?.as_str()?);
+        let Some(endpoint) = view.endpoint_of_number(&tenant, number)? else {
+            continue;
+        };
+        let changed = change.endpoint(endpoint.clone());
+        if changed == endpoint {
+            continue;
+        }
+        let place = |kind| Place {
+            kind,
+            tenant: tenant.as_str(),
+            record: rows::endpoint_id_bytes(&changed.id),
+        };
+        let settings = rows::settings_to_bytes(&changed)?;
+        db.prepare_cached("UPDATE endpoint SET sealed = ?2 WHERE number = ?1")?
+            .execute((number, keys.seal(&place(Kind::Settings), &settings)?))?;
+        if let Some(ring) = &changed.key_ring {
+            let ring = rows::key_ring_to_bytes(ring);
+            db.prepare_cached("UPDATE key_ring SET sealed = ?2 WHERE endpoint = ?1")?
+                .execute((number, keys.seal(&place(Kind::KeyRing), &ring)?))?;
+        }
+    }
+    Ok(())
+}
+
+fn deliveries(db: &Connection, change: Change) -> Result<(), Fault> {
+    let mut all = db.prepare(
+        "SELECT number, created_at, next_attempt_at, finished_at, scheduled_at, attempts FROM delivery",
+    )?;
+    let mut all = all.query([])?;
+    while let Some(row) = all.next()? {
+        let number: i64 = row.get(0)?;
+        let time = |column| -> Result<Option<Timestamp>, Fault> {
+            let millis: Option<i64> = row.get(column)?;
+            Ok(millis.map(Timestamp::from_millis))
+        };
+        let past = |at: Option<Timestamp>| at.map(|at| change.past(at).as_millis());
+        let deadline = |at: Option<Timestamp>| at.map(|at| change.deadline(at).as_millis());
+        let attempts = rows::attempts_from(row.get_ref(5)?.as_str()?)?;
+        let attempts: Vec<_> = attempts
+            .into_iter()
+            .map(|attempt| change.attempt(attempt))
+            .collect();
+        let changed = (
+            number,
+            past(time(1)?),
+            deadline(time(2)?),
+            past(time(3)?),
+            deadline(time(4)?),
+            rows::attempts_to_text(&attempts)?,
+        );
+        db.prepare_cached(
+            "UPDATE delivery SET created_at = ?2, next_attempt_at = ?3, finished_at = ?4, scheduled_at = ?5,
+                attempts = ?6 WHERE number = ?1",
+        )?
+        .execute(changed)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// What is left of a deadline by the test clock is left of it in real time, and nothing that is over comes back.
+        #[test]
+        fn as_much_is_left_of_a_deadline_as_before(now in 0_i64..1 << 45, ahead in 1_i64..1 << 42, left: i32) {
+            let change = Change { now, ahead };
+            let left = i64::from(left);
+            let after = change.deadline(Timestamp::from_millis(now + ahead + left)).as_millis() - now;
+            if left > 0 {
+                prop_assert_eq!(after, left);
+            } else {
+                prop_assert!(after <= 0);
+            }
+        }
+
+        #[test]
+        fn what_happened_is_not_in_the_future(now in 0_i64..1 << 45, ahead in 1_i64..1 << 42, at in 0_i64..1 << 46) {
+            let change = Change { now, ahead };
+            let at = Timestamp::from_millis(at);
+            let after = change.past(at);
+            prop_assert!(after.as_millis() <= now && after <= at);
+            // What expired was made before.
+            prop_assert!(change.past(at) <= change.deadline(at) || change.deadline(at).as_millis() <= now);
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Whether what is written is safe: the disk takes it, and the files are still the ones that were opened.
+
+use std::time::{Duration, Instant};
+
+use super::super::fault::{Fault, damaged};
+use super::super::lock::Files;
+use super::super::sql;
+use super::Writer;
+use crate::store::{CommitError, StoreError};
+
+/// Bytes that are written to find out whether the store can write again: more than the largest request, which is an event
+/// of 256 KiB.
+const TRIAL: u32 = 512 << 10;
+
+/// How often that is tried without having been asked for.
+const TRY_AT_MOST_EVERY: Duration = Duration::from_secs(1);
+
+/// What is known of the disk and the files.
+pub(super) struct Health {
+    files: Files,
+    /// Whether one of the files is gone.
+    is_gone: bool,
+    /// Whether a commit failed, and no trial has succeeded since then.
+    is_failing: bool,
+    /// Whether the batch has a trial in it.
+    is_trying: bool,
+    /// When a trial was last made without having been asked for.
+    tried_at: Option<Instant>,
+}
+
+impl Health {
+    pub fn new(files: Files) -> Self {
+        Self {
+            files,
+            is_gone: false,
+            is_failing: false,
+            is_trying: false,
+            tried_at: None,
+        }
+    }
+
+    /// Notes that a batch was not committed.
+    pub fn note_failure(&mut self, error: &StoreError) {
+        self.is_trying = false;
+        if !std::mem::replace(&mut self.is_failing, true) {
+            tracing::error!(%error, "the store cannot write");
+        }
+    }
+
+    /// Refuses while a file of the store is not the one that was opened: what is written is lost with it.
+    pub fn expect_files(&mut self) -> Result<(), StoreError> {
+        let gone = self.files.first_gone();
+        let was_gone = std::mem::replace(&mut self.is_gone, gone.is_some());
+        let Some(gone) = gone else {
+            if was_gone {
+                tracing::info!("the files of the store are back");
+            }
+            return Ok(());
+        };
+        let error = StoreError(format!(
+            "{} was removed, renamed or replaced while it was served: put it back, or stop the server and look at what is \
+             there; until then writes are answered 500",
+            gone.display()
+        ));
+        if !was_gone {
+            tracing::error!(%error, "a file of the store is gone");
+        }
+        Err(error)
+    }
+
+    fn note_recovery(&mut self) {
+        self.is_failing = false;
+        tracing::info!("the store can write again");
+    }
+}
+
+impl Writer {
+    /// Refuses while the store cannot write, unless it can again: then as much can be written as the largest request
+    /// needs, and not just a little.
+    pub fn try_to_write(&mut self) -> Result<(), CommitError> {
+        if self.health.is_failing {
+            self.health.is_trying = true;
+            // There and back: pages that are freed are written too.
+            let there = self.db.execute(sql::FILL, [TRIAL]);
+            let back = there.and_then(|_| self.db.execute(sql::CLEAR, []));
+            back.map_err(Fault::from)?;
+        }
+        Ok(())
+    }
+
+    /// Notes that a batch which changed something was committed. If the store could not write before, that was perhaps a
+    /// small one, so it is tried with a large one before the store counts as well again.
+    pub(super) fn note_success(&mut self) {
+        let has_tried = std::mem::take(&mut self.health.is_trying);
+        if !self.health.is_failing {
+            return;
+        }
+        if has_tried {
+            self.health.note_recovery();
+            return;
+        }
+        let is_recent = |at: Instant| at.elapsed() < TRY_AT_MOST_EVERY;
+        if self.health.tried_at.is_some_and(is_recent) {
+            return;
+        }
+        self.health.tried_at = Some(Instant::now());
+        let tried = self.alone(|writer| writer.try_to_write().map_err(|_| damaged("a trial")));
+        self.health.is_trying = false;
+        if tried.is_ok() {
+            self.health.note_recovery();
+        }
+    }
+}
