@@ -192,11 +192,10 @@ fn belongs(real: &Path, header: &[u8], log: &Log) -> Result<(), OpenError> {
     };
     let is_database_ours = self::is_ours(header);
     if !is_database_ours {
-        let is_made_by_its_log = is_ours && is_empty_alone(real);
-        return match is_made_by_its_log {
-            true => Ok(()),
-            false => Err(OpenError::Foreign(real.to_owned())),
-        };
+        if is_ours && is_empty_alone(real) {
+            return Ok(());
+        }
+        return Err(OpenError::Foreign(real.to_owned()));
     }
     let is_another = !is_ours
         || log.page_size != page_size(header)
