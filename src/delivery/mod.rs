@@ -11,6 +11,7 @@ mod connector;
 pub mod egress;
 mod failure;
 pub mod message;
+mod rest;
 mod retry_after;
 pub mod sender;
 pub mod worker;

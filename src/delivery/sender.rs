@@ -2,12 +2,12 @@
 //!
 //! Rules:
 //!
-//! 1. **The status decides.** Once the head of an answer is there, nothing that happens to its body
-//!    changes the outcome. The body is read, and thrown away, only so that the connection can carry
-//!    the next attempt; one that is longer than [`MAX_ANSWER_BODY`] and not at hand already, or not
-//!    there in time, costs the receiver its connection.
-//! 2. **One deadline for all of it**: looking up the host, connecting, TLS, sending, the answer's
-//!    head and its body.
+//! 1. **The status decides.** The attempt is over when the head of the answer is there, and nothing
+//!    that happens to the body changes the outcome. The body is read, and thrown away, only so that the
+//!    connection can carry another attempt; one that is longer than [`MAX_ANSWER_BODY`] and not at hand
+//!    already, or not there within 2 s, costs the receiver its connection.
+//! 2. **One deadline for all of it**: looking up the host, connecting, TLS, sending and the answer's
+//!    head.
 //! 3. **Nowhere but where the URL says**, as far as the [guard](super::egress) permits: redirects are
 //!    not followed, and no proxy is used, whatever the environment says.
 //! 4. **Failures are told in fixed words** ([`Reply::error`]).
@@ -19,12 +19,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
-use hyper::{
-    HeaderMap, Method, Request, Response, Uri,
-    body::{Body as _, Incoming},
-    header::RETRY_AFTER,
-};
+use http_body_util::Full;
+use hyper::{HeaderMap, Method, Request, Response, Uri, body::Incoming, header::RETRY_AFTER};
 use hyper_util::{
     client::legacy::{self, Client},
     rt::{TokioExecutor, TokioTimer},
@@ -36,18 +32,19 @@ use url::Url;
 use super::{
     connector::{Connector, Dialer, Proven},
     egress::EgressGuard,
-    failure, retry_after,
+    failure,
+    rest::Rests,
+    retry_after,
 };
 use crate::domain::Timestamp;
+
+pub use super::rest::MAX_ANSWER_BODY;
 
 /// For how long a whole attempt may take.
 pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// For how long connecting to one of a host's addresses may take, before the next one is tried.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How many bytes of an answer's body are read: 16 KiB.
-pub const MAX_ANSWER_BODY: usize = 16 * 1024;
 
 /// For how long an idle connection is kept. Receivers close theirs after 5 to 75 s, as a rule.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -103,6 +100,7 @@ pub struct Reply {
 #[derive(Clone, Debug)]
 pub struct Sender {
     client: Client<Connector, Full<Bytes>>,
+    rests: Rests,
     attempt_timeout: Duration,
 }
 
@@ -131,6 +129,7 @@ impl Sender {
             .build(connector);
         Self {
             client,
+            rests: Rests::new(),
             attempt_timeout: options.attempt_timeout,
         }
     }
@@ -153,8 +152,7 @@ impl Sender {
         match answer {
             Ok(answer) => {
                 let reply = Reply::to(&answer, wall, duration);
-                // Both ways to fail lose the connection and nothing else.
-                let _ = timeout_at(deadline, drain(answer.into_body())).await;
+                self.rests.read(answer.into_body()).await;
                 reply
             }
             Err(error) => Reply {
@@ -248,21 +246,4 @@ fn is_stale(error: &legacy::Error) -> bool {
         extras.get::<Proven>().is_some_and(Proven::is_set)
     });
     proven && failure::is_cut_off(error)
-}
-
-/// Reads a body to its end, so that its connection can be used again, unless it is too long.
-async fn drain(mut body: Incoming) {
-    let mut left = MAX_ANSWER_BODY;
-    if body.size_hint().lower() > left as u64 {
-        return;
-    }
-    while let Some(Ok(frame)) = body.frame().await {
-        let Some(data) = frame.data_ref() else {
-            continue;
-        };
-        match left.checked_sub(data.len()) {
-            Some(rest) => left = rest,
-            None => return,
-        }
-    }
 }

@@ -1,10 +1,8 @@
 //! What becomes of connections, and of attempts when they break.
 
-use std::time::Duration;
+use tokio::{io::AsyncWriteExt as _, net::TcpListener, sync::watch};
 
-use tokio::{io::AsyncWriteExt as _, net::TcpListener};
-
-use crate::receiver::{OK, Receiver, failure, patiently, send, sender, sender_with};
+use crate::receiver::{OK, PATIENCE, Receiver, failure, patiently, send, sender, sender_with};
 
 /// Makes attempts until the receiver has seen three connections, all with the status 200.
 async fn assert_new_connections(receiver: &Receiver) {
@@ -64,23 +62,69 @@ async fn an_answer_without_end_is_cut_off() {
     assert_new_connections(&receiver).await;
 }
 
-#[tokio::test]
-async fn a_body_that_does_not_come_does_not_change_the_outcome() {
-    let receiver = Receiver::start(|mut connection| async move {
-        connection.request().await;
-        connection
-            .say(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe")
-            .await;
-        connection.closed().await;
+/// A receiver whose answers have a head and never a body. Counts the connections that are open.
+async fn receiver_without_bodies(head: &'static [u8], open: watch::Sender<usize>) -> Receiver {
+    Receiver::start(move |mut connection| {
+        let open = open.clone();
+        async move {
+            open.send_modify(|count| *count += 1);
+            connection.request().await;
+            connection.say(head).await;
+            connection.closed().await;
+            open.send_modify(|count| *count -= 1);
+        }
     })
-    .await;
-    // Time enough for the head on a busy machine, and not too long to wait for the body.
-    let sender = sender_with(Duration::from_secs(2));
-    for connections in 1..=2 {
-        let reply = send(&sender, &receiver.url()).await;
-        assert_eq!((reply.status, reply.error), (Some(200), None));
-        assert_eq!(receiver.connections(), connections);
+    .await
+}
+
+#[tokio::test]
+async fn the_head_of_an_answer_ends_the_attempt() {
+    let mut receivers = Vec::new();
+    for (head, status) in [
+        (&b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe"[..], 200),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8\r\naccepted\r\n",
+            200,
+        ),
+        (b"HTTP/1.1 202 Accepted\r\n\r\n", 202),
+        (b"HTTP/1.1 410 Gone\r\nContent-Length: 5\r\n\r\n", 410),
+    ] {
+        let (open, opened) = watch::channel(0);
+        let receiver = receiver_without_bodies(head, open).await;
+        // Longer than the test waits: no attempt may wait for a body.
+        let sender = sender_with(2 * PATIENCE);
+        for connections in 1..=20 {
+            let reply = send(&sender, &receiver.url()).await;
+            assert_eq!((reply.status, reply.error), (Some(status), None));
+            assert_eq!(receiver.connections(), connections);
+        }
+        receivers.push((receiver, opened));
     }
+    // The connections are not kept for a body that does not come.
+    for (_, mut opened) in receivers {
+        let closed = opened.wait_for(|open| *open == 0);
+        patiently(closed).await.expect("the receiver lives");
+    }
+}
+
+#[tokio::test]
+async fn bodies_that_are_waited_for_are_bounded_in_number() {
+    let (open, opened) = watch::channel(0);
+    let receiver = receiver_without_bodies(b"HTTP/1.1 200 OK\r\n\r\n", open).await;
+    let sender = sender();
+    let mut most = 0;
+    for _ in 0..20 {
+        let attempts = (0..20).map(|_| {
+            let (sender, url) = (sender.clone(), receiver.url());
+            tokio::spawn(async move { send(&sender, &url).await.status })
+        });
+        for attempt in attempts.collect::<Vec<_>>() {
+            assert_eq!(attempt.await.expect("no panic"), Some(200));
+        }
+        most = most.max(*opened.borrow());
+    }
+    // 256, those of the last attempts, and a few whose closing the receiver has not seen yet.
+    assert!(most <= 320, "{most} connections wait for a body");
 }
 
 #[tokio::test]
