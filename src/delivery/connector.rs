@@ -28,7 +28,10 @@ use hyper_util::{
 use tokio::{net::TcpStream, time::timeout};
 use tower::Service;
 
-use super::egress::{Blocked, EgressGuard};
+use super::{
+    egress::{Blocked, EgressGuard},
+    stream::Stream,
+};
 
 /// How many addresses of one host are dialled at most. A host's answer must not make this server
 /// knock at hundreds of doors.
@@ -121,19 +124,28 @@ impl Service<Uri> for Dialer {
 pub(super) struct Connector {
     https: HttpsConnector<Dialer>,
     timeout: Duration,
+    connection_life: Duration,
 }
 
 impl Connector {
-    pub(super) fn new(dialer: Dialer, tls: rustls::ClientConfig, timeout: Duration) -> Self {
+    /// `timeout` is for all steps together. Connections begin requests for as long as
+    /// `connection_life`.
+    pub(super) fn new(
+        dialer: Dialer,
+        tls: rustls::ClientConfig,
+        timeout: Duration,
+        connection_life: Duration,
+    ) -> Self {
         Self {
             https: HttpsConnector::from((dialer, tls)),
             timeout,
+            connection_life,
         }
     }
 }
 
 impl Service<Uri> for Connector {
-    type Response = MaybeHttpsStream<Socket>;
+    type Response = Stream<MaybeHttpsStream<Socket>>;
     type Error = BoxError;
     type Future = Connecting<Self::Response, BoxError>;
 
@@ -143,7 +155,11 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         let connecting = timeout(self.timeout, self.https.call(uri));
-        Box::pin(async move { connecting.await.unwrap_or(Err(DialError::TimedOut.into())) })
+        let life = self.connection_life;
+        Box::pin(async move {
+            let connected = connecting.await.map_err(|_| DialError::TimedOut)?;
+            Ok(Stream::new(connected?, life))
+        })
     }
 }
 

@@ -10,10 +10,12 @@ mod blocks;
 mod connector;
 pub mod egress;
 mod failure;
+mod head;
 pub mod message;
 mod rest;
 mod retry_after;
 pub mod sender;
+mod stream;
 pub mod worker;
 
 pub use egress::{Blocked, EgressGuard};

@@ -20,7 +20,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::{HeaderMap, Method, Request, Response, Uri, body::Incoming, header::RETRY_AFTER};
+use hyper::{
+    HeaderMap, Method, Request, Response, StatusCode, Uri, Version,
+    body::Incoming,
+    header::{CONNECTION, CONTENT_LENGTH, RETRY_AFTER, TRANSFER_ENCODING},
+};
 use hyper_util::{
     client::legacy::{self, Client},
     rt::{TokioExecutor, TokioTimer},
@@ -46,6 +50,10 @@ pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
 /// For how long connecting to one of a host's addresses may take, before the next one is tried.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// For how long requests may begin on a connection. With [`POOL_IDLE_TIMEOUT`] it is closed before it is
+/// five minutes old, so that a name that moved to another address is followed.
+pub const CONNECTION_LIFE: Duration = Duration::from_secs(4 * 60);
+
 /// For how long an idle connection is kept. Receivers close theirs after 5 to 75 s, as a rule.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -53,9 +61,8 @@ const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// their connections end with them.
 const MAX_IDLE_PER_RECEIVER: usize = 256;
 
-/// Bytes of an answer's head, and of a connection's buffers. An answer has at most 100 header fields,
-/// which is hyper's default.
-const MAX_HEAD: usize = 64 * 1024;
+/// Bytes of a connection's buffers.
+const MAX_BUFFER: usize = 64 * 1024;
 
 /// What may be set about a [`Sender`]. The default is what the server uses.
 #[derive(Clone, Debug)]
@@ -64,6 +71,8 @@ pub struct Options {
     pub attempt_timeout: Duration,
     /// For how long connecting to one address may take; see [`CONNECT_TIMEOUT`].
     pub connect_timeout: Duration,
+    /// For how long requests may begin on a connection; see [`CONNECTION_LIFE`].
+    pub connection_life: Duration,
     /// Who may vouch for a receiver's certificate: by default, Mozilla's list as it was when the
     /// server was built, so that a container without one works.
     pub roots: RootCertStore,
@@ -74,6 +83,7 @@ impl Default for Options {
         Self {
             attempt_timeout: ATTEMPT_TIMEOUT,
             connect_timeout: CONNECT_TIMEOUT,
+            connection_life: CONNECTION_LIFE,
             roots: webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect(),
         }
     }
@@ -100,6 +110,8 @@ pub struct Reply {
 #[derive(Clone, Debug)]
 pub struct Sender {
     client: Client<Connector, Full<Bytes>>,
+    /// Makes a new connection for each request.
+    unpooled: Client<Connector, Full<Bytes>>,
     rests: Rests,
     attempt_timeout: Duration,
 }
@@ -118,17 +130,25 @@ impl Sender {
             guard,
             timeout: options.connect_timeout,
         };
-        let connector = Connector::new(dialer, tls(options.roots), options.attempt_timeout);
-        let client = Client::builder(TokioExecutor::new())
+        let connector = Connector::new(
+            dialer,
+            tls(options.roots),
+            options.attempt_timeout,
+            options.connection_life,
+        );
+        let mut builder = Client::builder(TokioExecutor::new());
+        builder
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(POOL_IDLE_TIMEOUT)
             .pool_max_idle_per_host(MAX_IDLE_PER_RECEIVER)
-            .http1_max_buf_size(MAX_HEAD)
+            .http1_max_buf_size(MAX_BUFFER)
             // A request of which nothing was sent, since its connection turned out to be closed.
-            .retry_canceled_requests(true)
-            .build(connector);
+            .retry_canceled_requests(true);
+        let client = builder.build(connector.clone());
+        let unpooled = builder.pool_max_idle_per_host(0).build(connector);
         Self {
             client,
+            unpooled,
             rests: Rests::new(),
             attempt_timeout: options.attempt_timeout,
         }
@@ -166,11 +186,12 @@ impl Sender {
 
     /// Sends a request and waits for the head of its answer.
     ///
-    /// A receiver may close an idle connection at the very moment at which a request is on its way,
-    /// and nobody can tell then whether it took the request. Such a request is sent once more, on
-    /// another connection: receivers have to bear repetitions anyway, and an attempt should not fail
-    /// by a race that is no fault of theirs. It is known by its connection, which has carried an answer
-    /// before, and no whole head since; a receiver that closes new connections gets each request once.
+    /// A receiver may end an idle connection at the very moment at which a request is on its way, by
+    /// closing it or by a `408` for the request that it waited for in vain (RFC 9110, section 15.5.9).
+    /// Nobody can tell then whether it took the request. Such a request is sent once more, on a new
+    /// connection: receivers have to bear repetitions anyway, and an attempt should not fail by a race
+    /// that is no fault of theirs. It is known by its connection, which has carried an answer before,
+    /// and nothing else since; a receiver that ends new connections gets each request once.
     async fn exchange(
         &self,
         uri: Uri,
@@ -179,8 +200,12 @@ impl Sender {
     ) -> Result<Response<Incoming>, Box<str>> {
         let again = request(uri.clone(), headers.clone(), body.clone());
         let mut answer = self.client.request(request(uri, headers, body)).await;
-        if answer.as_ref().is_err_and(is_stale) {
-            answer = self.client.request(again).await;
+        let needs_new_connection = match &answer {
+            Ok(answer) => ends_idle_connection(answer),
+            Err(error) => is_stale(error),
+        };
+        if needs_new_connection {
+            answer = self.unpooled.request(again).await;
         }
         let answer = answer.map_err(|error| failure::describe(&error))?;
         if let Some(proven) = answer.extensions().get::<Proven>() {
@@ -238,12 +263,31 @@ fn request(uri: Uri, headers: HeaderMap, body: Bytes) -> Request<Full<Bytes>> {
     request
 }
 
-/// Whether a request failed since the connection, which had worked before, was closed meanwhile.
+/// Whether a request failed since its connection, which had worked before, was closed meanwhile, or
+/// was too old to begin it.
 fn is_stale(error: &legacy::Error) -> bool {
     let proven = error.connect_info().is_some_and(|connection| {
         let mut extras = hyper::http::Extensions::new();
         connection.get_extras(&mut extras);
         extras.get::<Proven>().is_some_and(Proven::is_set)
     });
-    proven && failure::is_cut_off(error)
+    proven && (failure::is_cut_off(error) || failure::is_retired(error))
+}
+
+/// Whether an answer ends a connection that had worked before, since no request came in time.
+fn ends_idle_connection(answer: &Response<Incoming>) -> bool {
+    let proven = answer.extensions().get::<Proven>();
+    answer.status() == StatusCode::REQUEST_TIMEOUT
+        && proven.is_some_and(Proven::is_set)
+        && ends_connection(answer)
+}
+
+/// Whether the connection is closed after an answer (RFC 9112, sections 6.3 and 9.3).
+fn ends_connection(answer: &Response<Incoming>) -> bool {
+    let headers = answer.headers();
+    match headers.get(CONNECTION) {
+        Some(option) => option == "close",
+        None if answer.version() == Version::HTTP_10 => true,
+        None => !headers.contains_key(CONTENT_LENGTH) && !headers.contains_key(TRANSFER_ENCODING),
+    }
 }

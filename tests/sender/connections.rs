@@ -1,5 +1,8 @@
 //! What becomes of connections, and of attempts when they break.
 
+use std::time::Duration;
+
+use hookturn::delivery::{EgressGuard, Sender, sender::Options};
 use tokio::{io::AsyncWriteExt as _, net::TcpListener, sync::watch};
 
 use crate::receiver::{OK, PATIENCE, Receiver, failure, patiently, send, sender, sender_with};
@@ -219,6 +222,76 @@ async fn a_request_that_met_the_closing_of_its_idle_connection_is_sent_again() {
             assert_eq!(send(&sender, &receiver.url()).await.status, Some(200));
         }
         assert_eq!((receiver.connections(), receiver.requests().len()), (2, 3));
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_met_the_time_out_of_its_idle_connection_is_sent_again() {
+    for farewell in [
+        "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.0 408 Request Time-out\r\nCache-Control: no-cache\r\nConnection: close\r\n\r\nslow",
+        "HTTP/1.0 408 Request Time-out\r\n\r\n",
+        "HTTP/1.1 408 x\r\n\r\n",
+    ] {
+        let receiver = Receiver::start(move |mut connection| async move {
+            connection.request().await;
+            connection.say(OK).await;
+            if connection.number < 2 {
+                connection.request().await;
+                connection.say(farewell.as_bytes()).await;
+            }
+            connection.closed().await;
+        })
+        .await;
+        let sender = sender();
+        let url = receiver.url();
+        // Two connections at a time, so that another idle one is at hand when the first ends.
+        let (one, other) = tokio::join!(send(&sender, &url), send(&sender, &url));
+        assert_eq!((one.status, other.status), (Some(200), Some(200)));
+        assert_eq!(send(&sender, &url).await.status, Some(200), "{farewell:?}");
+        assert_eq!((receiver.connections(), receiver.requests().len()), (3, 4));
+    }
+}
+
+#[tokio::test]
+async fn a_408_is_an_answer_like_others_on_a_connection_that_goes_on_or_is_new() {
+    // Again and again on old and new connections: one repetition, and then it counts.
+    let receiver = Receiver::start(|mut connection| async move {
+        connection.request().await;
+        if connection.number == 0 {
+            connection.say(OK).await;
+            connection.request().await;
+        }
+        let closing = b"HTTP/1.1 408 x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+        connection.say(closing).await;
+    })
+    .await;
+    let sender = sender();
+    for (status, requests) in [(200, 1), (408, 3), (408, 4)] {
+        let reply = send(&sender, &receiver.url()).await;
+        assert_eq!((reply.status, reply.error), (Some(status), None));
+        assert_eq!(receiver.requests().len(), requests);
+    }
+
+    let staying = Receiver::answering("HTTP/1.1 408 x\r\nContent-Length: 0\r\n\r\n").await;
+    for requests in 1..=3 {
+        assert_eq!(send(&sender, &staying.url()).await.status, Some(408));
+        assert_eq!(staying.requests().len(), requests);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_is_too_old_begins_no_request() {
+    let receiver = Receiver::answering(OK).await;
+    let options = Options {
+        connection_life: Duration::ZERO,
+        ..Options::default()
+    };
+    let sender = Sender::with_options(EgressGuard::with_local(), options);
+    for count in 1..=5 {
+        assert_eq!(send(&sender, &receiver.url()).await.status, Some(200));
+        assert_eq!(receiver.connections(), count);
+        assert_eq!(receiver.requests().len(), count, "each was sent once");
     }
 }
 
