@@ -8,7 +8,7 @@ use std::{error::Error, io};
 use hyper_util::client::legacy;
 use rustls::{CertificateError, Error as TlsError};
 
-use super::{connector::DialError, stream::StreamError};
+use super::{dialer::DialError, stream::StreamError};
 
 /// The text for a request that got no answer.
 ///

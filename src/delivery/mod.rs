@@ -8,6 +8,7 @@
 
 mod blocks;
 mod connector;
+pub mod dialer;
 pub mod egress;
 mod failure;
 mod head;

@@ -16,6 +16,7 @@
 //! one which hangs holds up nothing else. With HTTP/2 all attempts to a receiver would share one
 //! connection, and its silent death would fail them all until it is noticed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -34,7 +35,8 @@ use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 use super::{
-    connector::{Connector, Dialer, Proven},
+    connector::{Connector, Proven},
+    dialer::{Dialer, Resolve, SystemResolver},
     egress::EgressGuard,
     failure,
     rest::Rests,
@@ -47,7 +49,7 @@ pub use super::rest::MAX_ANSWER_BODY;
 /// For how long a whole attempt may take.
 pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// For how long connecting to one of a host's addresses may take, before the next one is tried.
+/// For how long connecting to one of a host's addresses may take. The next ones are dialled meanwhile.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// For how long requests may begin on a connection. With [`POOL_IDLE_TIMEOUT`] it is closed before it is
@@ -73,6 +75,8 @@ pub struct Options {
     pub connect_timeout: Duration,
     /// For how long requests may begin on a connection; see [`CONNECTION_LIFE`].
     pub connection_life: Duration,
+    /// Finds the addresses of receivers: the operating system's resolver.
+    pub resolver: Arc<dyn Resolve>,
     /// Who may vouch for a receiver's certificate: by default, Mozilla's list as it was when the
     /// server was built, so that a container without one works.
     pub roots: RootCertStore,
@@ -84,6 +88,7 @@ impl Default for Options {
             attempt_timeout: ATTEMPT_TIMEOUT,
             connect_timeout: CONNECT_TIMEOUT,
             connection_life: CONNECTION_LIFE,
+            resolver: Arc::new(SystemResolver),
             roots: webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect(),
         }
     }
@@ -128,6 +133,7 @@ impl Sender {
     pub fn with_options(guard: EgressGuard, options: Options) -> Self {
         let dialer = Dialer {
             guard,
+            resolver: options.resolver,
             timeout: options.connect_timeout,
         };
         let connector = Connector::new(
