@@ -17,8 +17,10 @@ mod rest;
 mod retry_after;
 pub mod sender;
 mod stream;
+mod target;
 pub mod worker;
 
 pub use egress::{Blocked, EgressGuard};
 pub use sender::{Reply, Sender};
+pub use target::target;
 pub use worker::Worker;

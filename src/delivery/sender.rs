@@ -32,7 +32,6 @@ use hyper_util::{
 };
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use tokio::time::{Instant, timeout_at};
-use url::Url;
 
 use super::{
     connector::{Connector, Proven},
@@ -41,6 +40,7 @@ use super::{
     failure,
     rest::Rests,
     retry_after,
+    target::target,
 };
 use crate::domain::Timestamp;
 
@@ -249,16 +249,6 @@ fn tls(roots: RootCertStore) -> ClientConfig {
         .expect("ring has ciphers for both versions")
         .with_root_certificates(roots)
         .with_no_client_auth()
-}
-
-/// The URL as it is dialled. The parser is the one that endpoints' URLs were checked with, and turns
-/// every spelling of a host into one: `0x7f.1` is `127.0.0.1`, `bücher.example` is in Punycode.
-fn target(url: &str) -> Option<Uri> {
-    let url = Url::parse(url).ok()?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return None;
-    }
-    Uri::try_from(String::from(url)).ok()
 }
 
 fn request(uri: Uri, headers: HeaderMap, body: Bytes) -> Request<Full<Bytes>> {

@@ -48,6 +48,23 @@ async fn a_request_arrives_as_it_was_given() {
 }
 
 #[tokio::test]
+async fn a_url_goes_out_as_a_valid_target() {
+    let receiver = Receiver::answering(OK).await;
+    for (given, sent) in [
+        ("/a|b", "/a%7Cb"),
+        ("/a^b?a={b}", "/a%5Eb?a=%7Bb%7D"),
+        ("/%zz?it's", "/%25zz?it's"),
+    ] {
+        send(&sender(), &format!("http://{}{given}", receiver.address)).await;
+        let request = receiver.requests().pop().expect("a request");
+        assert!(
+            request.starts_with(&format!("POST {sent} HTTP/1.1\r\n")),
+            "{request}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn every_status_is_told() {
     for (status, error) in [
         (200, None),
