@@ -12,6 +12,7 @@ pub mod dialer;
 pub mod egress;
 mod failure;
 mod head;
+pub mod headers;
 pub mod message;
 mod rest;
 mod retry_after;

@@ -22,7 +22,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{
-    HeaderMap, Method, Request, Response, StatusCode, Uri, Version,
+    Method, Request, Response, StatusCode, Uri, Version,
     body::Incoming,
     header::{CONNECTION, CONTENT_LENGTH, RETRY_AFTER, TRANSFER_ENCODING},
 };
@@ -38,6 +38,7 @@ use super::{
     dialer::{Dialer, Resolve, SystemResolver},
     egress::EgressGuard,
     failure,
+    headers::Headers,
     rest::Rests,
     retry_after,
     target::target,
@@ -148,6 +149,7 @@ impl Sender {
             .pool_idle_timeout(POOL_IDLE_TIMEOUT)
             .pool_max_idle_per_host(MAX_IDLE_PER_RECEIVER)
             .http1_max_buf_size(MAX_BUFFER)
+            .http1_title_case_headers(true)
             // A request of which nothing was sent, since its connection turned out to be closed.
             .retry_canceled_requests(true);
         let client = builder.build(connector.clone());
@@ -165,11 +167,17 @@ impl Sender {
     ///
     /// `Host` and `Content-Length` are added; `headers` must not contain anything about the
     /// connection or the message's length. It is safe to drop the future: the attempt ends then.
-    pub async fn send(&self, url: &str, headers: HeaderMap, body: Bytes, wall: Timestamp) -> Reply {
+    pub async fn send(
+        &self,
+        url: &str,
+        headers: impl Into<Headers>,
+        body: Bytes,
+        wall: Timestamp,
+    ) -> Reply {
         let begun = Instant::now();
         let deadline = begun + self.attempt_timeout;
         let answer = match target(url) {
-            Some(uri) => timeout_at(deadline, self.exchange(uri, headers, body))
+            Some(uri) => timeout_at(deadline, self.exchange(uri, headers.into(), body))
                 .await
                 .unwrap_or_else(|_| Err("timed out".into())),
             None => Err("invalid URL".into()),
@@ -201,7 +209,7 @@ impl Sender {
     async fn exchange(
         &self,
         uri: Uri,
-        headers: HeaderMap,
+        headers: Headers,
         body: Bytes,
     ) -> Result<Response<Incoming>, Box<str>> {
         let again = request(uri.clone(), headers.clone(), body.clone());
@@ -251,11 +259,12 @@ fn tls(roots: RootCertStore) -> ClientConfig {
         .with_no_client_auth()
 }
 
-fn request(uri: Uri, headers: HeaderMap, body: Bytes) -> Request<Full<Bytes>> {
+fn request(uri: Uri, headers: Headers, body: Bytes) -> Request<Full<Bytes>> {
     let mut request = Request::new(Full::new(body));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = uri;
-    *request.headers_mut() = headers;
+    *request.headers_mut() = headers.map;
+    *request.extensions_mut() = headers.case;
     request
 }
 

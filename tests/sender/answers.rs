@@ -34,14 +34,14 @@ async fn a_request_arrives_as_it_was_given() {
     assert!(sent.as_bytes() == body, "{} bytes", sent.len());
     let mut lines: Vec<&str> = head.lines().collect();
     lines[1..].sort_unstable();
-    let host = format!("host: {}", receiver.address);
+    let host = format!("Host: {}", receiver.address);
     assert_eq!(
         lines,
         [
             "POST /hook?secret=hook HTTP/1.1",
-            "content-length: 262144",
+            "Content-Length: 262144",
             &host,
-            "user-agent: Hookturn/0",
+            "User-Agent: Hookturn/0",
             "webhook-id: evt_1",
         ]
     );
