@@ -82,17 +82,23 @@ impl Head {
 /// Lines end with CR LF or LF.
 pub(super) fn parse(bytes: &[u8], scanned: usize) -> Parsed {
     const PREFIX: &[u8] = b"HTTP/1.";
+    /// Within so many bytes a line that is no status line is seen before the end of the head.
+    const STATUS_LINE: usize = 256;
     let shorter = PREFIX.len().min(bytes.len());
     if bytes[..shorter] != PREFIX[..shorter] {
         return Parsed::NotHttp;
     }
-    let Some(first_end) = bytes.iter().position(|byte| *byte == b'\n') else {
+    let end = end_of_head(bytes, scanned);
+    // Whatever comes a byte at a time must not be read from its beginning each time.
+    let looked_at = end.unwrap_or(bytes.len().min(STATUS_LINE));
+    let first_end = bytes[..looked_at].iter().position(|byte| *byte == b'\n');
+    let Some(first_end) = first_end else {
         return Parsed::Partial;
     };
     let Some((is_http_1_0, status)) = status_line(&bytes[PREFIX.len()..first_end]) else {
         return Parsed::NotHttp;
     };
-    let Some(len) = end_of_head(bytes, scanned) else {
+    let Some(len) = end else {
         return Parsed::Partial;
     };
     let mut fields = Fields::default();
@@ -160,7 +166,7 @@ impl Fields {
             // A folded line, obsolete (RFC 9112, section 5.2).
             if let Some(value) = self.last.and_then(|field| self.value(field).as_mut()) {
                 value.push(b' ');
-                value.extend(line.iter().map(printable));
+                value.extend(line.iter().copied().map(printable));
             }
             return;
         }
@@ -182,12 +188,12 @@ impl Fields {
         };
         self.last = Some(field);
         match self.value(field) {
-            None => *self.value(field) = Some(value.iter().map(printable).collect()),
+            None => *self.value(field) = Some(value.iter().copied().map(printable).collect()),
             // The first one counts, as it is no list.
             Some(_) if matches!(field, Field::RetryAfter) => self.last = None,
             Some(list) => {
                 list.push(b',');
-                list.extend(value.iter().map(printable));
+                list.extend(value.iter().copied().map(printable));
             }
         }
     }
@@ -238,8 +244,8 @@ impl Fields {
 }
 
 /// A control byte counts as a space (RFC 9110, section 5.5).
-fn printable(byte: &u8) -> u8 {
-    if byte.is_ascii_control() { b' ' } else { *byte }
+fn printable(byte: u8) -> u8 {
+    if byte.is_ascii_control() { b' ' } else { byte }
 }
 
 /// The elements of a list that are not empty (RFC 9110, section 5.6.1).

@@ -53,8 +53,8 @@ pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
 /// For how long connecting to one of a host's addresses may take. The next ones are dialled meanwhile.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// For how long requests may begin on a connection. With [`POOL_IDLE_TIMEOUT`] it is closed before it is
-/// five minutes old, so that a name that moved to another address is followed.
+/// For how long requests may begin on a connection. An idle one is kept for 60 s, so that all are closed
+/// before they are five minutes old, and a name that moved to another address is followed.
 pub const CONNECTION_LIFE: Duration = Duration::from_secs(4 * 60);
 
 /// For how long an idle connection is kept. Receivers close theirs after 5 to 75 s, as a rule.

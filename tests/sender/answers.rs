@@ -248,7 +248,7 @@ async fn what_is_not_http_is_told_so() {
 
 #[tokio::test]
 async fn whatever_else_is_in_a_head_the_status_counts() {
-    let many = |count: usize| -> String { (0..count).map(|n| format!("X-{n}: {n}\r\n")).collect() };
+    let many = |count| "X-Many: x\r\n".repeat(count);
     for (lines, is_kept) in [
         (
             "Content-Security-Policy: default-src x;\r\n\timg-src y\r\n",
