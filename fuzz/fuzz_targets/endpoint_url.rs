@@ -22,6 +22,11 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
     assert_eq!((url.username(), url.password()), ("", None));
     assert_eq!(url.fragment(), None);
 
+    // And it can be sent, in the characters of RFC 3986 alone.
+    let target = hookturn::delivery::target(text).expect("what passes can be sent");
+    let target = target.path_and_query().expect("a target").as_str();
+    assert!(!target.contains(['"', '<', '>', '[', '\\', ']', '^', '`', '{', '|', '}']));
+
     // As a reader would that knows no special cases: what is between `://` and the first of `/`, `?` and `#`.
     let (scheme, rest) = text.split_once("://").expect("an authority");
     assert!(scheme.eq_ignore_ascii_case(url.scheme()));

@@ -1,16 +1,17 @@
 //! Which URLs deliveries may be sent to, as far as a URL alone can tell.
 
-use axum::http::Uri;
 use url::Url;
 
 use super::failure::FieldCode;
+use crate::delivery::target;
 
 /// The longest URL, in characters.
 pub const MAX_URL_LENGTH: usize = 2048;
 
 /// Checks the URL of an endpoint: absolute, `https` (or `http` where `allow_http`), at most 2048
-/// characters, without user information, fragment, white space or control characters, and such as HTTP
-/// can ask for.
+/// characters, without user information, fragment, white space, control characters or backslashes, and
+/// such as HTTP can ask for. Other characters that are none of a URL's are percent-encoded when a
+/// delivery is sent ([`target`]).
 ///
 /// # Errors
 ///
@@ -52,14 +53,18 @@ pub fn check(text: &str, allow_http: bool) -> Result<(), (FieldCode, &'static st
     if authority.contains('@') {
         return malformed("must not contain a user name or password");
     }
-    if authority.is_empty() || text.contains('\\') {
+    if authority.is_empty() {
         return malformed("must be an absolute URL with a host");
+    }
+    // The parser takes it for a slash, other programs for a character of the host.
+    if text.contains('\\') {
+        return malformed("must not contain a backslash (%5C is one in a path or query)");
     }
     if url.fragment().is_some() {
         return malformed("must not have a fragment");
     }
     // The parser takes hosts such as `a{b` and ports that nobody can dial: no attempt would ever be made.
-    if url.port() == Some(0) || Uri::try_from(url.as_str()).is_err() {
+    if url.port() == Some(0) || target(text).is_none() {
         return malformed("must have a host and a port that can be dialled");
     }
     Ok(())
@@ -67,6 +72,8 @@ pub fn check(text: &str, allow_http: bool) -> Result<(), (FieldCode, &'static st
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -76,6 +83,7 @@ mod tests {
             "HTTPS://EXAMPLE.com:8443/a?b=c@d",
             "https://[2001:db8::1]/hook",
             "https://bücher.example/ä",
+            "https://example.com/a|b^[c]{d}`\"?%zz=|^[]{}`\"%",
         ] {
             assert_eq!(check(good, false), Ok(()), "{good}");
         }
@@ -100,6 +108,8 @@ mod tests {
             "https://example.com/#",
             "https://example.com/#a",
             "https://example.com\\@evil.example/",
+            "https://example.com/a\\b",
+            "https://example.com/?a\\b",
             "https://999.1.1.1/",
             "https://example.com:99999/",
             "https://example.com:0/",
@@ -115,5 +125,44 @@ mod tests {
             check(&long, true).map_err(|(code, _)| code),
             Err(FieldCode::OutOfRange)
         );
+    }
+
+    /// Whether a text consists of the characters of RFC 3986.
+    fn is_valid(target: &str) -> bool {
+        let mut bytes = target.bytes();
+        while let Some(byte) = bytes.next() {
+            let is_valid = match byte {
+                b'%' => (0..2).all(|_| bytes.next().is_some_and(|hex| hex.is_ascii_hexdigit())),
+                _ => byte.is_ascii_alphanumeric() || b"-._~:/?@!$&'()*+,;=".contains(&byte),
+            };
+            if !is_valid {
+                return false;
+            }
+        }
+        true
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_accepted_is_sent_in_valid_characters(rest in "[^\\x00-\\x20]{0,40}") {
+            let url = format!("https://example.com/{rest}");
+            if check(&url, false).is_ok() {
+                let uri = target(&url).expect("what is accepted can be sent");
+                let sent = uri.path_and_query().expect("a target").as_str();
+                prop_assert!(is_valid(sent), "{:?}", sent);
+            }
+        }
+
+        #[test]
+        fn a_valid_url_is_sent_unchanged(
+            path in "(/([A-Za-z0-9_~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2}){1,8}){1,3}",
+            query in "(\\?([A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2}){0,20})?",
+        ) {
+            // Encoded dots are dots (RFC 3986, section 6.2.2.2), and dot segments are not sent.
+            prop_assume!(!path.to_ascii_lowercase().contains("%2e"));
+            let url = format!("https://example.com{path}{query}");
+            prop_assert_eq!(check(&url, false), Ok(()));
+            prop_assert_eq!(target(&url).expect("a URL").to_string(), url);
+        }
     }
 }

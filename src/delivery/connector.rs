@@ -1,12 +1,7 @@
-//! From a URL to a connection: resolve, ask the guard, dial, and shake hands where it is `https`.
-//!
-//! Names and literals go the same way, so there is one place where an address is decided on, and no
-//! spelling that goes around it. (hyper's own connector takes literals past its resolver, which is
-//! why a guarded resolver under it is not enough.)
+//! Connections: a [`Dialer`] with TLS and the rules of [`Stream`] over it, and what the pool is told.
 
 use std::{
     io,
-    net::SocketAddr,
     pin::Pin,
     sync::{
         Arc,
@@ -28,89 +23,13 @@ use hyper_util::{
 use tokio::{net::TcpStream, time::timeout};
 use tower::Service;
 
-use super::egress::{Blocked, EgressGuard};
-
-/// How many addresses of one host are dialled at most. A host's answer must not make this server
-/// knock at hundreds of doors.
-const MAX_ADDRESSES: usize = 8;
+use super::{
+    dialer::{DialError, Dialer},
+    stream::Stream,
+};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Connecting<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
-
-/// Why there is no connection. Prints as the text of the attempt's `error`.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum DialError {
-    #[error("host not found")]
-    HostNotFound,
-    #[error("address not allowed: {0}")]
-    NotAllowed(Blocked),
-    #[error("connection timed out")]
-    TimedOut,
-    #[error("connection failed")]
-    Io(#[source] io::Error),
-}
-
-/// Opens TCP connections to permitted addresses.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Dialer {
-    pub(super) guard: EgressGuard,
-    /// For each address of a host.
-    pub(super) timeout: Duration,
-}
-
-impl Dialer {
-    async fn dial(self, uri: Uri) -> Result<Socket, DialError> {
-        let host = uri.host().unwrap_or_default();
-        // An IPv6 literal stands in brackets in a URL (RFC 3986, section 3.2.2), and nowhere else.
-        let host = host
-            .strip_prefix('[')
-            .and_then(|host| host.strip_suffix(']'))
-            .unwrap_or(host);
-        let default_port = if uri.scheme_str() == Some("https") {
-            443
-        } else {
-            80
-        };
-        let port = uri.port_u16().unwrap_or(default_port);
-        let addresses = tokio::net::lookup_host((host, port))
-            .await
-            .map_err(|_| DialError::HostNotFound)?;
-
-        // What is told in the end is the last failure; a closed address counts only when there is
-        // nothing else to tell.
-        let mut closed = None;
-        let mut failure = None;
-        for address in addresses.take(MAX_ADDRESSES) {
-            // The form in which it is checked is the form in which it is dialled.
-            let address = SocketAddr::new(address.ip().to_canonical(), address.port());
-            if let Err(class) = self.guard.check(address.ip()) {
-                closed = closed.or(Some(class));
-                continue;
-            }
-            match timeout(self.timeout, TcpStream::connect(address)).await {
-                Ok(Ok(stream)) => return Socket::new(stream).map_err(DialError::Io),
-                Ok(Err(error)) => failure = Some(DialError::Io(error)),
-                Err(_) => failure = Some(DialError::TimedOut),
-            }
-        }
-        Err(failure
-            .unwrap_or_else(|| closed.map_or(DialError::HostNotFound, DialError::NotAllowed)))
-    }
-}
-
-impl Service<Uri> for Dialer {
-    type Response = Socket;
-    type Error = DialError;
-    type Future = Connecting<Socket, DialError>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), DialError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        Box::pin(self.dial(uri))
-    }
-}
 
 /// A [`Dialer`] with TLS over it where the URL says so, and a limit on all of it together.
 ///
@@ -121,19 +40,28 @@ impl Service<Uri> for Dialer {
 pub(super) struct Connector {
     https: HttpsConnector<Dialer>,
     timeout: Duration,
+    connection_life: Duration,
 }
 
 impl Connector {
-    pub(super) fn new(dialer: Dialer, tls: rustls::ClientConfig, timeout: Duration) -> Self {
+    /// `timeout` is for all steps together. Connections begin requests for as long as
+    /// `connection_life`.
+    pub(super) fn new(
+        dialer: Dialer,
+        tls: rustls::ClientConfig,
+        timeout: Duration,
+        connection_life: Duration,
+    ) -> Self {
         Self {
             https: HttpsConnector::from((dialer, tls)),
             timeout,
+            connection_life,
         }
     }
 }
 
 impl Service<Uri> for Connector {
-    type Response = MaybeHttpsStream<Socket>;
+    type Response = Stream<MaybeHttpsStream<Socket>>;
     type Error = BoxError;
     type Future = Connecting<Self::Response, BoxError>;
 
@@ -143,7 +71,11 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         let connecting = timeout(self.timeout, self.https.call(uri));
-        Box::pin(async move { connecting.await.unwrap_or(Err(DialError::TimedOut.into())) })
+        let life = self.connection_life;
+        Box::pin(async move {
+            let connected = connecting.await.map_err(|_| DialError::TimedOut)?;
+            Ok(Stream::new(connected?, life))
+        })
     }
 }
 
@@ -169,7 +101,7 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    fn new(stream: TcpStream) -> io::Result<Self> {
+    pub(super) fn new(stream: TcpStream) -> io::Result<Self> {
         // A request is written whole; waiting for more of it (RFC 896) would only delay it.
         stream.set_nodelay(true)?;
         Ok(Self {

@@ -8,7 +8,7 @@ use std::{error::Error, io};
 use hyper_util::client::legacy;
 use rustls::{CertificateError, Error as TlsError};
 
-use super::connector::DialError;
+use super::{dialer::DialError, stream::StreamError};
 
 /// The text for a request that got no answer.
 ///
@@ -23,6 +23,8 @@ pub(super) fn describe(failure: &legacy::Error) -> Box<str> {
                 return dial.to_string().into();
             }
             text = "connection failed";
+        } else if let Some(stream) = error.downcast_ref::<StreamError>() {
+            return stream.to_string().into();
         } else if let Some(tls) = error.downcast_ref::<TlsError>() {
             text = of_tls(tls);
         } else if let Some(http) = error.downcast_ref::<hyper::Error>() {
@@ -52,6 +54,19 @@ pub(super) fn is_cut_off(failure: &legacy::Error) -> bool {
             }
         } else if let Some(io) = error.downcast_ref::<io::Error>() {
             return is_end(io.kind());
+        }
+    }
+    false
+}
+
+/// Whether the connection was too old to begin the request.
+pub(super) fn is_retired(failure: &legacy::Error) -> bool {
+    let mut next: Option<&(dyn Error + 'static)> = failure.source();
+    while let Some(error) = next {
+        next = error.source();
+        if let Some(io) = error.downcast_ref::<io::Error>() {
+            let inner = io.get_ref().and_then(|inner| inner.downcast_ref());
+            return matches!(inner, Some(StreamError::Retired));
         }
     }
     false

@@ -1,11 +1,12 @@
 //! One attempt's request: body, headers and signatures, in the format of the endpoint.
 
-use axum::http::header::{CONTENT_TYPE, USER_AGENT};
+use axum::http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::headers::Headers;
 use crate::domain::signature::Signer;
 use crate::domain::{
     DeliveryId, Endpoint, EventId, Fingerprint, Format, Timestamp, TraceId, signature,
@@ -21,7 +22,7 @@ const API_VERSION: &str = "2026-03-01";
 /// A request to be sent. Not `Debug`, since its body holds what the event does.
 pub struct Message {
     /// Its headers.
-    pub headers: HeaderMap,
+    pub headers: Headers,
     /// Its body.
     pub body: Bytes,
     /// The secrets that signed it, in the order of the signatures.
@@ -62,7 +63,7 @@ impl Message {
         // What was accepted was an object, so this does not fail.
         let data = serde_json::from_str(&event.data).ok();
         let (signers, signed_by) = signers(endpoint, claimed.at);
-        let mut headers = own_headers(endpoint);
+        let mut headers = HeaderMap::new();
         let mut put = |name: &'static str, value: &str| {
             // Ids, types, times and signatures are visible ASCII.
             if let Ok(value) = HeaderValue::from_str(value) {
@@ -108,8 +109,10 @@ impl Message {
         };
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        // Not left out, since several firewalls take a request without it for a robot's.
+        headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
         Self {
-            headers,
+            headers: Headers::from(headers).with_own(&endpoint.settings.headers),
             body,
             signed_by,
         }
@@ -131,18 +134,6 @@ fn signers(endpoint: &Endpoint, at: Timestamp) -> (Vec<Signer>, Box<[Fingerprint
         })
         .unzip();
     (signers, fingerprints.into())
-}
-
-/// The headers that the owner chose.
-fn own_headers(endpoint: &Endpoint) -> HeaderMap {
-    let entries = endpoint.settings.headers.iter().filter_map(|entry| {
-        let name = HeaderName::from_bytes(entry.name.as_bytes()).ok()?;
-        let mut value = HeaderValue::from_str(&entry.value).ok()?;
-        // Kept out of `Debug` output and compression tables.
-        value.set_sensitive(true);
-        Some((name, value))
-    });
-    entries.collect()
 }
 
 fn json(body: &impl Serialize) -> Bytes {

@@ -8,13 +8,20 @@
 
 mod blocks;
 mod connector;
+pub mod dialer;
 pub mod egress;
 mod failure;
+mod head;
+pub mod headers;
 pub mod message;
+mod rest;
 mod retry_after;
 pub mod sender;
+mod stream;
+mod target;
 pub mod worker;
 
 pub use egress::{Blocked, EgressGuard};
 pub use sender::{Reply, Sender};
+pub use target::target;
 pub use worker::Worker;

@@ -2,12 +2,12 @@
 //!
 //! Rules:
 //!
-//! 1. **The status decides.** Once the head of an answer is there, nothing that happens to its body
-//!    changes the outcome. The body is read, and thrown away, only so that the connection can carry
-//!    the next attempt; one that is longer than [`MAX_ANSWER_BODY`] and not at hand already, or not
-//!    there in time, costs the receiver its connection.
-//! 2. **One deadline for all of it**: looking up the host, connecting, TLS, sending, the answer's
-//!    head and its body.
+//! 1. **The status decides.** The attempt is over when the head of the answer is there, and nothing
+//!    that happens to the body changes the outcome. The body is read, and thrown away, only so that the
+//!    connection can carry another attempt; one that is longer than [`MAX_ANSWER_BODY`] and not at hand
+//!    already, or not there within 2 s, costs the receiver its connection.
+//! 2. **One deadline for all of it**: looking up the host, connecting, TLS, sending and the answer's
+//!    head.
 //! 3. **Nowhere but where the URL says**, as far as the [guard](super::egress) permits: redirects are
 //!    not followed, and no proxy is used, whatever the environment says.
 //! 4. **Failures are told in fixed words** ([`Reply::error`]).
@@ -16,14 +16,15 @@
 //! one which hangs holds up nothing else. With HTTP/2 all attempts to a receiver would share one
 //! connection, and its silent death would fail them all until it is noticed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::Full;
 use hyper::{
-    HeaderMap, Method, Request, Response, Uri,
-    body::{Body as _, Incoming},
-    header::RETRY_AFTER,
+    Method, Request, Response, StatusCode, Uri, Version,
+    body::Incoming,
+    header::{CONNECTION, CONTENT_LENGTH, RETRY_AFTER, TRANSFER_ENCODING},
 };
 use hyper_util::{
     client::legacy::{self, Client},
@@ -31,23 +32,30 @@ use hyper_util::{
 };
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use tokio::time::{Instant, timeout_at};
-use url::Url;
 
 use super::{
-    connector::{Connector, Dialer, Proven},
+    connector::{Connector, Proven},
+    dialer::{Dialer, Resolve, SystemResolver},
     egress::EgressGuard,
-    failure, retry_after,
+    failure,
+    headers::Headers,
+    rest::Rests,
+    retry_after,
+    target::target,
 };
 use crate::domain::Timestamp;
+
+pub use super::rest::MAX_ANSWER_BODY;
 
 /// For how long a whole attempt may take.
 pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// For how long connecting to one of a host's addresses may take, before the next one is tried.
+/// For how long connecting to one of a host's addresses may take. The next ones are dialled meanwhile.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How many bytes of an answer's body are read: 16 KiB.
-pub const MAX_ANSWER_BODY: usize = 16 * 1024;
+/// For how long requests may begin on a connection. An idle one is kept for 60 s, so that all are closed
+/// before they are five minutes old, and a name that moved to another address is followed.
+pub const CONNECTION_LIFE: Duration = Duration::from_secs(4 * 60);
 
 /// For how long an idle connection is kept. Receivers close theirs after 5 to 75 s, as a rule.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -56,9 +64,8 @@ const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// their connections end with them.
 const MAX_IDLE_PER_RECEIVER: usize = 256;
 
-/// Bytes of an answer's head, and of a connection's buffers. An answer has at most 100 header fields,
-/// which is hyper's default.
-const MAX_HEAD: usize = 64 * 1024;
+/// Bytes of a connection's buffers.
+const MAX_BUFFER: usize = 64 * 1024;
 
 /// What may be set about a [`Sender`]. The default is what the server uses.
 #[derive(Clone, Debug)]
@@ -67,6 +74,10 @@ pub struct Options {
     pub attempt_timeout: Duration,
     /// For how long connecting to one address may take; see [`CONNECT_TIMEOUT`].
     pub connect_timeout: Duration,
+    /// For how long requests may begin on a connection; see [`CONNECTION_LIFE`].
+    pub connection_life: Duration,
+    /// Finds the addresses of receivers: the operating system's resolver.
+    pub resolver: Arc<dyn Resolve>,
     /// Who may vouch for a receiver's certificate: by default, Mozilla's list as it was when the
     /// server was built, so that a container without one works.
     pub roots: RootCertStore,
@@ -77,6 +88,8 @@ impl Default for Options {
         Self {
             attempt_timeout: ATTEMPT_TIMEOUT,
             connect_timeout: CONNECT_TIMEOUT,
+            connection_life: CONNECTION_LIFE,
+            resolver: Arc::new(SystemResolver),
             roots: webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect(),
         }
     }
@@ -103,6 +116,9 @@ pub struct Reply {
 #[derive(Clone, Debug)]
 pub struct Sender {
     client: Client<Connector, Full<Bytes>>,
+    /// Makes a new connection for each request.
+    unpooled: Client<Connector, Full<Bytes>>,
+    rests: Rests,
     attempt_timeout: Duration,
 }
 
@@ -118,19 +134,30 @@ impl Sender {
     pub fn with_options(guard: EgressGuard, options: Options) -> Self {
         let dialer = Dialer {
             guard,
+            resolver: options.resolver,
             timeout: options.connect_timeout,
         };
-        let connector = Connector::new(dialer, tls(options.roots), options.attempt_timeout);
-        let client = Client::builder(TokioExecutor::new())
+        let connector = Connector::new(
+            dialer,
+            tls(options.roots),
+            options.attempt_timeout,
+            options.connection_life,
+        );
+        let mut builder = Client::builder(TokioExecutor::new());
+        builder
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(POOL_IDLE_TIMEOUT)
             .pool_max_idle_per_host(MAX_IDLE_PER_RECEIVER)
-            .http1_max_buf_size(MAX_HEAD)
+            .http1_max_buf_size(MAX_BUFFER)
+            .http1_title_case_headers(true)
             // A request of which nothing was sent, since its connection turned out to be closed.
-            .retry_canceled_requests(true)
-            .build(connector);
+            .retry_canceled_requests(true);
+        let client = builder.build(connector.clone());
+        let unpooled = builder.pool_max_idle_per_host(0).build(connector);
         Self {
             client,
+            unpooled,
+            rests: Rests::new(),
             attempt_timeout: options.attempt_timeout,
         }
     }
@@ -140,11 +167,17 @@ impl Sender {
     ///
     /// `Host` and `Content-Length` are added; `headers` must not contain anything about the
     /// connection or the message's length. It is safe to drop the future: the attempt ends then.
-    pub async fn send(&self, url: &str, headers: HeaderMap, body: Bytes, wall: Timestamp) -> Reply {
+    pub async fn send(
+        &self,
+        url: &str,
+        headers: impl Into<Headers>,
+        body: Bytes,
+        wall: Timestamp,
+    ) -> Reply {
         let begun = Instant::now();
         let deadline = begun + self.attempt_timeout;
         let answer = match target(url) {
-            Some(uri) => timeout_at(deadline, self.exchange(uri, headers, body))
+            Some(uri) => timeout_at(deadline, self.exchange(uri, headers.into(), body))
                 .await
                 .unwrap_or_else(|_| Err("timed out".into())),
             None => Err("invalid URL".into()),
@@ -153,8 +186,7 @@ impl Sender {
         match answer {
             Ok(answer) => {
                 let reply = Reply::to(&answer, wall, duration);
-                // Both ways to fail lose the connection and nothing else.
-                let _ = timeout_at(deadline, drain(answer.into_body())).await;
+                self.rests.read(answer.into_body()).await;
                 reply
             }
             Err(error) => Reply {
@@ -168,21 +200,26 @@ impl Sender {
 
     /// Sends a request and waits for the head of its answer.
     ///
-    /// A receiver may close an idle connection at the very moment at which a request is on its way,
-    /// and nobody can tell then whether it took the request. Such a request is sent once more, on
-    /// another connection: receivers have to bear repetitions anyway, and an attempt should not fail
-    /// by a race that is no fault of theirs. It is known by its connection, which has carried an answer
-    /// before, and no whole head since; a receiver that closes new connections gets each request once.
+    /// A receiver may end an idle connection at the very moment at which a request is on its way, by
+    /// closing it or by a `408` for the request that it waited for in vain (RFC 9110, section 15.5.9).
+    /// Nobody can tell then whether it took the request. Such a request is sent once more, on a new
+    /// connection: receivers have to bear repetitions anyway, and an attempt should not fail by a race
+    /// that is no fault of theirs. It is known by its connection, which has carried an answer before,
+    /// and nothing else since; a receiver that ends new connections gets each request once.
     async fn exchange(
         &self,
         uri: Uri,
-        headers: HeaderMap,
+        headers: Headers,
         body: Bytes,
     ) -> Result<Response<Incoming>, Box<str>> {
         let again = request(uri.clone(), headers.clone(), body.clone());
         let mut answer = self.client.request(request(uri, headers, body)).await;
-        if answer.as_ref().is_err_and(is_stale) {
-            answer = self.client.request(again).await;
+        let needs_new_connection = match &answer {
+            Ok(answer) => ends_idle_connection(answer),
+            Err(error) => is_stale(error),
+        };
+        if needs_new_connection {
+            answer = self.unpooled.request(again).await;
         }
         let answer = answer.map_err(|error| failure::describe(&error))?;
         if let Some(proven) = answer.extensions().get::<Proven>() {
@@ -222,47 +259,40 @@ fn tls(roots: RootCertStore) -> ClientConfig {
         .with_no_client_auth()
 }
 
-/// The URL as it is dialled. The parser is the one that endpoints' URLs were checked with, and turns
-/// every spelling of a host into one: `0x7f.1` is `127.0.0.1`, `bücher.example` is in Punycode.
-fn target(url: &str) -> Option<Uri> {
-    let url = Url::parse(url).ok()?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return None;
-    }
-    Uri::try_from(String::from(url)).ok()
-}
-
-fn request(uri: Uri, headers: HeaderMap, body: Bytes) -> Request<Full<Bytes>> {
+fn request(uri: Uri, headers: Headers, body: Bytes) -> Request<Full<Bytes>> {
     let mut request = Request::new(Full::new(body));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = uri;
-    *request.headers_mut() = headers;
+    *request.headers_mut() = headers.map;
+    *request.extensions_mut() = headers.case;
     request
 }
 
-/// Whether a request failed since the connection, which had worked before, was closed meanwhile.
+/// Whether a request failed since its connection, which had worked before, was closed meanwhile, or
+/// was too old to begin it.
 fn is_stale(error: &legacy::Error) -> bool {
     let proven = error.connect_info().is_some_and(|connection| {
         let mut extras = hyper::http::Extensions::new();
         connection.get_extras(&mut extras);
         extras.get::<Proven>().is_some_and(Proven::is_set)
     });
-    proven && failure::is_cut_off(error)
+    proven && (failure::is_cut_off(error) || failure::is_retired(error))
 }
 
-/// Reads a body to its end, so that its connection can be used again, unless it is too long.
-async fn drain(mut body: Incoming) {
-    let mut left = MAX_ANSWER_BODY;
-    if body.size_hint().lower() > left as u64 {
-        return;
-    }
-    while let Some(Ok(frame)) = body.frame().await {
-        let Some(data) = frame.data_ref() else {
-            continue;
-        };
-        match left.checked_sub(data.len()) {
-            Some(rest) => left = rest,
-            None => return,
-        }
+/// Whether an answer ends a connection that had worked before, since no request came in time.
+fn ends_idle_connection(answer: &Response<Incoming>) -> bool {
+    let proven = answer.extensions().get::<Proven>();
+    answer.status() == StatusCode::REQUEST_TIMEOUT
+        && proven.is_some_and(Proven::is_set)
+        && ends_connection(answer)
+}
+
+/// Whether the connection is closed after an answer (RFC 9112, sections 6.3 and 9.3).
+fn ends_connection(answer: &Response<Incoming>) -> bool {
+    let headers = answer.headers();
+    match headers.get(CONNECTION) {
+        Some(option) => option == "close",
+        None if answer.version() == Version::HTTP_10 => true,
+        None => !headers.contains_key(CONTENT_LENGTH) && !headers.contains_key(TRANSFER_ENCODING),
     }
 }

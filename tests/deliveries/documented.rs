@@ -40,7 +40,7 @@ fn assert_documented(received: &Received, name: &str, is_signed: bool) {
             let name = parameter["name"].as_str().unwrap_or_default();
             name.eq_ignore_ascii_case(header.as_str())
         };
-        let goes_without_saying = ["host", "content-type", "content-length"];
+        let goes_without_saying = ["accept", "host", "content-type", "content-length"];
         assert!(
             goes_without_saying.contains(&header.as_str()) || parameters.iter().any(is_documented),
             "{header} is not documented"

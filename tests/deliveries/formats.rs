@@ -37,6 +37,7 @@ async fn a_delivery_of_2026_03_01_is_a_standard_webhook_with_seven_fields() {
     assert_eq!(
         header_names(&arrived),
         [
+            "accept",
             "content-length",
             "content-type",
             "host",
@@ -105,6 +106,7 @@ async fn a_delivery_of_verbex_has_its_headers_the_owners_and_four_fields() {
     assert_eq!(
         header_names(&arrived),
         [
+            "accept",
             "authorization",
             "content-length",
             "content-type",
@@ -139,6 +141,55 @@ async fn a_delivery_of_verbex_has_its_headers_the_owners_and_four_fields() {
 }
 
 #[tokio::test]
+async fn names_of_headers_have_the_case_of_the_documents_and_of_the_owner() {
+    let stage = Stage::start().await;
+    let receiver = Receiver::start().await;
+    let endpoint = stage.hook(&receiver, &[]).await;
+    stage.publish("Call.Started").await;
+    stage.settle().await;
+    let arrived = receiver.take_one();
+    let mut names = arrived.names.clone();
+    names.sort_unstable();
+    let always = [
+        "Accept",
+        "Content-Length",
+        "Content-Type",
+        "Host",
+        "User-Agent",
+    ];
+    let webhook = ["webhook-id", "webhook-signature", "webhook-timestamp"];
+    assert_eq!(names, [&always[..], &webhook].concat());
+    assert_eq!(arrived.header("accept"), "*/*");
+    stage.remove(&endpoint).await;
+
+    let own = ["AUTHORIZATION", "X-API-Key", "X-Own", "accept", "x_own_too"];
+    let headers: serde_json::Map<_, _> = own
+        .iter()
+        .map(|name| ((*name).into(), json!("v")))
+        .collect();
+    let body = json!({
+        "name": "n", "url": receiver.url(), "enable_signed_webhooks": true, "headers": headers,
+    });
+    let created = stage.post(SUBSCRIPTIONS).json(&body).await.expect_json(201);
+    assert_eq!(created["headers"], json!(headers));
+    publish_traced(&stage).await;
+    stage.settle().await;
+    let arrived = receiver.take_one();
+    let mut names = arrived.names.clone();
+    names.sort_unstable();
+    let webhook = [
+        "X-Webhook-Event",
+        "X-Webhook-Signature",
+        "X-Webhook-Timestamp",
+        "X-Webhook-Traceid",
+    ];
+    let mut expected = [&always[1..], &webhook, &own].concat();
+    expected.sort_unstable();
+    assert_eq!(names, expected);
+    assert_eq!(arrived.header("accept"), "v");
+}
+
+#[tokio::test]
 async fn an_unsigned_subscription_gets_no_signature() {
     let stage = Stage::start().await;
     let receiver = Receiver::start().await;
@@ -150,6 +201,7 @@ async fn an_unsigned_subscription_gets_no_signature() {
     assert_eq!(
         header_names(&arrived),
         [
+            "accept",
             "content-length",
             "content-type",
             "host",

@@ -46,6 +46,7 @@ async fn whatever_a_receiver_does_is_one_recorded_attempt() {
     let endless_body = Reaction::Endless(bytes("HTTP/1.1 200 OK\r\n\r\n"), vec![b'x'; 64 * 1024]);
     let timed_out = (Value::Null, json!("timed out"));
     let cut_off = (Value::Null, json!("connection closed before an answer"));
+    let too_many_hints = (Value::Null, json!("too many interim responses"));
     let malformed = (Value::Null, json!("malformed response"));
     let ok = (json!(200), Value::Null);
     for (name, reaction, expected) in [
@@ -55,7 +56,7 @@ async fn whatever_a_receiver_does_is_one_recorded_attempt() {
             Reaction::Drip(bytes("HTTP/1.1 200 OK\r\nx:")),
             &timed_out,
         ),
-        ("endless hints", endless_hints, &timed_out),
+        ("endless hints", endless_hints, &too_many_hints),
         ("closes", Reaction::Close, &cut_off),
         (
             "closes in the head",
@@ -161,4 +162,37 @@ async fn an_answer_that_is_not_for_us_does_not_answer_the_next_delivery() {
     let deliveries = stage.deliveries(&endpoint).await;
     assert_eq!(attempts(&deliveries[0])[0]["status_code"], 500);
     assert_eq!(attempts(&deliveries[1])[0]["status_code"], 200);
+}
+
+#[tokio::test]
+async fn an_answer_is_settled_by_its_head() {
+    // An attempt may take longer than the test waits, so none of them may wait for the body.
+    let stage = Stage::start().await;
+    let endless = |head: &str| {
+        let head = format!("HTTP/1.1 {head}\r\ntransfer-encoding: chunked\r\n\r\n");
+        Reaction::Drip((head + "8\r\naccepted\r\n").into())
+    };
+    let receiver = Receiver::that(endless("200 OK")).await;
+    let endpoint = stage.hook(&receiver, &[]).await;
+    for _ in 0..60 {
+        stage.publish("a").await;
+    }
+    assert_eq!(patiently(stage.settle()).await, 60);
+    for delivery in stage.deliveries(&endpoint).await {
+        assert_eq!(delivery["status"], "succeeded");
+        assert_eq!(attempts(&delivery).len(), 1);
+    }
+    assert_eq!(receiver.count(), 60);
+    stage.remove(&endpoint).await;
+
+    let gone = Receiver::that(endless("410 Gone")).await;
+    let endpoint = stage.hook(&gone, &[]).await;
+    stage.publish("a").await;
+    assert_eq!(patiently(stage.settle()).await, 1);
+    assert_eq!(stage.only_delivery(&endpoint).await["status"], "failed");
+    let path = format!("/webhooks/endpoints/{}", crate::support::id(&endpoint));
+    assert_eq!(
+        stage.get(&path).await.expect_json(200)["status"],
+        "disabled"
+    );
 }

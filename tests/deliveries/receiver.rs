@@ -44,6 +44,8 @@ pub struct Received {
     pub method: String,
     pub path: String,
     pub headers: HeaderMap,
+    /// The names of the headers, in their case.
+    pub names: Vec<String>,
     pub body: Vec<u8>,
 }
 
@@ -250,11 +252,12 @@ fn parse(bytes: &[u8]) -> Option<(Received, usize)> {
     let httparse::Status::Complete(start) = head.parse(bytes).expect("a sound request") else {
         return None;
     };
-    let mut map = HeaderMap::new();
+    let (mut map, mut names) = (HeaderMap::new(), Vec::new());
     for header in head.headers.iter() {
         let name = HeaderName::from_bytes(header.name.as_bytes()).expect("a name");
         let value = HeaderValue::from_bytes(header.value).expect("a value");
         map.append(name, value);
+        names.push(header.name.to_owned());
     }
     let length = map.get("content-length").expect("a length");
     let length: usize = length.to_str().ok()?.parse().expect("a number");
@@ -263,6 +266,7 @@ fn parse(bytes: &[u8]) -> Option<(Received, usize)> {
         method: head.method?.to_owned(),
         path: head.path?.to_owned(),
         headers: map,
+        names,
         body,
     };
     Some((request, start + length))

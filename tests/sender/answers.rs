@@ -5,8 +5,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use hookturn::domain::Timestamp;
 use hyper::{HeaderMap, header::HeaderValue};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::receiver::{OK, Receiver, SHORT, failure, hasty_sender, patiently, send, sender};
+use crate::receiver::{
+    OK, PATIENCE, Receiver, SHORT, failure, hasty_sender, patiently, send, sender, sender_with,
+};
 
 #[tokio::test]
 async fn a_request_arrives_as_it_was_given() {
@@ -31,17 +34,34 @@ async fn a_request_arrives_as_it_was_given() {
     assert!(sent.as_bytes() == body, "{} bytes", sent.len());
     let mut lines: Vec<&str> = head.lines().collect();
     lines[1..].sort_unstable();
-    let host = format!("host: {}", receiver.address);
+    let host = format!("Host: {}", receiver.address);
     assert_eq!(
         lines,
         [
             "POST /hook?secret=hook HTTP/1.1",
-            "content-length: 262144",
+            "Content-Length: 262144",
             &host,
-            "user-agent: Hookturn/0",
+            "User-Agent: Hookturn/0",
             "webhook-id: evt_1",
         ]
     );
+}
+
+#[tokio::test]
+async fn a_url_goes_out_as_a_valid_target() {
+    let receiver = Receiver::answering(OK).await;
+    for (given, sent) in [
+        ("/a|b", "/a%7Cb"),
+        ("/a^b?a={b}", "/a%5Eb?a=%7Bb%7D"),
+        ("/%zz?it's", "/%25zz?it's"),
+    ] {
+        send(&sender(), &format!("http://{}{given}", receiver.address)).await;
+        let request = receiver.requests().pop().expect("a request");
+        assert!(
+            request.starts_with(&format!("POST {sent} HTTP/1.1\r\n")),
+            "{request}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -105,9 +125,12 @@ async fn a_switch_of_protocols_is_no_success() {
         "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
     )
     .await;
-    let reply = send(&hasty_sender(), &receiver.url()).await;
-    assert_ne!(reply.status, Some(200));
-    assert!(reply.status == Some(101) || reply.error.is_some());
+    let sender = sender();
+    for connections in 1..=2 {
+        let reply = send(&sender, &receiver.url()).await;
+        assert_eq!((reply.status, reply.error), (Some(101), None));
+        assert_eq!(receiver.connections(), connections);
+    }
 }
 
 #[tokio::test]
@@ -178,17 +201,33 @@ async fn a_receiver_that_never_answers_is_left_in_time() {
 }
 
 #[tokio::test]
-async fn interim_answers_without_end_are_left_in_time() {
-    let receiver = Receiver::start(|mut connection| async move {
-        connection.request().await;
-        let interim = b"HTTP/1.1 102 Processing\r\n\r\n";
-        while tokio::io::AsyncWriteExt::write_all(&mut connection.socket, interim)
-            .await
-            .is_ok()
-        {}
-    })
-    .await;
-    assert_eq!(failure(&hasty_sender(), &receiver.url()).await, "timed out");
+async fn interim_answers_are_bounded() {
+    for interim in [
+        "HTTP/1.1 100 Continue\r\n\r\n".to_owned(),
+        "HTTP/1.1 102\n\n".to_owned(),
+        format!(
+            "HTTP/1.1 103 Early Hints\r\nLink: {}\r\n\r\n",
+            "x".repeat(10_000)
+        ),
+    ] {
+        let is_long = interim.len() > 1000;
+        let bytes = Bytes::from(interim);
+        let receiver = Receiver::start(move |mut connection| {
+            let bytes = bytes.clone();
+            async move {
+                connection.request().await;
+                while connection.socket.write_all(&bytes).await.is_ok() {}
+            }
+        })
+        .await;
+        // Longer than the test waits.
+        let error = failure(&sender_with(2 * PATIENCE), &receiver.url()).await;
+        let expected = ["too many interim responses", "response head too large"];
+        assert_eq!(error, expected[usize::from(is_long)]);
+    }
+    let some = "HTTP/1.1 102 Processing\r\n\r\n".repeat(32) + "HTTP/1.1 200\r\n\r\n";
+    let receiver = Receiver::answering(some).await;
+    assert_eq!(send(&sender(), &receiver.url()).await.status, Some(200));
 }
 
 #[tokio::test]
@@ -200,7 +239,6 @@ async fn what_is_not_http_is_told_so() {
         "HTTP/1.1 20 OK\r\n\r\n",
         "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
         "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
     ] {
         let receiver = Receiver::answering(garbage).await;
         let error = failure(&sender(), &receiver.url()).await;
@@ -209,14 +247,84 @@ async fn what_is_not_http_is_told_so() {
 }
 
 #[tokio::test]
+async fn whatever_else_is_in_a_head_the_status_counts() {
+    let many = |count| "X-Many: x\r\n".repeat(count);
+    for (lines, is_kept) in [
+        (
+            "Content-Security-Policy: default-src x;\r\n\timg-src y\r\n",
+            true,
+        ),
+        (" Folded: first\r\n", true),
+        ("X-A : b\r\n", true),
+        ("Content-Length \t: 0\r\n", true),
+        ("no colon\r\n", true),
+        (": no name\r\n", true),
+        ("bad\u{1}name: x\r\n", true),
+        ("Set-Cookie: a=\u{1}b\r\n", true),
+        ("Set-Cookie: a=\0b\rc\u{7f}\r\n", true),
+        ("X: \u{fc}\nY: bare line ends\n", true),
+        ("Content-Length: 0\r\nContent-Length: 0\r\n", true),
+        ("Transfer-Encoding: chunked\r\n", false),
+        (&many(101), true),
+        (&many(4000), true),
+    ] {
+        let answer = format!("HTTP/1.1 200 OK\r\n{lines}Content-Length: 0\r\n\r\n");
+        let receiver = Receiver::answering(answer).await;
+        let sender = sender();
+        for _ in 0..2 {
+            let reply = send(&sender, &receiver.url()).await;
+            assert_eq!((reply.status, reply.error), (Some(200), None), "{lines:?}");
+        }
+        assert_eq!(receiver.connections() == 1, is_kept, "{lines:?}");
+    }
+    for status_line in [
+        "HTTP/1.1 200",
+        "HTTP/1.1 200 ",
+        "\r\n\r\nHTTP/1.1 200 OK",
+        "HTTP/1.1  200  OK",
+        "HTTP/1.1 200 \u{fc}\u{1}\0",
+        "HTTP/1.0 200 OK",
+        "HTTP/1.2 200 OK",
+    ] {
+        let receiver = Receiver::answering(format!("{status_line}\r\n\r\n")).await;
+        let reply = send(&sender(), &receiver.url()).await;
+        assert_eq!(
+            (reply.status, reply.error),
+            (Some(200), None),
+            "{status_line:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn an_enormous_head_is_refused() {
     let long = format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(1 << 20));
-    let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "X: x\r\n".repeat(10_000));
-    for head in [long, many] {
+    let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "X: x\r\n".repeat(20_000));
+    let no_line_end = "HTTP/1.1 200 ".to_owned() + &"x".repeat(1 << 20);
+    for head in [long, many, no_line_end] {
         let receiver = Receiver::answering(head).await;
         let error = failure(&sender(), &receiver.url()).await;
         assert_eq!(error, "response head too large");
     }
+}
+
+#[tokio::test]
+async fn an_answer_may_come_before_the_request_is_sent() {
+    let receiver = Receiver::start(|mut connection| async move {
+        // More than the buffers of both sides hold, so that the rest is written after the answer came.
+        let mut begin = [0; 512];
+        let _ = connection.socket.read_exact(&mut begin).await;
+        connection
+            .say(b"HTTP/1.1 413 x\r\nContent-Length: 9\r\n\r\ntoo long\n")
+            .await;
+        connection.closed().await;
+    })
+    .await;
+    let body = Bytes::from(vec![b'x'; 16 << 20]);
+    let (sender, url) = (sender(), receiver.url());
+    let attempt = sender.send(&url, HeaderMap::new(), body, Timestamp::from_millis(0));
+    let reply = patiently(attempt).await;
+    assert_eq!((reply.status, reply.error), (Some(413), None));
 }
 
 #[tokio::test]

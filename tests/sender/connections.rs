@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use tokio::{io::AsyncWriteExt as _, net::TcpListener};
+use hookturn::delivery::{EgressGuard, Sender, sender::Options};
+use tokio::{io::AsyncWriteExt as _, net::TcpListener, sync::watch};
 
-use crate::receiver::{OK, Receiver, failure, patiently, send, sender, sender_with};
+use crate::receiver::{OK, PATIENCE, Receiver, failure, patiently, send, sender, sender_with};
 
 /// Makes attempts until the receiver has seen three connections, all with the status 200.
 async fn assert_new_connections(receiver: &Receiver) {
@@ -64,23 +65,69 @@ async fn an_answer_without_end_is_cut_off() {
     assert_new_connections(&receiver).await;
 }
 
-#[tokio::test]
-async fn a_body_that_does_not_come_does_not_change_the_outcome() {
-    let receiver = Receiver::start(|mut connection| async move {
-        connection.request().await;
-        connection
-            .say(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe")
-            .await;
-        connection.closed().await;
+/// A receiver whose answers have a head and never a body. Counts the connections that are open.
+async fn receiver_without_bodies(head: &'static [u8], open: watch::Sender<usize>) -> Receiver {
+    Receiver::start(move |mut connection| {
+        let open = open.clone();
+        async move {
+            open.send_modify(|count| *count += 1);
+            connection.request().await;
+            connection.say(head).await;
+            connection.closed().await;
+            open.send_modify(|count| *count -= 1);
+        }
     })
-    .await;
-    // Time enough for the head on a busy machine, and not too long to wait for the body.
-    let sender = sender_with(Duration::from_secs(2));
-    for connections in 1..=2 {
-        let reply = send(&sender, &receiver.url()).await;
-        assert_eq!((reply.status, reply.error), (Some(200), None));
-        assert_eq!(receiver.connections(), connections);
+    .await
+}
+
+#[tokio::test]
+async fn the_head_of_an_answer_ends_the_attempt() {
+    let mut receivers = Vec::new();
+    for (head, status) in [
+        (&b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe"[..], 200),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8\r\naccepted\r\n",
+            200,
+        ),
+        (b"HTTP/1.1 202 Accepted\r\n\r\n", 202),
+        (b"HTTP/1.1 410 Gone\r\nContent-Length: 5\r\n\r\n", 410),
+    ] {
+        let (open, opened) = watch::channel(0);
+        let receiver = receiver_without_bodies(head, open).await;
+        // Longer than the test waits: no attempt may wait for a body.
+        let sender = sender_with(2 * PATIENCE);
+        for connections in 1..=20 {
+            let reply = send(&sender, &receiver.url()).await;
+            assert_eq!((reply.status, reply.error), (Some(status), None));
+            assert_eq!(receiver.connections(), connections);
+        }
+        receivers.push((receiver, opened));
     }
+    // The connections are not kept for a body that does not come.
+    for (_, mut opened) in receivers {
+        let closed = opened.wait_for(|open| *open == 0);
+        patiently(closed).await.expect("the receiver lives");
+    }
+}
+
+#[tokio::test]
+async fn bodies_that_are_waited_for_are_bounded_in_number() {
+    let (open, opened) = watch::channel(0);
+    let receiver = receiver_without_bodies(b"HTTP/1.1 200 OK\r\n\r\n", open).await;
+    let sender = sender();
+    let mut most = 0;
+    for _ in 0..20 {
+        let attempts = (0..20).map(|_| {
+            let (sender, url) = (sender.clone(), receiver.url());
+            tokio::spawn(async move { send(&sender, &url).await.status })
+        });
+        for attempt in attempts.collect::<Vec<_>>() {
+            assert_eq!(attempt.await.expect("no panic"), Some(200));
+        }
+        most = most.max(*opened.borrow());
+    }
+    // 256, those of the last attempts, and a few whose closing the receiver has not seen yet.
+    assert!(most <= 320, "{most} connections wait for a body");
 }
 
 #[tokio::test]
@@ -175,6 +222,76 @@ async fn a_request_that_met_the_closing_of_its_idle_connection_is_sent_again() {
             assert_eq!(send(&sender, &receiver.url()).await.status, Some(200));
         }
         assert_eq!((receiver.connections(), receiver.requests().len()), (2, 3));
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_met_the_time_out_of_its_idle_connection_is_sent_again() {
+    for farewell in [
+        "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.0 408 Request Time-out\r\nCache-Control: no-cache\r\nConnection: close\r\n\r\nslow",
+        "HTTP/1.0 408 Request Time-out\r\n\r\n",
+        "HTTP/1.1 408 x\r\n\r\n",
+    ] {
+        let receiver = Receiver::start(move |mut connection| async move {
+            connection.request().await;
+            connection.say(OK).await;
+            if connection.number < 2 {
+                connection.request().await;
+                connection.say(farewell.as_bytes()).await;
+            }
+            connection.closed().await;
+        })
+        .await;
+        let sender = sender();
+        let url = receiver.url();
+        // Two connections at a time, so that another idle one is at hand when the first ends.
+        let (one, other) = tokio::join!(send(&sender, &url), send(&sender, &url));
+        assert_eq!((one.status, other.status), (Some(200), Some(200)));
+        assert_eq!(send(&sender, &url).await.status, Some(200), "{farewell:?}");
+        assert_eq!((receiver.connections(), receiver.requests().len()), (3, 4));
+    }
+}
+
+#[tokio::test]
+async fn a_408_is_an_answer_like_others_on_a_connection_that_goes_on_or_is_new() {
+    // Again and again on old and new connections: one repetition, and then it counts.
+    let receiver = Receiver::start(|mut connection| async move {
+        connection.request().await;
+        if connection.number == 0 {
+            connection.say(OK).await;
+            connection.request().await;
+        }
+        let closing = b"HTTP/1.1 408 x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+        connection.say(closing).await;
+    })
+    .await;
+    let sender = sender();
+    for (status, requests) in [(200, 1), (408, 3), (408, 4)] {
+        let reply = send(&sender, &receiver.url()).await;
+        assert_eq!((reply.status, reply.error), (Some(status), None));
+        assert_eq!(receiver.requests().len(), requests);
+    }
+
+    let staying = Receiver::answering("HTTP/1.1 408 x\r\nContent-Length: 0\r\n\r\n").await;
+    for requests in 1..=3 {
+        assert_eq!(send(&sender, &staying.url()).await.status, Some(408));
+        assert_eq!(staying.requests().len(), requests);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_is_too_old_begins_no_request() {
+    let receiver = Receiver::answering(OK).await;
+    let options = Options {
+        connection_life: Duration::ZERO,
+        ..Options::default()
+    };
+    let sender = Sender::with_options(EgressGuard::with_local(), options);
+    for count in 1..=5 {
+        assert_eq!(send(&sender, &receiver.url()).await.status, Some(200));
+        assert_eq!(receiver.connections(), count);
+        assert_eq!(receiver.requests().len(), count, "each was sent once");
     }
 }
 

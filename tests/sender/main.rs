@@ -2,6 +2,7 @@
 //!
 //! No test sleeps: each waits for what it is about, within [`receiver::PATIENCE`].
 
+mod addresses;
 mod answers;
 mod connections;
 mod guard;

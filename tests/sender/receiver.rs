@@ -126,7 +126,7 @@ pub async fn read_request(socket: &mut (impl AsyncRead + Unpin)) -> Option<Strin
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
             let length = head
                 .lines()
-                .find_map(|line| line.strip_prefix("content-length: "))
+                .find_map(|line| line.strip_prefix("Content-Length: "))
                 .map_or(0, |length| length.parse().expect("a length"));
             if body.len() >= length {
                 return Some(text.into_owned());

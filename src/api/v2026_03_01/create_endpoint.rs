@@ -16,7 +16,8 @@ use crate::domain::{Endpoint, Format, Secret, Settings};
 #[expect(dead_code, reason = "describes the body for the OpenAPI document")]
 pub struct CreateEndpoint {
     /// Where deliveries are sent: an absolute `https` URL (also `http` with `--dev`), without user
-    /// information and fragment.
+    /// information, fragment and backslash. Other characters that are none of a URL's are
+    /// percent-encoded in the request.
     #[schema(
         format = "uri",
         max_length = 2048,

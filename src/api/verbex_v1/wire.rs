@@ -12,6 +12,7 @@ use crate::api::failure::{Failure, FieldCode};
 use crate::api::json::Object;
 use crate::api::secret_text::SecretText;
 use crate::api::url;
+use crate::delivery::headers;
 use crate::domain::event::MAX_PATTERN_LENGTH;
 use crate::domain::{
     Endpoint, EndpointId, EventPattern, HeaderEntry, Secret, Settings, TenantId, Timestamp,
@@ -155,8 +156,8 @@ pub struct SubscriptionInput {
     /// A name, not blank, and unique among those that the tenant gave.
     #[schema(min_length = 1, max_length = 255, example = "Production receiver")]
     name: String,
-    /// Where deliveries are sent: an absolute `https` or `http` URL, without user information and
-    /// fragment.
+    /// Where deliveries are sent: an absolute `https` or `http` URL, without user information, fragment
+    /// and backslash. Other characters that are none of a URL's are percent-encoded in the request.
     #[schema(
         format = "uri",
         max_length = 2048,
@@ -173,10 +174,11 @@ pub struct SubscriptionInput {
     /// Empty or absent means all.
     #[schema(nullable = false, max_items = 100, example = json!(["Call.Started"]))]
     events: Option<Vec<String>>,
-    /// Headers to send with each delivery. Not `Host`, `Content-*`, `Connection`,
+    /// Headers to send with each delivery, in HTTP/1.1 in the case that is given. Not `Host`, `Content-*`, `Connection`,
     /// `Transfer-Encoding`, `User-Agent`, `webhook-*` or `X-Webhook-*`, nor others that are about the
     /// connection: `Expect`, `HTTP2-Settings`, `Keep-Alive`, `Proxy-Authenticate`, `Proxy-Connection`,
-    /// `TE`, `Trailer` and `Upgrade`.
+    /// `TE`, `Trailer` and `Upgrade`. Names are compared in any case, and with `_` and `-` for the same, as
+    /// many receivers read them.
     #[schema(nullable = false)]
     headers: Option<std::collections::BTreeMap<String, String>>,
     /// A text for people.
@@ -320,11 +322,11 @@ fn read_headers(object: &mut Object<'_>) -> Box<[HeaderEntry]> {
         let param = || format!("headers.{}", name.chars().take(64).collect::<String>());
         match check_header(&name, &value) {
             Err((code, detail)) => object.fail(&param(), code, detail),
-            Ok(()) if !seen.insert(name.to_ascii_lowercase()) => {
+            Ok(()) if !seen.insert(headers::folded(&name)) => {
                 object.fail(
                     &param(),
                     FieldCode::DuplicateField,
-                    "must be sent once, in any case",
+                    "must be sent once: receivers may not tell upper from lower case, or \"_\" from \"-\"",
                 );
             }
             Ok(()) => {}
@@ -339,39 +341,16 @@ fn read_headers(object: &mut Object<'_>) -> Box<[HeaderEntry]> {
 
 /// Whether a header may be sent with deliveries: not one that frames or signs them.
 fn check_header(name: &str, value: &str) -> Result<(), (FieldCode, &'static str)> {
-    // Beside what the documents name, what is about the connection or the framing of a request
-    // (RFC 9110, sections 6.6.2, 7.6.1 and 10.1; RFC 9112, appendix C.2.2): said by whoever does not act
-    // on it, a receiver waits for what never comes, or reads the next request where there is none.
-    const RESERVED: [&str; 12] = [
-        "host",
-        "connection",
-        "transfer-encoding",
-        "user-agent",
-        "expect",
-        "http2-settings",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "upgrade",
-    ];
-    const RESERVED_PREFIXES: [&str; 3] = ["content-", "webhook-", "x-webhook-"];
     if name.len() > MAX_HEADER || value.len() > MAX_HEADER {
         return Err((FieldCode::OutOfRange, "must be at most 4096 bytes"));
     }
     if HeaderName::from_bytes(name.as_bytes()).is_err() {
         return Err((FieldCode::InvalidFormat, "must have the name of a header"));
     }
-    let lower = name.to_ascii_lowercase();
-    let reserved = RESERVED.contains(&lower.as_str())
-        || RESERVED_PREFIXES
-            .iter()
-            .any(|prefix| lower.starts_with(prefix));
-    if reserved {
+    if headers::is_reserved(name) {
         return Err((
             FieldCode::InvalidFormat,
-            "is set by the server and cannot be chosen",
+            "must be another name: the server sets this one, where \"_\" is read as \"-\"",
         ));
     }
     // Visible ASCII, spaces and tabs: what every receiver reads the same.

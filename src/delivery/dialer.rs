@@ -1,0 +1,216 @@
+//! From a host to a TCP connection: resolve, ask the guard, dial.
+//!
+//! Names and literals go the same way, so there is one place where an address is decided on, and no
+//! spelling that goes around it. (hyper's own connector takes literals past its resolver, which is
+//! why a guarded resolver under it is not enough, and why its version of RFC 8305 is not used.)
+//!
+//! An address that leads nowhere must not cost an attempt while another one works, so they are dialled
+//! one after the other without waiting for each to fail (RFC 8305, "Happy Eyeballs").
+
+use std::collections::HashSet;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use hyper::Uri;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tower::Service;
+
+use super::connector::Socket;
+use super::egress::{Blocked, EgressGuard};
+
+/// How many addresses of one host are dialled at most. A host's answer must not make this server
+/// knock at hundreds of doors.
+const MAX_ADDRESSES: usize = 8;
+
+/// After how long without a connection the next address is dialled beside those before it (RFC 8305,
+/// section 8).
+const NEXT_ADDRESS: Duration = Duration::from_millis(250);
+
+/// Finds the addresses of hosts.
+#[async_trait]
+pub trait Resolve: fmt::Debug + Send + Sync {
+    /// The addresses of `host`, which is a name or an address without brackets, best first.
+    ///
+    /// # Errors
+    ///
+    /// When there is none. The attempt fails with `host not found` then.
+    async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>>;
+}
+
+/// The resolver of the operating system.
+#[derive(Clone, Copy, Debug)]
+pub struct SystemResolver;
+
+#[async_trait]
+impl Resolve for SystemResolver {
+    async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        Ok(tokio::net::lookup_host((host, port)).await?.collect())
+    }
+}
+
+/// Why there is no connection. Prints as the text of the attempt's `error`.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DialError {
+    #[error("host not found")]
+    HostNotFound,
+    #[error("address not allowed: {0}")]
+    NotAllowed(Blocked),
+    #[error("connection timed out")]
+    TimedOut,
+    #[error("connection failed")]
+    Io(#[source] io::Error),
+}
+
+/// Opens TCP connections to permitted addresses.
+#[derive(Clone, Debug)]
+pub(super) struct Dialer {
+    pub(super) guard: EgressGuard,
+    pub(super) resolver: Arc<dyn Resolve>,
+    /// For each address of a host.
+    pub(super) timeout: Duration,
+}
+
+impl Dialer {
+    async fn dial(self, uri: Uri) -> Result<Socket, DialError> {
+        let host = uri.host().unwrap_or_default();
+        // An IPv6 literal stands in brackets in a URL (RFC 3986, section 3.2.2), and nowhere else.
+        let host = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'))
+            .unwrap_or(host);
+        let default_port = if uri.scheme_str() == Some("https") {
+            443
+        } else {
+            80
+        };
+        let port = uri.port_u16().unwrap_or(default_port);
+        let addresses = self.resolver.resolve(host, port).await;
+        let addresses = addresses.map_err(|_| DialError::HostNotFound)?;
+        let stream = self.dial_first_of(addresses).await?;
+        Socket::new(stream).map_err(DialError::Io)
+    }
+
+    /// A connection to the address that is connected first. The other ones are given up.
+    async fn dial_first_of(&self, addresses: Vec<SocketAddr>) -> Result<TcpStream, DialError> {
+        // What is told in the end is the last failure; a closed address counts only when there is
+        // nothing else to tell.
+        let mut closed = None;
+        let mut failure = None;
+        let mut permitted = in_turn(addresses)
+            .into_iter()
+            .filter(|address| match self.guard.check(address.ip()) {
+                Ok(()) => true,
+                Err(class) => {
+                    closed.get_or_insert(class);
+                    false
+                }
+            })
+            .take(MAX_ADDRESSES);
+        let mut dialled = FuturesUnordered::new();
+        loop {
+            let next = permitted.next();
+            let is_last = next.is_none();
+            dialled.extend(next.map(|address| self.connect(address)));
+            let ended = if is_last {
+                dialled.next().await
+            } else {
+                let Ok(ended) = timeout(NEXT_ADDRESS, dialled.next()).await else {
+                    continue;
+                };
+                ended
+            };
+            match ended {
+                Some(Ok(stream)) => return Ok(stream),
+                Some(Err(error)) => failure = Some(error),
+                None => break,
+            }
+        }
+        let not_dialled = || closed.map_or(DialError::HostNotFound, DialError::NotAllowed);
+        Err(failure.unwrap_or_else(not_dialled))
+    }
+
+    async fn connect(&self, address: SocketAddr) -> Result<TcpStream, DialError> {
+        let connected = timeout(self.timeout, TcpStream::connect(address)).await;
+        connected
+            .map_err(|_| DialError::TimedOut)?
+            .map_err(DialError::Io)
+    }
+}
+
+impl Service<Uri> for Dialer {
+    type Response = Socket;
+    type Error = DialError;
+    type Future = Pin<Box<dyn Future<Output = Result<Socket, DialError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), DialError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        Box::pin(self.clone().dial(uri))
+    }
+}
+
+/// The addresses in the order in which they are dialled: both families in turn, beginning with the
+/// first one's, else in the order of the resolver (RFC 8305, section 4). Each of them once, in the form
+/// in which it is checked and dialled.
+fn in_turn(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let mut seen = HashSet::new();
+    let (mut first, mut second) = (Vec::new(), Vec::new());
+    for address in addresses {
+        let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+        if seen.insert(address) {
+            let is_first = first
+                .first()
+                .is_none_or(|first: &SocketAddr| first.is_ipv4() == address.is_ipv4());
+            if is_first { &mut first } else { &mut second }.push(address);
+        }
+    }
+    let mut ordered = Vec::with_capacity(first.len() + second.len());
+    let mut second = second.into_iter();
+    for address in first {
+        ordered.push(address);
+        ordered.extend(second.next());
+    }
+    ordered.extend(second);
+    ordered
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_come_in_turn_and_each_address_once() {
+        let addresses = |texts: &[&str]| -> Vec<SocketAddr> {
+            let parse = |text: &&str| SocketAddr::new(text.parse().expect("an address"), 80);
+            texts.iter().map(parse).collect()
+        };
+        for (found, expected) in [
+            (&[][..], &[][..]),
+            (
+                &["::1", "::2", "::3", "1.1.1.1"],
+                &["::1", "1.1.1.1", "::2", "::3"],
+            ),
+            (
+                &["1.1.1.1", "::1", "::2", "::3"],
+                &["1.1.1.1", "::1", "::2", "::3"],
+            ),
+            (
+                &["::1", "::1", "::2", "1.1.1.1", "1.1.1.2"],
+                &["::1", "1.1.1.1", "::2", "1.1.1.2"],
+            ),
+            (&["::ffff:1.1.1.1", "1.1.1.1", "::1"], &["1.1.1.1", "::1"]),
+        ] {
+            assert_eq!(in_turn(addresses(found)), addresses(expected), "{found:?}");
+        }
+    }
+}

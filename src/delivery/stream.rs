@@ -1,0 +1,217 @@
+//! A connection to a receiver, as hyper sees it.
+//!
+//! Rules:
+//!
+//! 1. **Of the head of an answer hyper reads what [`head`] writes.** All other bytes go through.
+//! 2. **What comes before the end of the head is bounded**: in bytes ([`MAX_HEAD`]), interim answers
+//!    included, and in interim answers ([`MAX_INTERIM`]). A receiver could keep a core busy otherwise.
+//! 3. **A connection that has lived long enough begins no other request.** Nothing of the request was
+//!    sent then, so it can be made on a new connection. Under steady traffic a connection would never
+//!    end otherwise, and a name that moved to another address would not be followed.
+//!
+//! A request begins with the first byte that is written after a flush: hyper flushes a connection
+//! when it has written a request to its end, and not before.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf as _, Bytes};
+use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use tokio::time::Instant;
+
+use super::head::{self, Parsed};
+
+/// How many bytes may come until the head of an answer is at its end, all interim answers included.
+pub(super) const MAX_HEAD: usize = 64 * 1024;
+
+/// How many interim answers (`100 Continue`, `103 Early Hints` and the like) a request may get.
+pub(super) const MAX_INTERIM: usize = 32;
+
+/// Why a connection cannot go on. Prints as the text of the attempt's `error`.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StreamError {
+    #[error("response head too large")]
+    HeadTooLarge,
+    #[error("too many interim responses")]
+    TooManyInterim,
+    /// Nothing of the request was sent.
+    #[error("connection too old")]
+    Retired,
+}
+
+impl From<StreamError> for io::Error {
+    fn from(error: StreamError) -> Self {
+        io::Error::other(error)
+    }
+}
+
+/// A connection that follows the rules above.
+#[derive(Debug)]
+pub(super) struct Stream<S> {
+    inner: S,
+    /// When it may not begin another request.
+    end_of_life: Instant,
+    has_begun: bool,
+    is_flushed: bool,
+    /// The answer that is awaited, until its head is there.
+    awaited: Option<Awaited>,
+    /// What came and hyper has not read yet.
+    ready: Bytes,
+}
+
+/// An answer whose head is not at its end.
+#[derive(Debug, Default)]
+struct Awaited {
+    bytes: Vec<u8>,
+    /// How many of the bytes are known to hold no whole head.
+    scanned: usize,
+    /// How many bytes of interim answers came before.
+    dropped: usize,
+    interim: usize,
+}
+
+impl Awaited {
+    /// What hyper is to read, as soon as the head is there.
+    fn take(&mut self, more: &[u8]) -> Result<Option<Bytes>, StreamError> {
+        self.bytes.extend_from_slice(more);
+        loop {
+            if self.scanned == 0 {
+                self.skip_empty_lines();
+            }
+            match head::parse(&self.bytes, self.scanned) {
+                Parsed::Whole(head, len) if head.is_interim() => {
+                    self.interim += 1;
+                    if self.interim > MAX_INTERIM {
+                        return Err(StreamError::TooManyInterim);
+                    }
+                    self.drop_first(len);
+                    self.scanned = 0;
+                }
+                Parsed::Whole(head, len) if self.dropped + len <= MAX_HEAD => {
+                    let mut out = Vec::with_capacity(128 + self.bytes.len() - len);
+                    head.render(&mut out);
+                    out.extend_from_slice(&self.bytes[len..]);
+                    return Ok(Some(out.into()));
+                }
+                Parsed::Partial if self.dropped + self.bytes.len() <= MAX_HEAD => {
+                    self.scanned = self.bytes.len();
+                    return Ok(None);
+                }
+                Parsed::Whole(..) | Parsed::Partial => return Err(StreamError::HeadTooLarge),
+                // hyper says what is wrong with it.
+                Parsed::NotHttp => return Ok(Some(std::mem::take(&mut self.bytes).into())),
+            }
+        }
+    }
+
+    /// Before a status line empty lines are passed over (RFC 9112, section 2.2).
+    fn skip_empty_lines(&mut self) {
+        let is_line_end = |byte: &&u8| matches!(byte, b'\r' | b'\n');
+        let len = self.bytes.iter().take_while(is_line_end).count();
+        self.drop_first(len);
+    }
+
+    fn drop_first(&mut self, len: usize) {
+        self.bytes.drain(..len);
+        self.dropped += len;
+    }
+}
+
+impl<S> Stream<S> {
+    /// A new connection, on which requests may begin for as long as `life`. The first one always may.
+    pub(super) fn new(inner: S, life: Duration) -> Self {
+        Self {
+            inner,
+            end_of_life: Instant::now() + life,
+            has_begun: false,
+            is_flushed: true,
+            awaited: None,
+            ready: Bytes::new(),
+        }
+    }
+
+    /// Called before each write.
+    fn before_write(&mut self) -> Result<(), StreamError> {
+        if self.is_flushed {
+            if self.has_begun && Instant::now() >= self.end_of_life {
+                return Err(StreamError::Retired);
+            }
+            self.has_begun = true;
+            self.is_flushed = false;
+            self.awaited.get_or_insert_default();
+        }
+        Ok(())
+    }
+}
+
+impl<S: Connection> Connection for Stream<S> {
+    fn connected(&self) -> Connected {
+        self.inner.connected()
+    }
+}
+
+impl<S: Read + Unpin> Read for Stream<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut to: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        while this.ready.is_empty() {
+            let Some(awaited) = &mut this.awaited else {
+                return Pin::new(&mut this.inner).poll_read(cx, to);
+            };
+            let mut chunk = [0; 4096];
+            let mut chunk = ReadBuf::new(&mut chunk);
+            ready!(Pin::new(&mut this.inner).poll_read(cx, chunk.unfilled()))?;
+            if chunk.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            if let Some(bytes) = awaited.take(chunk.filled())? {
+                this.ready = bytes;
+                this.awaited = None;
+            }
+        }
+        let len = this.ready.len().min(to.remaining());
+        to.put_slice(&this.ready[..len]);
+        this.ready.advance(len);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: Write + Unpin> Write for Stream<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.before_write()?;
+        Pin::new(&mut self.inner).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.before_write()?;
+        Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.inner).poll_flush(cx))?;
+        self.is_flushed = true;
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
