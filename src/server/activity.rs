@@ -104,7 +104,7 @@ impl Drop for InFlight {
     }
 }
 
-/// A socket that notes when bytes arrive.
+/// A socket that notes when bytes arrive, and that finds out when it is reset.
 #[derive(Debug)]
 pub(super) struct Watched {
     io: TcpStream,
@@ -114,6 +114,18 @@ pub(super) struct Watched {
 impl Watched {
     pub(super) fn new(io: TcpStream, activity: Arc<Activity>) -> Self {
         Self { io, activity }
+    }
+
+    /// Why the socket can no longer be read, if it was reset. Looks without taking bytes, which are hyper's to read.
+    ///
+    /// A peer that closed its socket looks like one that ended its sending and waits for the answer: the two differ
+    /// only once the peer's system refuses what is written to it. So the work for either goes on to its end.
+    fn reset(&self, cx: &mut Context<'_>) -> Option<io::Error> {
+        let mut byte = [0];
+        match self.io.poll_peek(cx, &mut ReadBuf::new(&mut byte)) {
+            Poll::Ready(Err(error)) => Some(error),
+            Poll::Ready(Ok(_)) | Poll::Pending => None,
+        }
     }
 }
 
@@ -156,6 +168,13 @@ impl AsyncWrite for Watched {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // While a request is in flight, hyper does not read on, lest it take the end of the client's sending for the end
+        // of the connection. It would not see a reset either. But it flushes whenever it is woken.
+        if self.activity.is_busy()
+            && let Some(error) = self.reset(cx)
+        {
+            return Poll::Ready(Err(error));
+        }
         Pin::new(&mut self.io).poll_flush(cx)
     }
 
