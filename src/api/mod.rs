@@ -10,6 +10,7 @@ pub mod correlation;
 pub mod dev;
 pub mod envelope;
 pub mod failure;
+pub mod host;
 pub mod json;
 pub mod openapi;
 pub mod pages;

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use utoipa_swagger_ui::{Config, SwaggerUi, Url};
 
 use super::failure::{Failure, FieldCode, FieldError, Rendered};
+use super::host::InvalidHost;
 use super::submission::{MAX_BODY, MAX_EVENT_BODY};
 use super::{App, v2026_03_01, verbex_v1};
 use crate::idempotency::InvalidKey;
@@ -160,6 +161,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value, with: &Co
     }
 
     let mut failures = (with.failures)(&id);
+    failures.push(Failure::InvalidHost(InvalidHost::Missing));
     if is_protected {
         failures.extend([Failure::MissingToken, Failure::InvalidToken]);
         failures.push(Failure::RateLimited {
@@ -318,13 +320,15 @@ fn header_parameters(takes_keys: bool) -> Vec<Value> {
 /// The headers of a response, by name.
 fn header_references(status: &str, is_protected: bool, takes_keys: bool) -> Value {
     let mut names = vec!["X-Request-Id"];
-    if is_protected && status != "401" {
-        names.extend([
-            "Cache-Control",
-            "X-RateLimit-Limit",
-            "X-RateLimit-Remaining",
-            "X-RateLimit-Reset",
-        ]);
+    if is_protected {
+        names.push("Cache-Control");
+        if status != "401" {
+            names.extend([
+                "X-RateLimit-Limit",
+                "X-RateLimit-Remaining",
+                "X-RateLimit-Reset",
+            ]);
+        }
     }
     match status {
         "401" => names.push("WWW-Authenticate"),
@@ -371,7 +375,8 @@ fn headers() -> Value {
             json!({ "type": "string", "const": "true" }),
         ),
         "X-RateLimit-Limit": header(
-            "The size of the tenant's bucket. The three headers are absent when the rate limit is off.",
+            "The size of the tenant's bucket. The three headers are absent when the rate limit is off, and when a \
+             request is refused before its key is looked at.",
             false,
             count.clone(),
         ),

@@ -34,7 +34,7 @@ pub const INVALID_REQUEST: ProblemType = ProblemType {
     title: "Invalid request",
     status: StatusCode::BAD_REQUEST,
     explanation: "The request could not be read: its body is not a JSON object of at most 64 KiB sent as \
-                  application/json, or its Idempotency-Key is malformed. Nothing was changed. Mend the \
+                  application/json, its Idempotency-Key is malformed, or it does not name one host. Nothing was changed. Mend the \
                   request and send it again.",
     codes: &[
         (
@@ -53,6 +53,10 @@ pub const INVALID_REQUEST: ProblemType = ProblemType {
         (
             "invalid_idempotency_key",
             "send 1 to 255 visible ASCII characters, bare or as one quoted string.",
+        ),
+        (
+            "invalid_host",
+            "send one Host header with a host name or an IP address, with or without a port.",
         ),
     ],
 };
@@ -343,6 +347,14 @@ fn fields(errors: Cow<'_, [FieldError]>) -> Words<'_> {
 
 fn words(failure: &Failure) -> Words<'_> {
     match failure {
+        Failure::InvalidHost(error) => about(
+            "Host",
+            plain(
+                &INVALID_REQUEST,
+                "invalid_host",
+                format!("The host of the request {error}."),
+            ),
+        ),
         Failure::MissingToken => plain(
             &AUTHENTICATION_FAILED,
             "missing_token",
