@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::instance::instance;
 use crate::api::failure::{Failure, FieldCode, FieldError, Rendered};
 use crate::api::query::CURSOR_DETAIL;
 use crate::service::Error;
@@ -236,8 +237,9 @@ pub struct Problem<'a> {
     /// What went wrong this time.
     #[schema(value_type = String)]
     detail: Cow<'a, str>,
-    /// The path of the request.
-    instance: &'a str,
+    /// The path of the request, percent-encoded: a URI reference, never one to another host.
+    #[schema(value_type = String, format = "uri-reference")]
+    instance: Cow<'a, str>,
     /// The machine's word for it.
     code: &'a str,
     /// The one parameter, field or header that is at fault, where there is one.
@@ -275,7 +277,7 @@ pub fn render(failure: &Failure, public_url: &str, path: &str) -> Rendered {
         title: words.kind.title,
         status: words.kind.status.as_u16(),
         detail: words.detail,
-        instance: path,
+        instance: instance(path),
         code: words.code,
         param,
         errors,
