@@ -16,7 +16,9 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
@@ -71,6 +73,8 @@ pub async fn envelope(State(app): State<App>, mut request: Request, next: Next) 
     }
 
     let headers = response.headers_mut();
+    // What a body is, its type says: no browser is to guess, from text that a request may have put there.
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if is_protected(uri.path()) {
         // Answers with a secret must not be kept, and no other answer here needs to be.
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -6,6 +6,7 @@
 //! [`failure::Failure`]; each dialect gives it words in its own `errors` file and nowhere else.
 
 pub mod auth;
+mod browser;
 pub mod correlation;
 pub mod dev;
 pub mod envelope;
