@@ -13,7 +13,8 @@ use tower::Service as _;
 
 use super::{
     Limits, Phase,
-    activity::{Activity, Watched},
+    activity::Activity,
+    socket::Watched,
     watchdog::{Verdict, Watchdog},
 };
 

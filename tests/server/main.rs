@@ -4,6 +4,7 @@
 //! connection that the server ended for it.
 
 mod half_close;
+mod refusals;
 
 use std::{
     convert::Infallible,
