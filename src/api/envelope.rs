@@ -1,12 +1,14 @@
 //! What surrounds every request, in this order and for these reasons:
 //!
 //! 1. *Names.* Request id and trace id are settled first: every response and log line carries them.
-//! 2. *Key.* Under the protected prefixes nothing else is looked at before the key: an unauthenticated
+//! 2. *Host.* A request that does not name the one host that it is for is no sound HTTP message: it is
+//!    refused for that alone, before anything in it is looked at.
+//! 3. *Key.* Under the protected prefixes nothing else is looked at before the key: an unauthenticated
 //!    caller learns nothing but 401, also not whether a path exists.
-//! 3. *Rate.* The tenant's bucket is next, so that no later work can be had beyond it.
-//! 4. *Panics.* A handler that panics is a 500; the server goes on.
-//! 5. *Words.* A [`Failure`] is rendered in the dialect of the path.
-//! 6. *Log.* One line, with the route's template instead of the path, which may hold anything.
+//! 4. *Rate.* The tenant's bucket is next, so that no later work can be had beyond it.
+//! 5. *Panics.* A handler that panics is a 500; the server goes on.
+//! 6. *Words.* A [`Failure`] is rendered in the dialect of the path.
+//! 7. *Log.* One line, with the route's template instead of the path, which may hold anything.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -14,7 +16,9 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
@@ -25,7 +29,7 @@ use super::correlation::{TraceId, X_REQUEST_ID, request_id, trace_id};
 use super::failure::{Failure, Rendered};
 use super::rate_limit::Taken;
 use super::submission::discard_unasked;
-use super::{App, Asker, Dialect, v2026_03_01, verbex_v1};
+use super::{App, Asker, Dialect, host, v2026_03_01, verbex_v1};
 use crate::domain::Timestamp;
 use crate::service::Error;
 
@@ -69,12 +73,14 @@ pub async fn envelope(State(app): State<App>, mut request: Request, next: Next) 
     }
 
     let headers = response.headers_mut();
-    if tenant.is_some() {
-        // Answers with a secret must not be kept, and no other answer to a key needs to be.
+    // What a body is, its type says: no browser is to guess, from text that a request may have put there.
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if is_protected(uri.path()) {
+        // Answers with a secret must not be kept, and no other answer here needs to be.
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(taken) = taken {
-            put_rate_limit(headers, &taken, app.service().wall());
-        }
+    }
+    if let Some(taken) = taken {
+        put_rate_limit(headers, &taken, app.service().wall());
     }
     tracing::info!(
         method = %method,
@@ -98,6 +104,8 @@ fn admit(
     tenant: &mut Option<Arc<Tenant>>,
     taken: &mut Option<Taken>,
 ) -> Result<(), Failure> {
+    host::check(request.version(), request.uri(), request.headers())
+        .map_err(Failure::InvalidHost)?;
     if !is_protected(request.uri().path()) {
         return Ok(());
     }

@@ -7,6 +7,7 @@
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
+use super::host::InvalidHost;
 use crate::idempotency::InvalidKey;
 use crate::service;
 
@@ -16,6 +17,8 @@ pub const MAX_FIELD_ERRORS: usize = 100;
 /// Why a request was not served.
 #[derive(Clone, Debug)]
 pub enum Failure {
+    /// The request does not name the host that it is for, as HTTP has it.
+    InvalidHost(InvalidHost),
     /// No bearer token was sent.
     MissingToken,
     /// A token was sent that is no key of any tenant.

@@ -6,10 +6,12 @@
 //! [`failure::Failure`]; each dialect gives it words in its own `errors` file and nowhere else.
 
 pub mod auth;
+mod browser;
 pub mod correlation;
 pub mod dev;
 pub mod envelope;
 pub mod failure;
+pub mod host;
 pub mod json;
 pub mod openapi;
 pub mod pages;

@@ -16,8 +16,11 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use utoipa_swagger_ui::{Config, SwaggerUi, Url};
 
+use super::browser::{DOCS_POLICY, guarded};
 use super::failure::{Failure, FieldCode, FieldError, Rendered};
+use super::host::InvalidHost;
 use super::submission::{MAX_BODY, MAX_EVENT_BODY};
+use super::v2026_03_01::errors::PROBLEMS_PATH;
 use super::{App, v2026_03_01, verbex_v1};
 use crate::idempotency::InvalidKey;
 use crate::service::Error;
@@ -53,11 +56,11 @@ pub(super) fn routes() -> Router<App> {
     let config = Config::new(urls)
         .validator_url("none")
         .try_it_out_enabled(true);
-    Router::new()
+    let pages = Router::new()
         .route("/openapi/2026-03-01.json", v2026)
         .route("/openapi/verbex-v1.json", verbex)
-        .merge(SwaggerUi::new("/docs").config(config))
-        .layer(middleware::map_response(in_our_words))
+        .merge(SwaggerUi::new("/docs").config(config));
+    guarded(pages, DOCS_POLICY).layer(middleware::map_response(in_our_words))
 }
 
 /// Swagger UI says in its own words that it has no such file; here an unknown path has others.
@@ -160,6 +163,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value, with: &Co
     }
 
     let mut failures = (with.failures)(&id);
+    failures.push(Failure::InvalidHost(InvalidHost::Missing));
     if is_protected {
         failures.extend([Failure::MissingToken, Failure::InvalidToken]);
         failures.push(Failure::RateLimited {
@@ -199,19 +203,15 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value, with: &Co
 
     let mut responses = operation["responses"].take();
     for (status, response) in responses.as_object_mut().into_iter().flatten() {
-        response["headers"] = header_references(status, is_protected, takes_keys);
+        response["headers"] = header_references(path, status, takes_keys);
     }
-    for (status, response) in error_responses(&failures, is_protected, with) {
+    for (status, response) in error_responses(path, &failures, with) {
         responses[status] = response;
     }
     operation["responses"] = responses;
 }
 
-fn error_responses(
-    failures: &[Failure],
-    is_protected: bool,
-    with: &Completion,
-) -> BTreeMap<String, Value> {
+fn error_responses(path: &str, failures: &[Failure], with: &Completion) -> BTreeMap<String, Value> {
     let mut responses: BTreeMap<String, Value> = BTreeMap::new();
     for failure in failures {
         let Rendered {
@@ -225,7 +225,7 @@ fn error_responses(
             let schema = (with.schema)(status.as_u16());
             json!({
                 "description": status.canonical_reason().unwrap_or_default(),
-                "headers": header_references(&key, is_protected, false),
+                "headers": header_references(path, &key, false),
                 "content": { content_type: {
                     "schema": { "$ref": format!("#/components/schemas/{schema}") },
                     "examples": {},
@@ -316,15 +316,17 @@ fn header_parameters(takes_keys: bool) -> Vec<Value> {
 }
 
 /// The headers of a response, by name.
-fn header_references(status: &str, is_protected: bool, takes_keys: bool) -> Value {
-    let mut names = vec!["X-Request-Id"];
-    if is_protected && status != "401" {
-        names.extend([
-            "Cache-Control",
-            "X-RateLimit-Limit",
-            "X-RateLimit-Remaining",
-            "X-RateLimit-Reset",
-        ]);
+fn header_references(path: &str, status: &str, takes_keys: bool) -> Value {
+    let mut names = vec!["X-Request-Id", "X-Content-Type-Options"];
+    if super::auth::is_protected(path) {
+        names.push("Cache-Control");
+        if status != "401" {
+            names.extend([
+                "X-RateLimit-Limit",
+                "X-RateLimit-Remaining",
+                "X-RateLimit-Reset",
+            ]);
+        }
     }
     match status {
         "401" => names.push("WWW-Authenticate"),
@@ -332,13 +334,26 @@ fn header_references(status: &str, is_protected: bool, takes_keys: bool) -> Valu
         _ if takes_keys => names.push("Idempotent-Replayed"),
         _ => {}
     }
-    names
+    let mut references: Value = names
         .into_iter()
         .map(|name| {
             let reference = json!({ "$ref": format!("#/components/headers/{name}") });
             (name.to_owned(), reference)
         })
-        .collect()
+        .collect();
+    if path.starts_with(PROBLEMS_PATH) {
+        let mut page = |name: &str, description: &str| {
+            references[name] =
+                json!({ "description": description, "schema": { "type": "string" } });
+        };
+        page(
+            "Content-Security-Policy",
+            "A page loads nothing from elsewhere and runs no script.",
+        );
+        page("X-Frame-Options", "A page is in no frame of another page.");
+        page("Referrer-Policy", "A page is not named to where it leads.");
+    }
+    references
 }
 
 fn headers() -> Value {
@@ -349,6 +364,11 @@ fn headers() -> Value {
             "The request's name: the caller's own, or a generated one.",
             true,
             json!({ "type": "string", "minLength": 1, "maxLength": 128 }),
+        ),
+        "X-Content-Type-Options": header(
+            "The body is of the type that `Content-Type` says, and of no other that a browser may guess.",
+            true,
+            json!({ "type": "string", "const": "nosniff" }),
         ),
         "Cache-Control": header(
             "Answers may carry secrets and must not be kept.",
@@ -371,7 +391,8 @@ fn headers() -> Value {
             json!({ "type": "string", "const": "true" }),
         ),
         "X-RateLimit-Limit": header(
-            "The size of the tenant's bucket. The three headers are absent when the rate limit is off.",
+            "The size of the tenant's bucket. The three headers are absent when the rate limit is off, and when a \
+             request is refused before its key is looked at.",
             false,
             count.clone(),
         ),

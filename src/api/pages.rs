@@ -9,17 +9,19 @@ use axum::response::{Html, IntoResponse as _, Response};
 use axum::routing::get;
 
 use super::App;
+use super::browser::{PAGE_POLICY, guarded};
 use super::failure::Failure;
 use super::v2026_03_01::errors::{PROBLEM_TYPES, PROBLEMS_PATH, ProblemType};
 use crate::service::Error;
 
 /// The routes that need no key.
 pub fn routes() -> Router<App> {
-    Router::new()
+    let pages = Router::new()
         .route("/", get(home))
+        .route(&format!("{PROBLEMS_PATH}/{{slug}}"), get(problem));
+    guarded(pages, PAGE_POLICY)
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
-        .route(&format!("{PROBLEMS_PATH}/{{slug}}"), get(problem))
 }
 
 #[derive(Template)]

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::data_digest::data_digest;
 use super::id::{EventId, TraceId};
 use super::time::Timestamp;
 
@@ -27,15 +28,15 @@ pub struct Event {
 }
 
 impl Event {
-    /// Whether it is the event that a caller describes again: of the same type, with the same data. The
-    /// data may be spaced and ordered otherwise, unless it is nested more than 127 deep.
+    /// Whether it is the event that a caller describes again: of the same type, with the same data.
+    ///
+    /// [`data_digest`] says what is the same. Most who publish an event again send the very same text, which needs no
+    /// digest.
     #[must_use]
     pub fn is_same(&self, event_type: &str, data: &str) -> bool {
-        let value = |text| serde_json::from_str::<serde_json::Value>(text).ok();
         *self.event_type == *event_type
             && (*self.data == *data
-                || (numbers(&self.data) == numbers(data)
-                    && value(&self.data).is_some_and(|own| Some(own) == value(data))))
+                || data_digest(&self.data).is_some_and(|own| Some(own) == data_digest(data)))
     }
 }
 
@@ -44,38 +45,6 @@ impl fmt::Debug for Event {
         let (id, length) = (self.id.as_str(), self.data.len());
         write!(f, "Event({id}, {}, {length} bytes)", self.event_type)
     }
-}
-
-/// The numbers in a JSON text as they are written, sorted: `serde_json` takes two that differ only in
-/// digits beyond its precision for the same.
-fn numbers(json: &str) -> Vec<&str> {
-    let mut numbers = Vec::new();
-    let mut rest = json;
-    while let Some(start) = rest.find(|c: char| c == '"' || c == '-' || c.is_ascii_digit()) {
-        rest = &rest[start..];
-        let length = if rest.starts_with('"') {
-            string_length(rest)
-        } else {
-            let is_part = |c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.' | 'e' | 'E');
-            let length = rest.find(|c| !is_part(c)).unwrap_or(rest.len());
-            numbers.push(&rest[..length]);
-            length
-        };
-        rest = &rest[length..];
-    }
-    numbers.sort_unstable();
-    numbers
-}
-
-/// How many bytes the JSON string has that `text` starts with.
-fn string_length(text: &str) -> usize {
-    let mut is_escaped = false;
-    let end = text.bytes().skip(1).position(|byte| {
-        let is_end = byte == b'"' && !is_escaped;
-        is_escaped = byte == b'\\' && !is_escaped;
-        is_end
-    });
-    end.map_or(text.len(), |end| end + 2)
 }
 
 /// Which event types an endpoint is sent: one entry of its `events`.
@@ -194,13 +163,6 @@ mod tests {
             created_at: Timestamp::from_millis(0),
         };
         assert_eq!(format!("{event:?}"), "Event(evt_1, a.b, 15 bytes)");
-    }
-
-    #[test]
-    fn numbers_are_found_outside_strings_alone() {
-        let text = r#"{"a1":[1,-2.50E+3,"4 \" 5","\\",6],"7":{"\\\"8":9}}"#;
-        assert_eq!(numbers(text), ["-2.50E+3", "1", "6", "9"]);
-        assert_eq!(numbers("{}"), [""; 0]);
     }
 
     #[test]

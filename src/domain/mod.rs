@@ -3,9 +3,10 @@
 //! Read [`secret`] first (what a signing secret is), then [`key_ring`] (what a rotation does to the
 //! secrets of an endpoint), then [`signature`] (what the live secrets do to a delivery) and
 //! [`verification`] (what a receiver makes of it), then [`delivery`] and [`retry`] (what becomes of a
-//! delivery). The rest ([`endpoint`], [`event`], [`id`], [`refusal`], [`time`]) are the nouns those
-//! need.
+//! delivery). [`data_digest`] says when two events are one. The rest ([`endpoint`], [`event`], [`id`], [`refusal`],
+//! [`time`]) are the nouns those need.
 
+pub mod data_digest;
 pub mod delivery;
 pub mod endpoint;
 pub mod event;

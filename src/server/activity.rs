@@ -1,24 +1,15 @@
 //! What one connection is doing: the facts that its deadlines are computed from.
 //!
-//! Three parties share one [`Activity`]: the socket wrapper notes arriving bytes, the service notes requests that
+//! Three parties share one [`Activity`]: the [socket](super::socket) notes arriving bytes, the service notes requests that
 //! begin and end, and the [watchdog](super::watchdog) reads. Requests are the hot path, so the notes are plain atomic
 //! stores, and a clock is read once a request: when it ends.
 
-use std::{
-    io,
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
-    },
-    task::{Context, Poll},
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-    time::{Duration, Instant},
-};
+use tokio::time::{Duration, Instant};
 
 /// [`Activity::last_ended`] before any request ended.
 const NEVER: u64 = u64::MAX;
@@ -80,6 +71,15 @@ impl Activity {
         self.head_begun.load(Ordering::Relaxed) && !self.http2.load(Ordering::Relaxed)
     }
 
+    /// Notes that bytes were read.
+    pub(super) fn received(&self) {
+        // Bytes that come during a request are its body, or a pipelined successor's beginning, which cannot be told
+        // apart here. Both are bounded elsewhere: the body by its own timeout, the successor by the idle timeout.
+        if !self.is_busy() {
+            self.head_begun.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// Notes that a request head is complete. The request counts as in flight until the guard is dropped.
     pub(super) fn begin(self: &Arc<Self>, version: axum::http::Version) -> InFlight {
         if version == axum::http::Version::HTTP_2 {
@@ -101,65 +101,5 @@ impl Drop for InFlight {
         let after = u64::try_from(self.0.accepted.elapsed().as_millis()).unwrap_or(NEVER - 1);
         self.0.last_ended.store(after, Ordering::Relaxed);
         self.0.in_flight.fetch_sub(1, Ordering::Release);
-    }
-}
-
-/// A socket that notes when bytes arrive.
-#[derive(Debug)]
-pub(super) struct Watched {
-    io: TcpStream,
-    activity: Arc<Activity>,
-}
-
-impl Watched {
-    pub(super) fn new(io: TcpStream, activity: Arc<Activity>) -> Self {
-        Self { io, activity }
-    }
-}
-
-impl AsyncRead for Watched {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let polled = Pin::new(&mut self.io).poll_read(cx, buf);
-        // Bytes that come during a request are its body, or a pipelined successor's beginning, which cannot be told
-        // apart here. Both are bounded elsewhere: the body by its own timeout, the successor by the idle timeout.
-        if buf.filled().len() > before && !self.activity.is_busy() {
-            self.activity.head_begun.store(true, Ordering::Relaxed);
-        }
-        polled
-    }
-}
-
-impl AsyncWrite for Watched {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }

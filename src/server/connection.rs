@@ -13,7 +13,8 @@ use tower::Service as _;
 
 use super::{
     Limits, Phase,
-    activity::{Activity, Watched},
+    activity::Activity,
+    socket::Watched,
     watchdog::{Verdict, Watchdog},
 };
 
@@ -33,12 +34,15 @@ const MAX_ERROR_STREAMS: usize = 256;
 ///
 /// HTTP/1 takes at most 100 header fields. That is hyper's default, and setting it explicitly would make hyper
 /// allocate for each request.
+///
+/// An HTTP/1 client may end its sending after its request and still gets the answer. That the connection is reset
+/// meanwhile is for [`Watched`] to see.
 pub(super) fn protocol() -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
         .header_read_timeout(None)
-        .half_close(false)
+        .half_close(true)
         .max_buf_size(MAX_HEAD as usize);
     builder
         .http2()

@@ -4,11 +4,14 @@
 //! that never completes and a connection that lies idle are ended, and a shutdown has an end. It speaks HTTP/1.1 and,
 //! with prior knowledge, HTTP/2 without TLS (RFC 9113, section 3.3); TLS belongs to the proxy in front.
 //!
-//! [`serve`] accepts, `connection` drives one connection with hyper, `activity` notes what it does and `watchdog`
-//! says when its time is up.
+//! [`serve`] accepts, `connection` drives one connection with hyper, `socket` is what hyper reads and writes, `activity`
+//! notes what the connection does, `watchdog` says when its time is up, and `refusal` gives words to what hyper refuses by
+//! itself.
 
 mod activity;
 mod connection;
+mod refusal;
+mod socket;
 mod watchdog;
 
 use std::{io, pin::pin, sync::Arc, time::Duration};

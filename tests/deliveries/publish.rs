@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::receiver::{Receiver, status};
 use crate::stage::Stage;
-use crate::support::{GLOBEX, SUBSCRIPTIONS, fields, id};
+use crate::support::{Answer, GLOBEX, SUBSCRIPTIONS, fields, id};
 
 #[tokio::test]
 async fn an_event_goes_to_each_endpoint_that_subscribes_to_its_type_and_to_no_other() {
@@ -161,17 +161,70 @@ async fn an_event_id_cannot_be_used_for_another_event() {
     assert_eq!(theirs.expect_json(202)["deliveries"], 0);
 }
 
-#[tokio::test]
-async fn two_numbers_that_differ_make_two_events_however_long_they_are() {
+/// Publishes both under one id.
+async fn publish_twice(first: &str, second: &str) -> (Answer, Answer) {
     let stage = Stage::start().await;
-    let event =
-        |digit| format!(r#"{{"type":"a","id":"e1","data":{{"n":1000000000000000000000{digit}}}}}"#);
-    let answer = stage.post("/events").json_text(event(1)).await;
-    answer.expect_json(202);
-    let answer = stage.post("/events").json_text(event(2)).await;
-    answer.problem(422, "unprocessable", "event_id_reused");
-    let answer = stage.post("/events").json_text(event(1)).await;
-    answer.expect_json(202);
+    let event = |data| format!(r#"{{"type":"a","id":"e1","data":{data}}}"#);
+    let first = stage.post("/events").json_text(event(first)).await;
+    let second = stage.post("/events").json_text(event(second)).await;
+    first.expect_json(202);
+    (first, second)
+}
+
+#[tokio::test]
+async fn data_that_was_written_otherwise_is_another_event() {
+    for (first, second) in [
+        (
+            r#"{"n":10000000000000000000001}"#,
+            r#"{"n":10000000000000000000002}"#,
+        ),
+        (
+            r#"{"from":1000000000000000000001,"to":1000000000000000000002}"#,
+            r#"{"from":1000000000000000000002,"to":1000000000000000000001}"#,
+        ),
+        (
+            r#"{"debit":10000000000000000.01,"credit":10000000000000000.02}"#,
+            r#"{"debit":10000000000000000.02,"credit":10000000000000000.01}"#,
+        ),
+        (r#"{"a":"10","a":"20"}"#, r#"{"a":"99","a":"20"}"#),
+        (r#"{"a":"10","a":"20"}"#, r#"{"a":"20","a":"10"}"#),
+        (r#"{"a":"10","a":"20"}"#, r#"{"a":"20"}"#),
+        (r#"{"a":[{"b":1,"b":2}]}"#, r#"{"a":[{"b":3,"b":2}]}"#),
+        (r#"{"x":1e400}"#, r#"{"x":1e401}"#),
+        (r#"{"x":1.0}"#, r#"{"x":1}"#),
+        (r#"{"x":-0}"#, r#"{"x":0}"#),
+        (r#"{"s":"\ud800"}"#, r#"{"s":"\udbff"}"#),
+        (r#"{"s":"\ud800"}"#, r#"{"s":"\ufffd"}"#),
+    ] {
+        let (_, second) = publish_twice(first, second).await;
+        second.problem(422, "unprocessable", "event_id_reused");
+    }
+}
+
+#[tokio::test]
+async fn the_same_data_written_otherwise_is_the_same_event() {
+    let long = "9".repeat(310);
+    let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
+    let cases: [(&str, &str); 8] = [
+        (r#"{"x":1e400}"#, r#"{"x": 1e400}"#),
+        (r#"{"s":"\ud800"}"#, r#"{ "s":"\ud800"}"#),
+        (r#"{"s":"\ud800"}"#, r#"{"s":"\uD800"}"#),
+        (r#"{"a":1,"b":[true,null]}"#, r#"{"b":[true, null],"a":1}"#),
+        (r#"{"a":"1","b":0,"a":"2"}"#, r#"{"a":"1","a":"2","b":0}"#),
+        (r#"{"A":"\u00e9\/"}"#, r#"{"\u0041":"é/"}"#),
+        (
+            &format!(r#"{{"n":{long},"m":-{long}}}"#),
+            &format!(r#"{{"m":-{long}, "n":{long}}}"#),
+        ),
+        (
+            &format!(r#"{{"n":{deep}}}"#),
+            &format!(r#"{{"n": {deep}}}"#),
+        ),
+    ];
+    for (first, second) in cases {
+        let (first, second) = publish_twice(first, second).await;
+        assert_eq!(second.expect_json(202), first.json());
+    }
 }
 
 #[tokio::test]

@@ -50,6 +50,8 @@ async fn a_head_that_is_too_large_is_refused_before_it_is_whole() {
         client.send(&bomb).await;
         for answer in client.answers().await {
             assert!([400, 414, 431].contains(&answer.status), "{answer:?}");
+            assert!(answer.header("x-request-id").is_some(), "{answer:?}");
+            assert!(answer.body.ends_with(b".\n"), "{answer:?}");
         }
     }
     server.still_rotates().await;
@@ -115,6 +117,8 @@ async fn what_is_no_http_is_refused_and_closed() {
         client.end_sending().await;
         if let Some(answer) = client.answer().await {
             assert!([400, 505].contains(&answer.status), "{shown:?}: {answer:?}");
+            assert!(answer.header("x-request-id").is_some(), "{answer:?}");
+            assert!(!answer.body.is_empty(), "{answer:?}");
             assert!(
                 !answer.body.starts_with(b"{\"id\""),
                 "{shown:?}: {answer:?}"

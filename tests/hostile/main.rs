@@ -5,13 +5,15 @@
 //! sleeps: a test waits for an answer or for the end of a connection, within [`client::PATIENCE`].
 //!
 //! Reading order: [`server`] (what is attacked) and [`client`] (with what), then the attacks: [`heads`], [`targets`],
-//! [`framing`], [`bodies`], [`json`], [`values`], [`slow`], [`http2`], and [`memory`], which attacks the program itself.
+//! [`hosts`], [`framing`], [`bodies`], [`json`], [`values`], [`slow`], [`http2`], and [`memory`], which attacks the program
+//! itself.
 
 mod bodies;
 mod client;
 mod frames;
 mod framing;
 mod heads;
+mod hosts;
 mod http2;
 mod json;
 // It reads `/proc`.

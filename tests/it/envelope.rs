@@ -361,3 +361,38 @@ async fn odd_request_targets_are_answered_like_any_other() {
     }
     assert_eq!(server.get("/healthz").await.status, 200);
 }
+
+#[tokio::test]
+async fn an_instance_is_a_reference_to_the_path_and_never_to_another_host() {
+    let server = Server::start().await;
+    let ask = async |path: &str| {
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: t\r\nConnection: close\r\nAuthorization: Bearer {ACME}\r\n\r\n"
+        );
+        server.raw(request.as_bytes()).await.expect_json(404)
+    };
+    let base = reqwest::Url::parse(&server.base).expect("a URL");
+    for (path, instance) in [
+        ("/webhooks/endpoints/we_1", "/webhooks/endpoints/we_1"),
+        ("/webhooks/endpoints/{id}", "/webhooks/endpoints/%7Bid%7D"),
+        (
+            "/webhooks/endpoints/%7Bid%7D",
+            "/webhooks/endpoints/%7Bid%7D",
+        ),
+        ("/webhooks/endpoints/%zz?x=//y", "/webhooks/endpoints/%25zz"),
+        ("//evil.example/x", "/%2Fevil.example/x"),
+        ("///evil.example/x", "/%2F/evil.example/x"),
+        ("http://t//evil.example/x", "/%2Fevil.example/x"),
+        ("/\\evil.example/x", "/%5Cevil.example/x"),
+        ("/\u{e9}", "/%C3%A9"),
+        ("/a:b@c|d", "/a:b@c%7Cd"),
+    ] {
+        let problem = ask(path).await;
+        assert_eq!(problem["instance"], instance, "{path}");
+        let resolved = base.join(instance).expect("a URI reference");
+        assert_eq!(resolved.origin(), base.origin(), "{path}");
+    }
+    // Verbex v1 has the path itself.
+    let error = ask("/v1/public/{id}").await;
+    assert_eq!(error["path"], "/v1/public/{id}");
+}

@@ -3,9 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use hookturn::api::v2026_03_01::errors::PROBLEM_TYPES;
 use hookturn::store::MemoryStore;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use crate::faulty_store::{Fault, FaultyStore};
 use crate::openapi_check::DOCUMENTS;
@@ -224,5 +227,136 @@ async fn health_is_that_of_the_process_and_readiness_that_of_the_store() {
         } else {
             ready.problem(500, "internal", "internal_error");
         }
+    }
+}
+
+/// What stands between these two, each time that the first is there.
+fn between<'a>(html: &'a str, start: &str, end: &str) -> Vec<&'a str> {
+    let parts = html.split(start).skip(1);
+    parts.filter_map(|part| part.split(end).next()).collect()
+}
+
+/// How a policy names a style that stands in a page itself.
+fn digest_source(style: &str) -> String {
+    let digest = Sha256::digest(style);
+    format!("'sha256-{}'", BASE64_STANDARD.encode(digest))
+}
+
+#[tokio::test]
+async fn a_page_may_do_nothing_but_what_it_does_and_be_in_no_frame() {
+    let server = Server::start().await;
+    for (path, status) in [
+        ("/", 200),
+        ("/problems/internal", 200),
+        ("/problems/nothing", 404),
+        ("/docs", 303),
+        ("/docs/", 200),
+        ("/docs/index.html", 200),
+        ("/docs/oauth2-redirect.html", 200),
+        ("/docs/swagger-ui.css", 200),
+        ("/docs/swagger-ui-bundle.js", 200),
+        ("/docs/swagger-initializer.js", 200),
+        ("/openapi/2026-03-01.json", 200),
+        ("/openapi/verbex-v1.json", 200),
+    ] {
+        let page = server.get(path).no_key().await;
+        assert_eq!(page.status, status, "{path}");
+        assert_eq!(page.header("x-content-type-options"), Some("nosniff"));
+        assert_eq!(page.header("x-frame-options"), Some("DENY"), "{path}");
+        assert_eq!(page.header("referrer-policy"), Some("no-referrer"));
+        let policy = page.header("content-security-policy").expect("a policy");
+        let directives: Vec<&str> = policy.split("; ").collect();
+        for directive in [
+            "default-src 'none'",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "frame-ancestors 'none'",
+        ] {
+            assert!(directives.contains(&directive), "{path}: {policy}");
+        }
+        assert!(
+            !policy.contains("unsafe") && !policy.contains('*'),
+            "{policy}"
+        );
+        if !page
+            .header("content-type")
+            .is_some_and(|kind| kind.starts_with("text/html"))
+        {
+            continue;
+        }
+        let html = page.text();
+        // Scripts and styles that stand in the page itself run only if the policy names their digest.
+        for style in between(&html, "<style>", "</style>") {
+            let source = format!("style-src {}", digest_source(style));
+            assert!(
+                directives.contains(&source.as_str()),
+                "{path} wants {source}"
+            );
+        }
+        for script in between(&html, "<script", "</script>") {
+            let (attributes, text) = script.split_once('>').expect("the tag's end");
+            assert!(
+                attributes.contains("src=\"") && text.trim().is_empty(),
+                "{script}"
+            );
+            assert!(
+                directives.contains(&"script-src 'self'"),
+                "{path}: {policy}"
+            );
+        }
+        let lower = html.to_lowercase();
+        for inline in [
+            " style=",
+            " onload=",
+            " onclick=",
+            " onerror=",
+            "javascript:",
+            "<iframe",
+            "<object",
+        ] {
+            assert!(!lower.contains(inline), "{path} has {inline}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_logo_of_the_documentation_may_have_its_style() {
+    let server = Server::start().await;
+    let page = server.get("/docs/").no_key().await;
+    let policy = page.header("content-security-policy").expect("a policy");
+    let mut found = 0;
+    for path in [
+        "/docs/swagger-ui-bundle.js",
+        "/docs/swagger-ui-standalone-preset.js",
+    ] {
+        let script = server.get(path).no_key().await.text();
+        for style in between(&script, "\".logo_", "\"") {
+            let style = format!(".logo_{style}");
+            assert!(
+                policy.contains(&digest_source(&style)),
+                "{policy} for {style}"
+            );
+            found += 1;
+        }
+    }
+    assert!(found > 0, "the logo has no style any more");
+}
+
+#[tokio::test]
+async fn no_answer_is_to_be_taken_for_another_type_than_it_says() {
+    let server = Server::start().await;
+    for answer in [
+        server.get("/healthz").no_key().await,
+        server.get("/nothing").no_key().await,
+        server.get("/v1/public/<b>").no_key().await,
+        server.get("/webhooks/endpoints").await,
+        server.delete("/webhooks/endpoints").await,
+        server.post("/webhooks/endpoints").json_text("{").await,
+    ] {
+        assert_eq!(
+            answer.header("x-content-type-options"),
+            Some("nosniff"),
+            "{answer}"
+        );
     }
 }

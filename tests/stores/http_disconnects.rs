@@ -3,10 +3,13 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use hookturn::clock::TestClock;
 use hookturn::domain::Timestamp;
+use hookturn::store::DeliveryLimits;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::conformance;
 use crate::faults::store::{Call, Fault, FaultyStore};
 use crate::http::{ACME_KEY, TestServer, answer, with_key};
 use crate::support::{START, at_once, patiently};
@@ -60,6 +63,70 @@ async fn half_a_request_rotates_nothing_and_leaves_the_key_free() {
     let first = retry(&server, &path, "key").await;
     assert_eq!(retry(&server, &path, "key").await, first);
     assert_eq!(server.rotations(&path).await, 1);
+    server.stop().await;
+}
+
+/// Ends the sending after a rotation, as Node's `socket.end(request)` does, and reads until the server closes too.
+async fn rotated_by_half_closing(server: &TestServer, path: &str, key: &str) -> String {
+    let mut socket = connect(server).await;
+    let sent = socket.write_all(&rotation(path, key)).await;
+    sent.expect("it reads");
+    socket.shutdown().await.expect("an open socket");
+    let mut said = String::new();
+    // The server's idle timeout is longer than this patience.
+    let read = patiently(socket.read_to_string(&mut said)).await;
+    read.expect("an answer, and an orderly end");
+    said
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn clients_that_half_close_after_their_request_get_their_answer() {
+    let memory = TestServer::start().await;
+    let clock = Arc::new(TestClock::frozen_at(Timestamp::from_millis(START)));
+    let sqlite = conformance::sqlite(clock.clone(), DeliveryLimits::default());
+    let store = Arc::clone(&sqlite.store);
+    let sqlite_server = TestServer::start_with(clock, Arc::clone(&store), store).await;
+    for server in [memory, sqlite_server] {
+        let answers = at_once(40, |number| {
+            let server = server.clone();
+            async move {
+                let (path, key) = (server.endpoint().await, format!("key-{number}"));
+                let said = rotated_by_half_closing(&server, &path, &key).await;
+                assert_eq!(server.rotations(&path).await, 1);
+                // It is the answer that the key is remembered with.
+                let first = retry(&server, &path, &key).await;
+                let first = std::str::from_utf8(&first).expect("JSON").to_owned();
+                (said, first)
+            }
+        });
+        let answers = answers.await;
+        assert_eq!(answers.len(), 40);
+        for (said, first) in answers {
+            assert!(said.starts_with("HTTP/1.1 200 OK\r\n"), "{said}");
+            assert!(said.ends_with(&format!("\r\n\r\n{first}")), "{said}");
+        }
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_half_closes_within_its_body_is_told_so() {
+    let server = TestServer::start().await;
+    let path = server.endpoint().await;
+    let request = rotation(&path, "key");
+    let mut socket = connect(&server).await;
+    let sent = socket.write_all(&request[..request.len() - 1]).await;
+    sent.expect("it reads");
+    socket.shutdown().await.expect("an open socket");
+    let mut said = String::new();
+    let read = patiently(socket.read_to_string(&mut said)).await;
+    read.expect("an answer, and an orderly end");
+    assert!(said.starts_with("HTTP/1.1 400 "), "{said}");
+    assert!(
+        said.contains("The body broke off before its end."),
+        "{said}"
+    );
+    assert_eq!(server.rotations(&path).await, 0);
     server.stop().await;
 }
 
@@ -139,8 +206,9 @@ async fn a_client_that_leaves_while_the_store_works_gets_its_answer_on_retry() {
         let first = retry(&server, &path, "key").await;
         assert_eq!(server.rotations(&path).await, 1);
 
+        socket.set_zero_linger().expect("an open socket");
         drop(socket);
-        // The work of a client that is gone is dropped where it is.
+        // The work of a client whose connection is reset is dropped where it is.
         let dropped = patiently(faulty.dropped.acquire()).await;
         dropped.expect("never closed").forget();
         assert_eq!(retry(&server, &path, "key").await, first);
@@ -172,6 +240,7 @@ async fn a_client_that_leaves_while_the_clock_is_advanced_leaves_it_where_the_st
         sent.expect("it reads");
         let hangs = patiently(faulty.hanging.acquire()).await;
         hangs.expect("never closed").forget();
+        socket.set_zero_linger().expect("an open socket");
         drop(socket);
         // Long enough for the server to see it go.
         for _ in 0..100 {

@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::instance::instance;
 use crate::api::failure::{Failure, FieldCode, FieldError, Rendered};
 use crate::api::query::CURSOR_DETAIL;
 use crate::service::Error;
@@ -34,7 +35,7 @@ pub const INVALID_REQUEST: ProblemType = ProblemType {
     title: "Invalid request",
     status: StatusCode::BAD_REQUEST,
     explanation: "The request could not be read: its body is not a JSON object of at most 64 KiB sent as \
-                  application/json, or its Idempotency-Key is malformed. Nothing was changed. Mend the \
+                  application/json, its Idempotency-Key is malformed, or it does not name one host. Nothing was changed. Mend the \
                   request and send it again.",
     codes: &[
         (
@@ -53,6 +54,10 @@ pub const INVALID_REQUEST: ProblemType = ProblemType {
         (
             "invalid_idempotency_key",
             "send 1 to 255 visible ASCII characters, bare or as one quoted string.",
+        ),
+        (
+            "invalid_host",
+            "send one Host header with a host name or an IP address, with or without a port.",
         ),
     ],
 };
@@ -232,8 +237,9 @@ pub struct Problem<'a> {
     /// What went wrong this time.
     #[schema(value_type = String)]
     detail: Cow<'a, str>,
-    /// The path of the request.
-    instance: &'a str,
+    /// The path of the request, percent-encoded: a URI reference, never one to another host.
+    #[schema(value_type = String, format = "uri-reference")]
+    instance: Cow<'a, str>,
     /// The machine's word for it.
     code: &'a str,
     /// The one parameter, field or header that is at fault, where there is one.
@@ -271,7 +277,7 @@ pub fn render(failure: &Failure, public_url: &str, path: &str) -> Rendered {
         title: words.kind.title,
         status: words.kind.status.as_u16(),
         detail: words.detail,
-        instance: path,
+        instance: instance(path),
         code: words.code,
         param,
         errors,
@@ -343,6 +349,14 @@ fn fields(errors: Cow<'_, [FieldError]>) -> Words<'_> {
 
 fn words(failure: &Failure) -> Words<'_> {
     match failure {
+        Failure::InvalidHost(error) => about(
+            "Host",
+            plain(
+                &INVALID_REQUEST,
+                "invalid_host",
+                format!("The host of the request {error}."),
+            ),
+        ),
         Failure::MissingToken => plain(
             &AUTHENTICATION_FAILED,
             "missing_token",

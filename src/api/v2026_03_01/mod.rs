@@ -1,11 +1,12 @@
 //! The 2026-03-01 dialect: RFC 9457 problem documents, a grace that the caller chooses.
 //!
 //! One file an operation; [`wire`] holds what goes over the wire and [`errors`] all words for what
-//! can go wrong.
+//! can go wrong; [`instance`](mod@instance) turns a path into a URI reference for them.
 
 pub mod create_endpoint;
 pub mod delete_endpoint;
 pub mod errors;
+pub mod instance;
 pub mod list_deliveries;
 pub mod list_endpoints;
 pub mod list_secrets;

@@ -68,7 +68,9 @@ pub struct AcceptedEvent {
 ///
 /// Stores the event and a delivery to each active endpoint that subscribes to its type, each in that
 /// endpoint's format. When this answers, the event is stored. The same event under the same `id` is
-/// answered again and not sent again.
+/// answered again and not sent again; another one is refused with `event_id_reused`. For this, white space,
+/// the order of members and escapes in strings make no difference, and numbers are compared as they are
+/// written.
 #[utoipa::path(
     post, path = "/events", operation_id = "publishEvent", tag = "Events",
     request_body = PublishEvent,

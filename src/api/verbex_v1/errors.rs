@@ -175,6 +175,7 @@ fn conflict(reason: &'static str, message: impl Into<Cow<'static, str>>) -> Word
 fn words(failure: &Failure) -> Option<Words<'_>> {
     Some(match failure {
         Failure::MissingToken | Failure::InvalidToken => return None,
+        Failure::InvalidHost(error) => field("Host", error.to_string()),
         Failure::RateLimited { .. } => plain(ErrorType::RateLimited, "Too many requests"),
         Failure::RouteNotFound => plain(ErrorType::NotFound, "There is nothing at this path"),
         Failure::MethodNotAllowed => plain(

@@ -135,6 +135,23 @@ pub(super) async fn of_fifty_events_with_one_id_one_is_published(stage: Stage) {
     assert_eq!(listed(&stage, endpoint, None).await.len(), 1);
 }
 
+pub(super) async fn an_event_is_known_again_by_what_was_written(stage: Stage) {
+    let endpoint = stage.create().await.id;
+    let publish = async |data| {
+        let write = publication("e1", data, Audience::Subscribers);
+        stage.store.commit(acme(), None, write).await
+    };
+    let first = r#"{"from":1000000000000000000001,"to":1000000000000000000002,"s":"\ud800"}"#;
+    let again = r#"{"s":"\uD800", "to":1000000000000000000002, "from":1000000000000000000001}"#;
+    let other = r#"{"from":1000000000000000000002,"to":1000000000000000000001,"s":"\ud800"}"#;
+    let first = publish(first).await.expect("nothing is in the way");
+    let again = publish(again).await.expect("it is the same");
+    assert_eq!(again.answer, first.answer);
+    let refused = publish(other).await;
+    assert!(matches!(refused, Err(CommitError::EventIdReused)));
+    assert_eq!(listed(&stage, endpoint, None).await.len(), 1);
+}
+
 pub(super) async fn an_idempotency_key_publishes_once(stage: Stage) {
     let endpoint = stage.create().await.id;
     for round in 0..3 {

@@ -91,6 +91,7 @@ macro_rules! conformance_suite {
                 deliveries:
                     fifty_publications_of_one_event_are_one_event,
                     of_fifty_events_with_one_id_one_is_published,
+                    an_event_is_known_again_by_what_was_written,
                     an_idempotency_key_publishes_once,
                     every_delivery_is_handed_out_to_one_claimer_alone,
                     a_claim_carries_the_endpoint_as_it_is_at_that_instant,

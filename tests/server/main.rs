@@ -3,6 +3,9 @@
 //! No test sleeps: each waits for the server to do something, within [`PATIENCE`]. That time has passed is proved by a
 //! connection that the server ended for it.
 
+mod half_close;
+mod refusals;
+
 use std::{
     convert::Infallible,
     net::SocketAddr,

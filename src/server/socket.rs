@@ -1,0 +1,126 @@
+//! The socket of a connection, as hyper reads and writes it.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf as _, Bytes};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+
+use super::{activity::Activity, refusal::explained};
+
+/// A socket that notes when bytes arrive, finds out when it is reset, and gives words to what hyper refuses by itself.
+#[derive(Debug)]
+pub(super) struct Watched {
+    io: TcpStream,
+    activity: Arc<Activity>,
+    /// What is yet to be written in place of an answer of hyper's own; it comes last on its connection.
+    refusal: Bytes,
+}
+
+impl Watched {
+    pub(super) fn new(io: TcpStream, activity: Arc<Activity>) -> Self {
+        Self {
+            io,
+            activity,
+            refusal: Bytes::new(),
+        }
+    }
+
+    /// Takes over an answer of hyper's own: how many bytes are then written for hyper.
+    fn refuse(&mut self, head: &[u8]) -> Option<usize> {
+        self.refusal = explained(head)?.into();
+        Some(head.len())
+    }
+
+    fn poll_refusal(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.refusal.is_empty() {
+            let written = ready!(Pin::new(&mut self.io).poll_write(cx, &self.refusal))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.refusal.advance(written);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Why the socket can no longer be read, if it was reset. Looks without taking bytes, which are hyper's to read.
+    ///
+    /// A peer that closed its socket looks like one that ended its sending and waits for the answer: the two differ
+    /// only once the peer's system refuses what is written to it. So the work for either goes on to its end.
+    fn reset(&self, cx: &mut Context<'_>) -> Option<io::Error> {
+        let mut byte = [0];
+        match self.io.poll_peek(cx, &mut ReadBuf::new(&mut byte)) {
+            Poll::Ready(Err(error)) => Some(error),
+            Poll::Ready(Ok(_)) | Poll::Pending => None,
+        }
+    }
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.io).poll_read(cx, buf);
+        if buf.filled().len() > before {
+            self.activity.received();
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if let Some(taken) = self.refuse(buf) {
+            return Poll::Ready(Ok(taken));
+        }
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if let [head] = bufs
+            && let Some(taken) = self.refuse(head)
+        {
+            return Poll::Ready(Ok(taken));
+        }
+        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // While a request is in flight, hyper does not read on, lest it take the end of the client's sending for the end
+        // of the connection. It would not see a reset either. But it flushes whenever it is woken.
+        if self.activity.is_busy()
+            && let Some(error) = self.reset(cx)
+        {
+            return Poll::Ready(Err(error));
+        }
+        ready!(self.poll_refusal(cx))?;
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_refusal(cx))?;
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
