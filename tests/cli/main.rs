@@ -3,6 +3,7 @@
 //! No test sleeps; each waits for a line, an answer or an exit, within [`PATIENCE`].
 
 mod keys;
+mod stalled;
 
 use std::{
     io::{BufRead as _, BufReader, Read, Write as _},
