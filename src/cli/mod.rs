@@ -15,6 +15,7 @@ mod openapi;
 mod progress;
 mod secrets;
 mod serve;
+mod text_file;
 mod usage;
 mod verify;
 

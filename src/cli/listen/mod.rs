@@ -177,7 +177,8 @@ impl Receiver {
             None => String::new(),
             Some(target) => format!(", passing deliveries on to {}", target.shown()),
         };
-        format!("Listening on {url} with {secrets}{forward}\nCtrl-C ends it.\n\n")
+        let notice = now.notice.map(|notice| notice + "\n").unwrap_or_default();
+        format!("Listening on {url} with {secrets}{forward}\n{notice}Ctrl-C ends it.\n\n")
     }
 
     fn summary(&self) -> String {
@@ -223,6 +224,9 @@ impl Receiver {
         rows.row("event", &event(&head, &body));
         if let Some(problem) = &secrets.unreadable {
             rows.row("secrets", problem);
+        }
+        if let Some(notice) = &secrets.notice {
+            rows.row("note", notice);
         }
         rows.explain(&report, &secrets.places);
 

@@ -32,7 +32,7 @@ pub use self::report::{
     BodyChange, Failure, Hint, Key, Report, SecretOutcome, SecretReport, SignatureReport,
     SignedBytes, format_name, printable, span,
 };
-pub use self::secret::{KEY_BYTES, MalformedSecret, ReceiverSecret};
+pub use self::secret::{KEY_BYTES, MalformedSecret, PREFIX, ReceiverSecret, is_invisible};
 
 use self::headers::{Mark, Parsed, values};
 use super::endpoint::Format;
