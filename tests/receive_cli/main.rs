@@ -4,6 +4,7 @@
 
 mod files;
 mod listen;
+mod rewritten;
 mod verify;
 
 use std::{
