@@ -9,8 +9,9 @@
 //! 5. [`delivery`]: signed events on their way to receivers.
 //! 6. [`api`]: the two dialects over them.
 //! 7. [`server`]: the sockets that carry them, with their deadlines and limits.
-//! 8. [`config`], [`cli`] and [`telemetry`]: settings, commands and logs.
-//! 9. [`clock`] and [`random`]: the only doors for time and randomness.
+//! 8. [`config`], [`cli`], [`telemetry`] and [`output`]: settings, commands, logs, and what writes them.
+//! 9. [`nearest`]: what a mistyped word was meant as.
+//! 10. [`clock`] and [`random`]: the only doors for time and randomness.
 
 pub mod api;
 pub mod cli;
@@ -19,6 +20,8 @@ pub mod config;
 pub mod delivery;
 pub mod domain;
 pub mod idempotency;
+pub mod nearest;
+pub mod output;
 pub mod random;
 pub mod server;
 pub mod service;

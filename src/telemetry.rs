@@ -1,14 +1,18 @@
 //! Logs: one event a line, on stderr.
 //!
-//! Standard output belongs to what was asked for. Times are RFC 3339 in UTC with milliseconds. An event is formatted in
-//! memory and written with one call, so that lines of concurrent requests do not mix, and a log that cannot be written
-//! (a closed pipe) is dropped rather than stopping the server.
+//! Standard output belongs to what was asked for. Times are RFC 3339 in UTC with milliseconds. An event is formatted by the
+//! thread that it happens on and written by another one ([`output`](crate::output)), whole. So lines of concurrent requests
+//! do not mix, and nothing waits for the reader of the log: what a slow one has no room for is dropped, and a line says how
+//! many were.
 
 use std::{
     fmt,
-    io::{self, IsTerminal as _},
+    io::{self, IsTerminal as _, Write as _},
     panic::{self, PanicHookInfo},
+    time::Duration,
 };
+
+use serde_json::json;
 
 use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::{
@@ -20,8 +24,19 @@ use tracing_subscriber::{
         time::{FormatTime, SystemTime},
     },
     layer::SubscriberExt as _,
-    util::{SubscriberInitExt as _, TryInitError},
+    util::SubscriberInitExt as _,
 };
+
+use crate::output::Output;
+
+/// How long the end of the program waits for its last lines to be written.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+/// How long a panic waits for its line to be written, as the process may end with it.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
+/// What the line says that counts those that were dropped.
+const DROPPED: &str = "log lines were dropped: they came faster than they could be written";
 
 /// How an event is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +59,17 @@ impl LogFormat {
     }
 }
 
+/// The log of the process. Dropping it, at the end of the program, waits for the last lines to be written, but not for
+/// longer than a second.
+#[must_use]
+pub struct Log(Output);
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.0.flush(LAST_LINES);
+    }
+}
+
 /// Starts logging to stderr, for the whole process: the events that `filter` lets through, and panics. What h2 says below
 /// `info` is left out even then.
 ///
@@ -52,11 +78,66 @@ impl LogFormat {
 ///
 /// # Errors
 ///
-/// When the process has a subscriber already.
-pub fn init(filter: EnvFilter, format: LogFormat) -> Result<(), TryInitError> {
-    subscriber(filter, format, io::stderr().is_terminal(), io::stderr).try_init()?;
-    panic::set_hook(Box::new(log_panic));
-    Ok(())
+/// When no thread can be started, or when the process has a subscriber already.
+pub fn init(filter: EnvFilter, format: LogFormat) -> io::Result<Log> {
+    let notice = move |lines| dropped(format, lines);
+    let output = Output::start("log", io::stderr(), notice, |_| {})?;
+    let writer = output.clone();
+    let writer = move || Line(writer.clone());
+    subscriber(filter, format, io::stderr().is_terminal(), writer)
+        .try_init()
+        .map_err(io::Error::other)?;
+    let of_panics = output.clone();
+    panic::set_hook(Box::new(move |panic| {
+        log_panic(panic);
+        of_panics.flush(LAST_WORDS);
+    }));
+    Ok(Log(output))
+}
+
+/// Writes the last line of a command to stderr: why it failed. Waits a second for it at most: if nobody reads it by then,
+/// nobody is there.
+pub fn say_last(line: &str) {
+    let text = format!("{line}\n");
+    match Output::start("last line", io::stderr(), |_| String::new(), |_| {}) {
+        Ok(output) => {
+            output.put(text.as_bytes());
+            output.flush(LAST_LINES);
+        }
+        Err(_) => {
+            let _ = io::stderr().write_all(text.as_bytes());
+        }
+    }
+}
+
+/// One line on its way to the log: what the formatter writes with one call.
+struct Line(Output);
+
+impl io::Write for Line {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.put(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The line that counts those that were dropped. It is made without the subscriber, so that no filter leaves it out.
+fn dropped(format: LogFormat, lines: u64) -> String {
+    let mut time = String::new();
+    let _ = Millis.format_time(&mut Writer::new(&mut time));
+    let target = module_path!();
+    match format {
+        LogFormat::Text => format!("{time}  WARN {target}: {DROPPED} lines={lines}\n"),
+        LogFormat::Json => {
+            let line = json!({
+                "timestamp": time, "level": "WARN", "message": DROPPED, "lines": lines, "target": target,
+            });
+            format!("{line}\n")
+        }
+    }
 }
 
 fn subscriber<W>(
@@ -180,6 +261,37 @@ mod tests {
             "{line}"
         );
         assert!(!line.contains('\u{1b}'), "{line}");
+    }
+
+    #[test]
+    fn the_line_that_counts_dropped_ones_is_like_the_others() {
+        for format in [LogFormat::Json, LogFormat::Text] {
+            let logged = logged(format, || tracing::warn!(lines = 7, "{DROPPED}"));
+            let counted = dropped(format, 7);
+            let (time, rest) = match format {
+                LogFormat::Text => counted.split_at("2026-06-12T10:15:00.000Z".len()),
+                LogFormat::Json => (counted.as_str(), ""),
+            };
+            match format {
+                LogFormat::Text => {
+                    chrono::DateTime::parse_from_rfc3339(time).expect("RFC 3339");
+                    assert_eq!(rest, logged[time.len()..].replace("::tests", ""));
+                }
+                LogFormat::Json => {
+                    let [mut counted, mut logged] = [&counted, &logged].map(|line| {
+                        assert_eq!(line.matches('\n').count(), 1, "{line}");
+                        serde_json::from_str::<serde_json::Value>(line).expect("one object")
+                    });
+                    for line in [&mut counted, &mut logged] {
+                        let time = line["timestamp"].take();
+                        let time = time.as_str().expect("a time");
+                        chrono::DateTime::parse_from_rfc3339(time).expect("RFC 3339");
+                        line["target"].take();
+                    }
+                    assert_eq!(counted, logged);
+                }
+            }
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::failure::{Failure, FieldCode, FieldError, MAX_FIELD_ERRORS};
+use crate::nearest::nearest;
 
 /// The longest field name that an error repeats, in characters.
 const MAX_ECHOED_NAME: usize = 64;
@@ -233,9 +234,9 @@ impl<'a> Object<'a> {
     pub fn finish(mut self) -> Result<(), Failure> {
         for (name, _) in std::mem::take(&mut self.fields) {
             let name = echo(&name);
-            let detail = match self.nearest(&name) {
-                Some(known) => {
-                    format!("is not a field of this request; did you mean {known}?")
+            let detail = match nearest(&name, self.known.iter().map(String::as_str)) {
+                Some(meant) => {
+                    format!("is not a field of this request; did you mean {meant}?")
                 }
                 None => "is not a field of this request".to_owned(),
             };
@@ -249,16 +250,6 @@ impl<'a> Object<'a> {
     }
 }
 
-impl Object<'_> {
-    /// The field of this request that `name` may be a misspelling of.
-    fn nearest(&self, name: &str) -> Option<&str> {
-        let distance = |known: &String| strsim::osa_distance(known, name);
-        let nearest = self.known.iter().min_by_key(|known| distance(known))?;
-        // A third of it may be wrong: further away, any two words are alike.
-        (distance(nearest) * 3 <= nearest.chars().count()).then_some(nearest)
-    }
-}
-
 fn malformed(error: &serde_json::Error) -> Failure {
     Failure::MalformedJson(format!(
         "not valid JSON at line {}, column {}",
@@ -267,8 +258,8 @@ fn malformed(error: &serde_json::Error) -> Failure {
     ))
 }
 
-/// A field's name as an error repeats it.
-fn echo(name: &str) -> String {
+/// A name as an error repeats it.
+pub(super) fn echo(name: &str) -> String {
     name.chars().take(MAX_ECHOED_NAME).collect()
 }
 

@@ -7,6 +7,8 @@ use std::str::FromStr;
 use axum::http::Uri;
 
 use super::failure::{Failure, FieldCode, FieldError, MAX_FIELD_ERRORS};
+use super::json::echo;
+use crate::nearest::nearest;
 
 /// What a cursor must be, for people.
 pub const CURSOR_DETAIL: &str = "must be an id from this list, as the page before showed it";
@@ -20,6 +22,8 @@ const MAX_LIMIT: usize = 100;
 /// The parameters that have not been taken yet, and what was wrong with those that have.
 pub struct Query<'a> {
     pairs: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    /// The names of those that this request can have.
+    known: Vec<String>,
     errors: Vec<FieldError>,
 }
 
@@ -30,6 +34,7 @@ impl<'a> Query<'a> {
         let text = uri.query().unwrap_or_default();
         let mut query = Self {
             pairs: Vec::new(),
+            known: Vec::new(),
             errors: Vec::new(),
         };
         let mut seen = HashSet::new();
@@ -46,7 +51,7 @@ impl<'a> Query<'a> {
     fn fail(&mut self, param: &str, code: FieldCode, detail: &str) {
         if self.errors.len() < MAX_FIELD_ERRORS {
             self.errors.push(FieldError {
-                param: param.chars().take(64).collect(),
+                param: echo(param),
                 code,
                 detail: detail.to_owned(),
             });
@@ -54,6 +59,7 @@ impl<'a> Query<'a> {
     }
 
     fn take(&mut self, name: &str) -> Option<Cow<'a, str>> {
+        self.known.push(name.to_owned());
         let place = self.pairs.iter().position(|(other, _)| other == name)?;
         Some(self.pairs.swap_remove(place).1)
     }
@@ -104,8 +110,14 @@ impl<'a> Query<'a> {
     /// [`Failure::InvalidFields`] with all that was noted.
     pub fn finish(mut self) -> Result<(), Failure> {
         for (name, _) in std::mem::take(&mut self.pairs) {
-            let detail = "is not a parameter of this request";
-            self.fail(&name, FieldCode::UnknownField, detail);
+            let name = echo(&name);
+            let detail = match nearest(&name, self.known.iter().map(String::as_str)) {
+                Some(meant) => {
+                    format!("is not a parameter of this request; did you mean {meant}?")
+                }
+                None => "is not a parameter of this request".to_owned(),
+            };
+            self.fail(&name, FieldCode::UnknownField, &detail);
         }
         if self.errors.is_empty() {
             Ok(())

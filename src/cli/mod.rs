@@ -15,14 +15,13 @@ mod openapi;
 mod progress;
 mod secrets;
 mod serve;
+mod text_file;
+mod usage;
 mod verify;
 
 use std::{ffi::OsString, io, process::ExitCode};
 
-use clap::{
-    Parser, Subcommand,
-    error::{ContextKind, ErrorKind},
-};
+use clap::{Parser, Subcommand, error::ErrorKind};
 
 use crate::config::{ServeArgs, SettingError};
 
@@ -52,14 +51,6 @@ enum Command {
     Backup(backup::BackupArgs),
     /// Look for anything wrong in the file of a store, also while a server writes it
     Check(check::CheckArgs),
-}
-
-/// The names of the commands, for errors.
-const COMMANDS: &str = "serve, demo, listen, verify, openapi, keys, backup and check";
-
-fn is_command(text: &str) -> bool {
-    let mut commands = COMMANDS.split([',', ' ']);
-    text != "and" && commands.any(|known| known == text)
 }
 
 /// Why a command did not do what was asked: one line, without the program's name.
@@ -106,23 +97,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failure
         {
             written(error.print()).map(done)
         }
-        Err(error) => {
-            let command = args.get(1).and_then(|command| command.to_str());
-            let help = match command {
-                Some(command) if is_command(command) => {
-                    format!("hookturn {command} --help")
-                }
-                _ => "hookturn --help".to_owned(),
-            };
-            let commands = match command {
-                Some("keys") => keys::COMMANDS,
-                _ => COMMANDS,
-            };
-            Err(Failure::new(&format!(
-                "{}; see `{help}`",
-                usage_problem(&error, commands)
-            )))
-        }
+        Err(error) => Err(Failure::new(&usage::problem(&error, &args))),
     }
 }
 
@@ -133,58 +108,5 @@ fn written(outcome: io::Result<()>) -> Result<(), Failure> {
             "cannot write to standard output: {error}"
         ))),
         _ => Ok(()),
-    }
-}
-
-/// clap's error in one line. Of what was typed it quotes no more than the name of a flag. `commands` are those that could
-/// have been meant.
-fn usage_problem(error: &clap::Error, commands: &str) -> String {
-    let context = |kind| error.get(kind).map(ToString::to_string);
-    let flag = context(ContextKind::InvalidArg)
-        .filter(|text| text.starts_with("--"))
-        .and_then(|text| text.split(['=', ' ']).next().map(str::to_owned));
-    let flag = flag.as_deref();
-    match error.kind() {
-        ErrorKind::UnknownArgument => match (flag, context(ContextKind::SuggestedArg)) {
-            (Some(flag), Some(suggested)) => {
-                format!("unknown flag {flag}; did you mean {suggested}?")
-            }
-            (Some(flag), None) => format!("unknown flag {flag}"),
-            (None, _) => "unexpected argument".to_owned(),
-        },
-        ErrorKind::InvalidSubcommand => {
-            format!("unknown command; there is {commands}")
-        }
-        ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            format!("no command; there is {commands}")
-        }
-        ErrorKind::MissingRequiredArgument => match context(ContextKind::InvalidArg) {
-            // Here these are the names of what is missing.
-            Some(missing) => format!("missing argument {missing}"),
-            None => "missing argument".to_owned(),
-        },
-        ErrorKind::ValueValidation => {
-            // `--dev`'s variable is all that clap itself parses.
-            let variable = flag.map(|flag| {
-                flag.trim_start_matches('-')
-                    .replace('-', "_")
-                    .to_ascii_uppercase()
-            });
-            match (flag, variable) {
-                (Some(flag), Some(variable)) => {
-                    format!("{flag} (HOOKTURN_{variable}): write true or false")
-                }
-                _ => "a value cannot be used".to_owned(),
-            }
-        }
-        ErrorKind::InvalidValue | ErrorKind::TooFewValues | ErrorKind::NoEquals => {
-            format!("{} needs a value", flag.unwrap_or("a flag"))
-        }
-        ErrorKind::TooManyValues => format!("{} takes no value", flag.unwrap_or("a flag")),
-        ErrorKind::ArgumentConflict => {
-            format!("{} can be given only once", flag.unwrap_or("a flag"))
-        }
-        ErrorKind::InvalidUtf8 => "an argument or a HOOKTURN_ variable is not UTF-8".to_owned(),
-        _ => "the command line cannot be understood".to_owned(),
     }
 }

@@ -1,10 +1,14 @@
 //! The secrets of a receiver: from flags, from a variable and from a file.
 
-use std::{fs, io, path::Path, path::PathBuf};
+use std::{fs, path::Path, path::PathBuf};
 
 use zeroize::Zeroizing;
 
-use crate::{config::SettingError, domain::verification::ReceiverSecret};
+use super::text_file;
+use crate::{
+    config::SettingError,
+    domain::verification::{PREFIX, ReceiverSecret, is_invisible},
+};
 
 /// How one command names where its secrets come from, in errors.
 pub(super) struct Names {
@@ -28,6 +32,8 @@ pub(super) struct Secrets {
     pub places: Vec<String>,
     /// Why the file's secrets are missing.
     pub unreadable: Option<String>,
+    /// What was changed to read the file.
+    pub notice: Option<String>,
 }
 
 impl SecretSource {
@@ -44,10 +50,9 @@ impl SecretSource {
         file: Option<PathBuf>,
     ) -> Result<Self, SettingError> {
         let texts: Vec<_> = texts.into_iter().map(Zeroizing::new).collect();
-        let entries = texts.iter().flat_map(|text| text.split(','));
-        let given: Vec<_> = entries
-            .map(str::trim)
-            .filter(|entry| !entry.is_empty())
+        let given: Vec<_> = texts
+            .iter()
+            .flat_map(|list| self::texts(list))
             .map(ReceiverSecret::new)
             .collect();
         for (number, secret) in (1..).zip(&given) {
@@ -58,8 +63,9 @@ impl SecretSource {
         }
         let file = file.filter(|path| !path.as_os_str().is_empty());
         if let Some(path) = &file {
-            let lines = read(path).map_err(|problem| SettingError::new(names.file, problem))?;
-            for (line, secret) in lines {
+            let (secrets, _) =
+                read(path).map_err(|problem| SettingError::new(names.file, problem))?;
+            for (line, secret) in secrets {
                 if let Some(malformed) = secret.malformed() {
                     let problem = format!("line {line} of {}: {malformed}", path.display());
                     return Err(SettingError::new(names.file, problem));
@@ -78,11 +84,13 @@ impl SecretSource {
             places: vec!["--secret".to_owned(); self.given.len()],
             all: self.given.clone(),
             unreadable: None,
+            notice: None,
         };
         match self.file.as_deref().map(read) {
             None => {}
-            Some(Ok(lines)) => {
-                for (line, secret) in lines {
+            Some(Ok((secrets, notice))) => {
+                now.notice = notice;
+                for (line, secret) in secrets {
                     now.all.push(secret);
                     now.places.push(format!("line {line} of the file"));
                 }
@@ -93,21 +101,117 @@ impl SecretSource {
     }
 }
 
-/// The secrets in a file, one a line, with the number of the line. Blank lines and those that start with `#` are none.
-fn read(path: &Path) -> Result<Vec<(usize, ReceiverSecret)>, String> {
-    let text = fs::read_to_string(path)
-        .map(Zeroizing::new)
-        .map_err(|error| {
-            let problem = match error.kind() {
-                // The standard library's words would speak of a stream.
-                io::ErrorKind::InvalidData => "it is not UTF-8 text".to_owned(),
-                _ => error.to_string(),
-            };
-            format!("cannot read {}: {problem}", path.display())
-        })?;
-    let lines = (1..).zip(text.lines().map(str::trim));
-    Ok(lines
-        .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
-        .map(|(number, line)| (number, ReceiverSecret::new(line)))
-        .collect())
+/// The secrets in a file, each with the number of its line, and what was changed to read it.
+///
+/// One a line, or several separated by commas. Blank lines and those that start with `#` are none. A line may also be one
+/// of an environment file, `NAME=whsec_…`, and a secret may be in quotes.
+fn read(path: &Path) -> Result<(Vec<(usize, ReceiverSecret)>, Option<String>), String> {
+    let shown = path.display();
+    let cannot = |problem: &str| format!("cannot read {shown}: {problem}");
+    let bytes = fs::read(path).map_err(|error| cannot(&error.to_string()))?;
+    let file = text_file::read(bytes).map_err(cannot)?;
+    let text = text_file::utf8(&file.bytes).map_err(cannot)?;
+    let notice = file.notice.map(|notice| format!("{shown} {notice}"));
+    let secrets = (1..)
+        .zip(text.lines())
+        .flat_map(|(number, line)| {
+            texts(value(line)).map(move |text| (number, ReceiverSecret::new(text)))
+        })
+        .collect();
+    Ok((secrets, notice))
+}
+
+/// What a line of a file says, without the name of a variable, quotes and a comment.
+fn value(line: &str) -> &str {
+    let line = bare(line);
+    if line.starts_with('#') {
+        return "";
+    }
+    let line = line.strip_prefix("export ").map_or(line, bare);
+    let is_name = |name: &str| {
+        let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        !name.is_empty() && name.bytes().all(is_part) && !name.starts_with(PREFIX)
+    };
+    let value = match line.split_once('=') {
+        Some((name, value)) if is_name(bare(name)) => bare(value),
+        _ => line,
+    };
+    let comment = value
+        .find([' ', '\t'])
+        .filter(|at| bare(&value[*at..]).starts_with('#'));
+    unquoted(comment.map_or(value, |at| &value[..at]))
+}
+
+/// The texts in a list that is separated by commas.
+fn texts(list: &str) -> impl Iterator<Item = &str> {
+    let entries = list.split(',').map(|entry| unquoted(bare(entry)));
+    entries.filter(|entry| !entry.is_empty())
+}
+
+/// Without space and what else cannot be seen at either end, such as a zero-width space from a document.
+fn bare(text: &str) -> &str {
+    text.trim_matches(|char: char| char.is_whitespace() || is_invisible(char))
+}
+
+/// Without the quotes around it, straight ones or those of a document.
+fn unquoted(text: &str) -> &str {
+    const QUOTES: [(char, char); 6] = [
+        ('"', '"'),
+        ('\'', '\''),
+        ('`', '`'),
+        ('\u{201c}', '\u{201d}'),
+        ('\u{2018}', '\u{2019}'),
+        ('\u{201e}', '\u{201c}'),
+    ];
+    let inner = |(open, close)| text.strip_prefix(open)?.strip_suffix(close);
+    QUOTES.into_iter().find_map(inner).map_or(text, bare)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_read_however_it_came_there() {
+        for line in [
+            "whsec_AA==",
+            "  whsec_AA==\t",
+            "\u{a0}whsec_AA==\u{a0}\u{3000}",
+            "\u{200b}whsec_AA==\u{200b}",
+            "\u{feff}whsec_AA==",
+            "whsec_AA==\r",
+            "\"whsec_AA==\"",
+            "'whsec_AA=='",
+            "\u{201c}whsec_AA==\u{201d}",
+            "SECRET=whsec_AA==",
+            "SECRET = 'whsec_AA=='",
+            "export WEBHOOK_SECRET_1=\"whsec_AA==\"  # the new one",
+            "whsec_AA== # the old one",
+            "\"whsec_AA==\",",
+        ] {
+            assert!(
+                texts(value(line)).eq(["whsec_AA=="]),
+                "{line:?}: {:?}",
+                value(line)
+            );
+        }
+        for line in [
+            "",
+            " ",
+            "#",
+            "# whsec_AA==",
+            "\u{feff}# x",
+            "SECRET=",
+            "SECRET=\"\"",
+            "\u{200b}",
+        ] {
+            assert_eq!(texts(value(line)).next(), None, "{line:?}");
+        }
+        let several = "HOOKTURN_LISTEN_SECRETS='whsec_AA==, whsec_BB=='";
+        assert!(texts(value(several)).eq(["whsec_AA==", "whsec_BB=="]));
+        // What is no name of a variable stays, so that what is wrong with it can be said.
+        for line in ["a b=whsec_AA==", "whsec_x=whsec_AA==", "=whsec_AA=="] {
+            assert!(!texts(value(line)).eq(["whsec_AA=="]), "{line:?}");
+        }
+    }
 }

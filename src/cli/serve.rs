@@ -10,6 +10,7 @@ use tokio::{
     net::TcpListener,
     runtime,
     signal::unix::{Signal, SignalKind, signal},
+    task,
 };
 use zeroize::Zeroizing;
 
@@ -26,12 +27,15 @@ use crate::{
 /// The tenant of a generated key.
 const DEFAULT_TENANT: &str = "default";
 
-/// For tasks that are still blocked in a system call when the server has ended. With the server's own drain timeout it
-/// must stay below the 30 s within which the program promises to end.
+/// For tasks that are still blocked in a system call when the server has ended. With the server's own drain timeout, and
+/// the second for the last lines of the log, it must stay below the 30 s within which the program promises to end.
 pub(super) const LAST_WAIT: Duration = Duration::from_secs(1);
 
 pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
     let settings = Settings::new(args)?;
+    // Ends last, so that it has the last lines of all else.
+    let _log = telemetry::init(settings.log.clone(), settings.log_format)
+        .map_err(|error| Failure::new(&format!("cannot start logging: {error}")))?;
     let runtime = runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -49,8 +53,6 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
     let address = listener
         .local_addr()
         .map_err(|error| Failure::new(&format!("{LISTEN}: {error}; choose another address")))?;
-    telemetry::init(settings.log, settings.log_format)
-        .map_err(|error| Failure::new(&format!("cannot start logging: {error}")))?;
     let url = local_url(address);
     let generated = settings
         .api_keys
@@ -79,8 +81,14 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
             ..DeliveryLimits::default()
         },
     })?;
-    if let Some(key) = &generated {
-        announce(&url, key)?;
+    if let Some(key) = generated {
+        let told = task::spawn_blocking(move || announce(&url, &key));
+        tokio::select! {
+            // A panic has been logged.
+            told = told => told.unwrap_or(Ok(()))?,
+            // Nobody may be reading.
+            () = stop.asked() => return Ok(()),
+        }
     }
     let limits = Limits {
         max_connections: settings.max_connections,

@@ -1,6 +1,7 @@
 //! What a delivery looks like, in both formats.
 
 use hookturn::clock::Clock as _;
+use hookturn::domain::verification::{Failure, ReceiverSecret, verify};
 use reqwest::header::HeaderName;
 use serde_json::{Value, json};
 
@@ -284,4 +285,46 @@ async fn a_retry_has_the_same_id_and_body_and_a_timestamp_of_its_own() {
     assert_eq!(first.body, second.body);
     assert!(timestamp(&first) < timestamp(&second));
     assert_eq!(fields(&first.json()).len(), 7);
+}
+
+/// What the hints of a verification know of the order of names is what is sent.
+#[tokio::test]
+async fn a_delivery_whose_names_were_sorted_is_found_out() {
+    let stage = Stage::start().await;
+    let receiver = Receiver::start().await;
+    let hook = stage.hook(&receiver, &[]).await;
+    let subscription = stage.verbex(&receiver, true).await;
+    stage.publish("a.b").await;
+    stage.settle().await;
+    let known = [&hook, &subscription].map(|created| ReceiverSecret::new(&secret(created)));
+    let arrived = receiver.take();
+    assert_eq!(arrived.len(), 2);
+    for arrived in arrived {
+        let headers: Vec<(&str, &[u8])> = arrived
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_bytes()))
+            .collect();
+        let hints = |body: &[u8]| {
+            let report = verify(&headers, body, &known, stage.clock.wall(), None);
+            let mut failures = report.failures.into_iter();
+            failures.next().map(|failure| match failure {
+                // The length is another when the space is.
+                Failure::NoMatch { hints } => hints.last().cloned(),
+                other => panic!("{other}"),
+            })
+        };
+        assert_eq!(hints(&arrived.body), None);
+        // serde_json sorts names.
+        for (body, expected) in [
+            (arrived.json().to_string(), "with other order of names ("),
+            (
+                serde_json::to_string_pretty(&arrived.json()).expect("JSON"),
+                "with other space and order of names (",
+            ),
+        ] {
+            let hint = hints(body.as_bytes()).flatten().expect("a hint");
+            assert!(hint.to_string().contains(expected), "{hint}");
+        }
+    }
 }

@@ -2,7 +2,9 @@
 //!
 //! No test sleeps; each waits for a line, an answer or an exit, within [`PATIENCE`].
 
+mod files;
 mod listen;
+mod rewritten;
 mod verify;
 
 use std::{
@@ -72,7 +74,7 @@ impl Scratch {
     }
 
     /// Writes a file and returns its path.
-    fn file(&self, name: &str, content: &str) -> String {
+    fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
         let path = self.0.join(name);
         fs::write(&path, content).expect("the scratch directory is writable");
         path.to_str().expect("UTF-8").to_owned()

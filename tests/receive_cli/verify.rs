@@ -3,7 +3,7 @@
 use super::*;
 
 /// Runs `hookturn verify`; returns its exit code, and what it says on standard output and standard error.
-fn verify(args: &[&str], input: Option<&str>) -> (i32, String, String) {
+pub fn verify(args: &[&str], input: Option<&str>) -> (i32, String, String) {
     let args = [&["verify"], args].concat();
     let mut child = hookturn(&args, &[("HOOKTURN_VERIFY_SECRETS", "")])
         .stdin(Stdio::piped())

@@ -21,9 +21,6 @@ enum Command {
     Rewrap(rewrap::RewrapArgs),
 }
 
-/// The names of its commands, for errors.
-pub(super) const COMMANDS: &str = "generate and rewrap";
-
 pub(super) fn run(args: KeysArgs) -> Result<ExitCode, Failure> {
     match args.command {
         Command::Generate(args) => generate::run(args).map(|()| ExitCode::SUCCESS),

@@ -1,13 +1,14 @@
 //! `hookturn listen`: a receiver for the command line, that says of each delivery whether and why it verifies.
 //!
 //! It also stands in for receivers that misbehave: slow ones, failing ones, ones that answer what they should not. It
-//! says all on standard output: one block for each delivery, written with one call so that blocks do not mix.
+//! says all on standard output: one block for each delivery, whole. A delivery is answered however slow the reader of that
+//! is ([`output`](crate::output)).
 
 mod forward;
 mod settings;
 
 use std::{
-    io::{self, Write as _},
+    io,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -24,6 +25,7 @@ use axum::{
 };
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use parking_lot::Mutex;
 use tokio::{
     runtime,
     sync::Notify,
@@ -51,6 +53,7 @@ use crate::{
         Timestamp,
         verification::{Report, X_WEBHOOK_EVENT, printable, verify},
     },
+    output::Output,
     server::{self, Limits},
     telemetry::{self, LogFormat},
 };
@@ -61,11 +64,17 @@ const MAX_BODY: usize = 1024 * 1024;
 /// For a body to arrive, as on Hookturn's own API.
 const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// How long the end waits for the last blocks to be read.
+const LAST_BLOCKS: Duration = Duration::from_secs(1);
+
 /// The most characters that are shown of an event's type.
 const SHOWN: usize = 64;
 
 pub(super) fn run(args: ListenArgs) -> Result<(), Failure> {
     let settings = Settings::new(args)?;
+    // Of the server's own events only trouble is of interest here, such as a lack of file descriptors.
+    let _log = telemetry::init(EnvFilter::new("warn"), LogFormat::Text)
+        .map_err(|error| Failure::new(&format!("cannot start logging: {error}")))?;
     let runtime = runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -81,35 +90,57 @@ async fn listen(settings: Settings) -> Result<(), Failure> {
     let address = listener
         .local_addr()
         .map_err(|error| Failure::new(&format!("{LISTEN}: {error}; choose another address")))?;
-    // Of the server's own events only trouble is of interest here, such as a lack of file descriptors.
-    telemetry::init(EnvFilter::new("warn"), LogFormat::Text)
-        .map_err(|error| Failure::new(&format!("cannot start logging: {error}")))?;
+    let unwritable = Arc::new(Unwritable::default());
+    let of_output = Arc::clone(&unwritable);
+    let dropped = |count| {
+        format!("{count} blocks are missing here: they came faster than they were read\n\n")
+    };
+    let output = Output::start("blocks", io::stdout(), dropped, move |error| {
+        of_output.note(error);
+    })
+    .map_err(|error| Failure::new(&format!("cannot start threads: {error}")))?;
 
     let receiver = Arc::new(Receiver {
         settings,
         clock: Arc::new(SystemClock),
         received: AtomicU64::new(0),
         verified: AtomicU64::new(0),
-        unread: Notify::new(),
+        output,
     });
-    written(say(&receiver.greeting(&local_url(address))))?;
+    receiver.say(&receiver.greeting(&local_url(address)));
     let app = Router::new()
         .fallback(receive)
         .with_state(Arc::clone(&receiver));
     let stopping = async {
         tokio::select! {
             () = stop.asked() => {}
-            () = receiver.unread.notified() => {}
+            () = unwritable.now.notified() => {}
         }
     };
     server::serve(listener, app, Limits::default(), stopping).await;
-    written(say(&receiver.summary()))
+    receiver.say(&receiver.summary());
+    let output = receiver.output.clone();
+    // Its outcome does not matter: a reader that does not read by then has what it wanted.
+    let _ = task::spawn_blocking(move || output.flush(LAST_BLOCKS)).await;
+    match unwritable.error.lock().take() {
+        Some(error) => written(Err(error)),
+        None => Ok(()),
+    }
 }
 
-/// Writes a block to standard output, whole.
-fn say(text: &str) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush())
+/// Why standard output cannot be written: then nobody reads what this is for.
+#[derive(Default)]
+struct Unwritable {
+    error: Mutex<Option<io::Error>>,
+    now: Notify,
+}
+
+impl Unwritable {
+    fn note(&self, error: &io::Error) {
+        let again = io::Error::new(error.kind(), error.to_string());
+        self.error.lock().get_or_insert(again);
+        self.now.notify_one();
+    }
 }
 
 struct Receiver {
@@ -117,8 +148,7 @@ struct Receiver {
     clock: Arc<dyn Clock>,
     received: AtomicU64,
     verified: AtomicU64,
-    /// Told when standard output is gone: then nobody reads what this is for.
-    unread: Notify,
+    output: Output,
 }
 
 /// What is answered, and how a block says so.
@@ -137,8 +167,8 @@ async fn receive(State(receiver): State<Arc<Receiver>>, request: Request) -> Res
 
 impl Receiver {
     fn greeting(&self, url: &str) -> String {
-        let count = self.settings.secrets.read().all.len();
-        let secrets = match count {
+        let now = self.settings.secrets.read();
+        let secrets = match now.all.len() {
             0 => "no secret: nothing will be verified; see --secret and --secrets-file".to_owned(),
             1 => "1 secret".to_owned(),
             count => format!("{count} secrets"),
@@ -147,7 +177,8 @@ impl Receiver {
             None => String::new(),
             Some(target) => format!(", passing deliveries on to {}", target.shown()),
         };
-        format!("Listening on {url} with {secrets}{forward}\nCtrl-C ends it.\n\n")
+        let notice = now.notice.map(|notice| notice + "\n").unwrap_or_default();
+        format!("Listening on {url} with {secrets}{forward}\n{notice}Ctrl-C ends it.\n\n")
     }
 
     fn summary(&self) -> String {
@@ -193,6 +224,9 @@ impl Receiver {
         rows.row("event", &event(&head, &body));
         if let Some(problem) = &secrets.unreadable {
             rows.row("secrets", problem);
+        }
+        if let Some(notice) = &secrets.notice {
+            rows.row("note", notice);
         }
         rows.explain(&report, &secrets.places);
 
@@ -254,10 +288,12 @@ impl Receiver {
                 &format!("{answered}, after {} s", delay.as_secs_f64()),
             );
         }
-        let block = format!("{at}  {headline}\n{}\n", rows.into_text());
-        if say(&block).is_err() {
-            self.unread.notify_one();
-        }
+        self.say(&format!("{at}  {headline}\n{}\n", rows.into_text()));
+    }
+
+    /// Writes a block to standard output.
+    fn say(&self, block: &str) {
+        self.output.put(block.as_bytes());
     }
 }
 

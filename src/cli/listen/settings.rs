@@ -45,7 +45,7 @@ pub(in crate::cli) struct ListenArgs {
     )]
     secrets: Vec<String>,
 
-    /// A file of signing secrets, one a line; `#` starts a comment line
+    /// A file of signing secrets, one a line, also as `NAME=whsec_…`; `#` starts a comment line
     ///
     /// It is read again for each delivery: edit it to rehearse a receiver's part of a rotation.
     #[arg(long, value_name = "PATH", env = "HOOKTURN_LISTEN_SECRETS_FILE")]

@@ -17,7 +17,7 @@ use super::{
     explain::{Rows, headline},
     listen::tolerance,
     secrets::{Names, SecretSource},
-    written,
+    text_file, written,
 };
 use crate::{
     clock::{Clock as _, SystemClock},
@@ -69,7 +69,7 @@ pub(super) struct VerifyArgs {
     )]
     secrets: Vec<String>,
 
-    /// A file of signing secrets, one a line; `#` starts a comment line
+    /// A file of signing secrets, one a line, also as `NAME=whsec_…`; `#` starts a comment line
     #[arg(long, value_name = "PATH")]
     secrets_file: Option<PathBuf>,
 
@@ -121,11 +121,14 @@ pub(super) fn run(args: VerifyArgs) -> Result<ExitCode, Failure> {
         let problem = "only one of --headers and --body can be standard input";
         return Err(SettingError::new(BODY, problem).into());
     }
-    let file = read(HEADERS, &args.headers)?;
-    let saved = saved::parse(&file).map_err(|problem| {
-        let problem = format!("{}: {problem}", args.headers.display());
-        SettingError::new(HEADERS, problem)
-    })?;
+    let unfit = |problem: &str| {
+        SettingError::new(HEADERS, format!("{}: {problem}", args.headers.display()))
+    };
+    let file = text_file::read(read(HEADERS, &args.headers)?).map_err(unfit)?;
+    let notice = file
+        .notice
+        .map(|notice| format!("{} {notice}", args.headers.display()));
+    let saved = saved::parse(&file.bytes).map_err(|problem| unfit(&problem))?;
     let body = match (&args.body, saved.body) {
         (Some(path), _) => read(BODY, path)?,
         (None, Some(body)) => body.to_vec(),
@@ -137,6 +140,9 @@ pub(super) fn run(args: VerifyArgs) -> Result<ExitCode, Failure> {
 
     let report = verify(&saved.headers, &body, &secrets.all, now, tolerance);
     let mut rows = Rows::default();
+    for notice in notice.iter().chain(&secrets.notice) {
+        rows.row("note", notice);
+    }
     rows.explain(&report, &secrets.places);
     let text = format!("{}\n{}", headline(&report), rows.into_text());
     let mut out = io::stdout().lock();

@@ -3,13 +3,22 @@
 //! Each guess is one HMAC away from being known: undo the mistake and see whether a signature
 //! matches. So a hint is never a guess when it is told.
 
-use std::borrow::Cow;
+#[cfg(test)]
+mod tests;
 
 use super::headers::{Parsed, WEBHOOK_ID, values};
 use super::report::{BodyChange, Hint, Key, SignedBytes};
+use super::rewrite::{self, Budget};
+use super::undo::{decoded, line_ends};
 use super::{Digests, ReceiverSecret, signs};
 use crate::domain::endpoint::Format;
-use crate::domain::signature::{standard_webhooks_parts, verbex_parts};
+use crate::domain::signature::{Signer, standard_webhooks_parts, verbex_parts};
+
+/// The most bytes that are signed to find out what became of a body: a tenth of a second's work.
+const MOST_BYTES: usize = 8 * 1024 * 1024;
+
+/// The most texts that are tried for it.
+const MOST_TEXTS: usize = 12_000;
 
 /// Every mistake that explains it; usually none or one.
 pub(super) fn find(
@@ -20,115 +29,152 @@ pub(super) fn find(
     digests: &Digests,
     secrets: &[ReceiverSecret],
 ) -> Vec<Hint> {
-    let mut hints = Vec::new();
+    let mut hints = what_came(headers, body);
+    // A malformed text is told as such, which says more.
+    let signers: Vec<_> = (1..)
+        .zip(secrets)
+        .filter_map(|(secret, given)| Some((secret, given.signer(format)?)))
+        .collect();
+    let is_signed = |signer: &Signer, body: &[u8]| {
+        digests.hold(&signs(signer, format, parsed.id, parsed.timestamp, body))
+    };
+    let mut search = Search {
+        budget: Budget {
+            bytes: MOST_BYTES / signers.len().max(1),
+            texts: MOST_TEXTS / signers.len().max(1),
+        },
+        signed_by: |body: &[u8]| {
+            let mut signers = signers.iter();
+            signers.find_map(|(secret, signer)| is_signed(signer, body).then_some(*secret))
+        },
+    };
+    hints.extend(
+        search
+            .changes(body)
+            .into_iter()
+            .map(|(changes, secret)| Hint::Body { secret, changes }),
+    );
     for (secret, given) in (1..).zip(secrets) {
-        // A malformed text is told as such, which says more.
-        let Some(signer) = given.signer(format) else {
-            continue;
-        };
-        for (change, body) in bodies(body) {
-            if digests.hold(&signs(&signer, format, parsed.id, parsed.timestamp, &body)) {
-                hints.push(Hint::Body { secret, change });
-            }
-        }
-        let id = match format {
-            Format::StandardWebhooks => parsed.id,
-            Format::Verbex => values(headers, WEBHOOK_ID).next().unwrap_or_default(),
-        };
-        let keys = [
-            (Key::Decoded, given.signer(Format::StandardWebhooks)),
-            (Key::WholeText, given.signer(Format::Verbex)),
-            (Key::Undecoded, Some(given.undecoded_signer())),
-        ];
-        for (key, signer) in keys {
-            let Some(signer) = signer else { continue };
-            let ways = [
-                (
-                    SignedBytes::IdTimestampBody,
-                    signer.sign(&standard_webhooks_parts(id, parsed.timestamp, body)),
-                ),
-                (
-                    SignedBytes::TimestampBody,
-                    signer.sign(&verbex_parts(parsed.timestamp, body)),
-                ),
-                (SignedBytes::Body, signer.sign(&[body])),
-            ];
-            for (bytes, digest) in ways {
-                if digests.hold(&digest) {
-                    hints.push(Hint::Signed { secret, key, bytes });
-                }
-            }
-        }
+        hints.extend(
+            other_ways(headers, body, parsed, format, digests, given)
+                .map(|(key, bytes)| Hint::Signed { secret, key, bytes }),
+        );
     }
     hints
 }
 
-/// The bodies that may have been sent, where `body` is what became of it.
-fn bodies(body: &[u8]) -> impl Iterator<Item = (BodyChange, Cow<'_, [u8]>)> {
-    let trimmed = body
-        .strip_suffix(b"\r\n")
-        .or_else(|| body.strip_suffix(b"\n"));
-    let marked = body.strip_prefix(b"\xef\xbb\xbf");
-    let lines = body.contains(&b'\n');
-    [
-        trimmed.map(|body| (BodyChange::WithoutFinalNewline, Cow::Borrowed(body))),
-        Some((
-            BodyChange::WithFinalNewline,
-            Cow::Owned([body, b"\n"].concat()),
-        )),
-        lines.then(|| (BodyChange::CrlfForLf, Cow::Owned(with_crlf(body)))),
-        lines.then(|| (BodyChange::LfForCrlf, Cow::Owned(with_lf(body)))),
-        marked.map(|body| (BodyChange::WithoutByteOrderMark, Cow::Borrowed(body))),
-        minified(body).map(|body| (BodyChange::Minified, Cow::Owned(body))),
-    ]
-    .into_iter()
-    .flatten()
-    .filter(move |(change, changed)| {
-        // A final line end that is all the space there is has been tried already.
-        let again = *change == BodyChange::Minified && Some(&**changed) == trimmed;
-        **changed != *body && !again
-    })
+/// What can be seen without a secret: that this body cannot have been sent.
+fn what_came(headers: &[(&str, &[u8])], body: &[u8]) -> Vec<Hint> {
+    let mut hints = Vec::new();
+    if body.is_empty() {
+        hints.push(Hint::Empty);
+    }
+    if body.trim_ascii() == b"[object Object]" {
+        hints.push(Hint::ObjectText);
+    }
+    let found = body.len() as u64;
+    let mut stated = values(headers, "content-length");
+    if let (Some(stated), None) = (stated.next(), stated.next())
+        && let Some(stated) = str::from_utf8(stated)
+            .ok()
+            .and_then(|text| text.parse().ok())
+        && stated != found
+    {
+        hints.push(Hint::Length { stated, found });
+    }
+    hints
 }
 
-fn with_lf(body: &[u8]) -> Vec<u8> {
-    let mut lines = Vec::with_capacity(body.len());
-    for (place, byte) in body.iter().enumerate() {
-        if *byte != b'\r' || body.get(place + 1) != Some(&b'\n') {
-            lines.push(*byte);
-        }
-    }
-    lines
+/// A search for the body that was sent.
+struct Search<S> {
+    budget: Budget,
+    /// The number of the secret that signed a body, if one did.
+    signed_by: S,
 }
 
-fn with_crlf(body: &[u8]) -> Vec<u8> {
-    let mut lines = Vec::with_capacity(body.len() + body.len() / 16);
-    for byte in with_lf(body) {
-        if byte == b'\n' {
-            lines.push(b'\r');
+impl<S: Fn(&[u8]) -> Option<usize>> Search<S> {
+    /// What gives back the body that was sent, with the secret that signed it: one change if one does, else two.
+    fn changes(&mut self, body: &[u8]) -> Vec<(Vec<BodyChange>, usize)> {
+        let decoded = decoded(body);
+        let mut found = Vec::new();
+        for (change, changed) in line_ends(body).iter().chain(&decoded) {
+            if let Some(secret) = self.signed_by(changed) {
+                found.push((vec![change.clone()], secret));
+            }
         }
-        lines.push(byte);
+        if found.is_empty() {
+            found.extend(self.rewrite(&[], body));
+        }
+        if found.is_empty() {
+            for (change, changed) in &decoded {
+                for (second, changed) in line_ends(changed) {
+                    if let Some(secret) = self.signed_by(&changed) {
+                        found.push((vec![change.clone(), second], secret));
+                    }
+                }
+                if found.is_empty() {
+                    found.extend(self.rewrite(std::slice::from_ref(change), changed));
+                }
+            }
+        }
+        found
     }
-    lines
+
+    fn signed_by(&mut self, body: &[u8]) -> Option<usize> {
+        let is_affordable = self.budget.take(body.len());
+        is_affordable.then(|| (self.signed_by)(body)).flatten()
+    }
+
+    /// As [`rewrite::find`], after these changes.
+    fn rewrite(&mut self, before: &[BodyChange], body: &[u8]) -> Option<(Vec<BodyChange>, usize)> {
+        let (rewrite, secret) = rewrite::find(body, &mut self.budget, &self.signed_by)?;
+        Some(([before, &[BodyChange::Json(rewrite)]].concat(), secret))
+    }
 }
 
-/// A JSON object or array without the space between its tokens. Written anew from a parsed value,
-/// members could change their order and numbers their form; taking the space out changes nothing else.
-/// Whether the rest is JSON does not matter: the signature says whether this is what was sent.
-fn minified(body: &[u8]) -> Option<Vec<u8>> {
-    if !matches!(body.trim_ascii_start().first(), Some(b'{' | b'[')) {
-        return None;
-    }
-    let mut tokens = Vec::with_capacity(body.len());
-    let (mut in_string, mut escaped) = (false, false);
-    for byte in body {
-        if !in_string && matches!(byte, b' ' | b'\t' | b'\r' | b'\n') {
-            continue;
-        }
-        if *byte == b'"' && !escaped {
-            in_string = !in_string;
-        }
-        escaped = in_string && *byte == b'\\' && !escaped;
-        tokens.push(*byte);
-    }
-    Some(tokens)
+/// The other ways of signing by which this secret made one of the signatures.
+fn other_ways<'a>(
+    headers: &[(&'a str, &'a [u8])],
+    body: &'a [u8],
+    parsed: &Parsed<'a>,
+    format: Format,
+    digests: &'a Digests,
+    given: &ReceiverSecret,
+) -> impl Iterator<Item = (Key, SignedBytes)> + use<'a> {
+    let timestamp = parsed.timestamp;
+    let id = match format {
+        Format::StandardWebhooks => parsed.id,
+        Format::Verbex => values(headers, WEBHOOK_ID).next().unwrap_or_default(),
+    };
+    // None of a malformed secret.
+    let keys = [
+        (Key::Decoded, given.signer(Format::StandardWebhooks)),
+        (Key::WholeText, given.signer(Format::Verbex)),
+        (
+            Key::Undecoded,
+            given
+                .malformed()
+                .is_none()
+                .then(|| given.undecoded_signer()),
+        ),
+    ];
+    keys.into_iter()
+        .filter_map(|(key, signer)| Some((key, signer?)))
+        .flat_map(move |(key, signer)| {
+            let ways = [
+                (
+                    SignedBytes::IdTimestampBody,
+                    signer.sign(&standard_webhooks_parts(id, timestamp, body)),
+                ),
+                (
+                    SignedBytes::TimestampBody,
+                    signer.sign(&verbex_parts(timestamp, body)),
+                ),
+                (SignedBytes::Body, signer.sign(&[body])),
+            ];
+            let signed = ways.into_iter().filter(|(_, digest)| digests.hold(digest));
+            signed
+                .map(move |(bytes, _)| (key, bytes))
+                .collect::<Vec<_>>()
+        })
 }

@@ -8,17 +8,20 @@
 //! 2. whether the attempt is recent: what is genuine but old may be a replay (Standard Webhooks 1.0.0,
 //!    "Verifying signatures");
 //! 3. where nothing matches, which common mistake explains it: a final line end, JSON that was parsed
-//!    and written again, the key of the other format.
+//!    and written again, a body in another encoding, the key of the other format.
 //!
 //! Everything is told with fingerprints. Signatures are compared in constant time; the time that the
 //! explanation of a failure takes depends on nothing that is secret.
 
 mod headers;
 mod hints;
+mod json;
 mod report;
+mod rewrite;
 mod secret;
 #[cfg(test)]
 mod tests;
+mod undo;
 
 use std::time::Duration;
 
@@ -29,10 +32,10 @@ pub use self::headers::{
     X_WEBHOOK_TRACEID,
 };
 pub use self::report::{
-    BodyChange, Failure, Hint, Key, Report, SecretOutcome, SecretReport, SignatureReport,
-    SignedBytes, format_name, printable, span,
+    BodyChange, Difference, Failure, Hint, JsonWriter, Key, Report, Rewrite, SecretOutcome,
+    SecretReport, SignatureReport, SignedBytes, format_name, printable, span,
 };
-pub use self::secret::{KEY_BYTES, MalformedSecret, ReceiverSecret};
+pub use self::secret::{KEY_BYTES, MalformedSecret, PREFIX, ReceiverSecret, is_invisible};
 
 use self::headers::{Mark, Parsed, values};
 use super::endpoint::Format;

@@ -142,15 +142,26 @@ pub enum Failure {
     },
 }
 
-/// A mistake that explains why no signature matched: with it undone, one does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A mistake that explains why no signature matched, known to be one: with it undone a signature does, or what came shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Hint {
     /// The body is not the one that was sent.
     Body {
         /// The number, from 1, of the secret that verifies the body that was sent.
         secret: usize,
-        /// What gives back the body that was sent.
-        change: BodyChange,
+        /// What gives back the body that was sent, one after the other.
+        changes: Vec<BodyChange>,
+    },
+    /// There is no body, which no delivery of either format is without.
+    Empty,
+    /// The body is what JavaScript makes of an object when a text is asked for: `[object Object]`.
+    ObjectText,
+    /// The body is not as long as the request's headers say.
+    Length {
+        /// Bytes by `Content-Length`.
+        stated: u64,
+        /// Bytes of the body.
+        found: u64,
     },
     /// The sender signs in another way than its headers promise.
     Signed {
@@ -164,7 +175,7 @@ pub enum Hint {
 }
 
 /// What gives back the body that was signed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BodyChange {
     /// Leaving out the line end at its end.
     WithoutFinalNewline,
@@ -176,8 +187,67 @@ pub enum BodyChange {
     LfForCrlf,
     /// Leaving out the byte order mark at its start.
     WithoutByteOrderMark,
-    /// Leaving out the space between the tokens of its JSON.
-    Minified,
+    /// Writing it as UTF-8, for UTF-16.
+    Utf16,
+    /// Reading each byte as a character (ISO 8859-1 or Windows-1252): it was read so, and written as UTF-8.
+    ReadAsLatin1,
+    /// Writing it as UTF-8, for ISO 8859-1.
+    WrittenAsLatin1,
+    /// Taking it out of a JSON string.
+    JsonString,
+    /// Taking it out of a bytes or string literal of Python.
+    PythonLiteral,
+    /// Making bytes of the list of numbers that Node.js makes of a buffer.
+    NodeBuffer,
+    /// Decoding its base64.
+    Base64,
+    /// Decoding its percent-encoding.
+    PercentEncoded,
+    /// Writing its JSON in another way.
+    Json(Rewrite),
+}
+
+/// How a body whose JSON was parsed and written again differs from what was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rewrite {
+    /// Who writes JSON as the body that came is written, if that is known.
+    pub writer: Option<JsonWriter>,
+    /// What differs. Not empty.
+    pub differences: Vec<Difference>,
+}
+
+/// A way of writing JSON, by who is known for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JsonWriter {
+    /// JavaScript's `JSON.stringify`, and many others: no space, and no escapes but those that must be.
+    Compact,
+    /// The same, with escapes for all that is not ASCII.
+    CompactAscii,
+    /// `JSON.stringify` or Python's `json.dumps` with an indent, and many others.
+    Indented,
+    /// Python's `json.dumps`: a space after each comma and colon, and escapes for all that is not ASCII.
+    Python,
+    /// Python's `json.dumps` with `ensure_ascii=False`.
+    PythonUnicode,
+    /// PHP's `json_encode`: escapes for `/` and all that is not ASCII.
+    Php,
+    /// Go's `encoding/json`: escapes for `<`, `>` and `&`.
+    Go,
+    /// .NET's `System.Text.Json`: escapes for all that means something in HTML.
+    DotNet,
+}
+
+/// What differs between two ways of writing one JSON value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Difference {
+    /// The space between its tokens.
+    Space,
+    /// The characters that are escaped, or how.
+    Escapes,
+    /// The form of numbers: `1` for `1.0`.
+    Numbers,
+    /// The order of names.
+    Order,
 }
 
 /// How a key is made of a secret's text.
@@ -303,10 +373,27 @@ impl fmt::Display for Failure {
 impl fmt::Display for Hint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Body { secret, change } => write!(
+            Self::Body { secret, changes } => {
+                let changes: Vec<_> = changes.iter().map(ToString::to_string).collect();
+                write!(
+                    f,
+                    "with secret {secret} it verifies {}: verify the bytes that came, before \
+                     anything parses, decodes or saves them as text",
+                    changes.join(" and ")
+                )
+            }
+            Self::Empty => f.write_str(
+                "the body is empty, and that of a delivery never is: something has read it before, \
+                 or it was not saved",
+            ),
+            Self::ObjectText => f.write_str(
+                "the body is what JavaScript makes of a parsed object: keep the bytes that came, \
+                 before anything parses them",
+            ),
+            Self::Length { stated, found } => write!(
                 f,
-                "with secret {secret} it verifies {change}: verify the bytes that came, before \
-                 anything parses, decodes or saves them as text"
+                "this is not the body that came: it has {found} bytes, and its Content-Length is \
+                 {stated}"
             ),
             Self::Signed { secret, key, bytes } => write!(
                 f,
@@ -324,7 +411,63 @@ impl fmt::Display for BodyChange {
             Self::CrlfForLf => "with CRLF in place of each LF of the body",
             Self::LfForCrlf => "with LF in place of each CRLF of the body",
             Self::WithoutByteOrderMark => "without the byte order mark before the body",
-            Self::Minified => "without the space between the tokens of the JSON body",
+            Self::Utf16 => "with the body as UTF-8, which is UTF-16 here",
+            Self::ReadAsLatin1 => {
+                "with the body's UTF-8 as it was before it was read as ISO 8859-1 or Windows-1252"
+            }
+            Self::WrittenAsLatin1 => "with the body as UTF-8, which is ISO 8859-1 here",
+            Self::JsonString => "with the body taken out of the JSON string that it is in",
+            Self::PythonLiteral => "with the body taken out of the Python literal that it is in",
+            Self::NodeBuffer => {
+                "with the bytes of the Buffer of Node.js that the body is written as"
+            }
+            Self::Base64 => "with the base64 of the body decoded",
+            Self::PercentEncoded => "with the percent-encoding of the body decoded",
+            Self::Json(rewrite) => return rewrite.fmt(f),
+        })
+    }
+}
+
+impl fmt::Display for Rewrite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self
+            .differences
+            .iter()
+            .map(|difference| match difference {
+                Difference::Space => "space",
+                Difference::Escapes => "escapes",
+                Difference::Numbers => "forms of numbers",
+                Difference::Order => "order of names",
+            })
+            .collect();
+        let names = match names.as_slice() {
+            [others @ .., last] if !others.is_empty() => {
+                format!("{} and {last}", others.join(", "))
+            }
+            names => names.concat(),
+        };
+        write!(
+            f,
+            "with the JSON of the body as it was sent, with other {names}"
+        )?;
+        match self.writer {
+            Some(writer) => write!(f, " (this is how {writer})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for JsonWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Compact => "JSON.stringify and other compact writers write it",
+            Self::CompactAscii => "compact writers write it that escape what is not ASCII",
+            Self::Indented => "JSON.stringify or json.dumps writes it with an indent",
+            Self::Python => "Python's json.dumps writes it",
+            Self::PythonUnicode => "Python's json.dumps writes it with ensure_ascii=False",
+            Self::Php => "PHP's json_encode writes it",
+            Self::Go => "Go's encoding/json writes it",
+            Self::DotNet => ".NET's System.Text.Json writes it",
         })
     }
 }

@@ -8,7 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use crate::domain::endpoint::Format;
-use crate::domain::secret::{Fingerprint, PREFIX};
+use crate::domain::secret::Fingerprint;
+pub use crate::domain::secret::PREFIX;
 use crate::domain::signature::Signer;
 
 /// Bytes in a secret (Standard Webhooks 1.0.0, "Signature scheme": 192 to 512 bits).
@@ -20,6 +21,9 @@ pub enum MalformedSecret {
     /// It does not start with `whsec_`.
     #[error("a secret starts with whsec_, and this text does not")]
     Prefix,
+    /// There is a character in it that cannot be seen, as what is copied from documents may have.
+    #[error("there is a character in it that cannot be seen, U+{:04X}; copy it again without", *.0 as u32)]
+    Invisible(char),
     /// What follows the prefix is not padded base64 of the standard alphabet (RFC 4648, section 4).
     #[error("what follows whsec_ must be base64: A-Z a-z 0-9 + /, with = at the end where due")]
     Base64,
@@ -87,6 +91,9 @@ impl fmt::Debug for ReceiverSecret {
 }
 
 fn decode(text: &str) -> Result<Zeroizing<Vec<u8>>, MalformedSecret> {
+    if let Some(char) = text.chars().find(|char| is_invisible(*char)) {
+        return Err(MalformedSecret::Invisible(char));
+    }
     let encoded = text.strip_prefix(PREFIX).ok_or(MalformedSecret::Prefix)?;
     // The error is dropped: it quotes a byte of the text.
     let key = Zeroizing::new(
@@ -99,6 +106,15 @@ fn decode(text: &str) -> Result<Zeroizing<Vec<u8>>, MalformedSecret> {
     } else {
         Err(MalformedSecret::Length { bytes: key.len() })
     }
+}
+
+/// Whether a character takes no room where it is shown: controls, a zero-width space, marks of direction, a byte order
+/// mark. No part of a secret is.
+#[must_use]
+pub fn is_invisible(char: char) -> bool {
+    char.is_control()
+        || matches!(char, '\u{ad}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}')
+        || matches!(char, '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]
@@ -132,6 +148,14 @@ mod tests {
             (
                 "whsec_ C2FVsBQIhrscChlQIMV+b5sSYspob7oD",
                 MalformedSecret::Base64,
+            ),
+            (
+                "whsec_C2FVsBQI\u{200b}hrscChlQIMV+b5sSYspob7oD",
+                MalformedSecret::Invisible('\u{200b}'),
+            ),
+            (
+                "\u{feff}whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD",
+                MalformedSecret::Invisible('\u{feff}'),
             ),
         ] {
             let secret = ReceiverSecret::new(text);

@@ -354,6 +354,10 @@ async fn assert_log_is_clean(format: &str) {
         err.contains("signing secret rotated"),
         "rotations are logged"
     );
+    assert!(
+        !err.contains("log lines were dropped"),
+        "the whole log is searched"
+    );
     let levels = ["TRACE", "DEBUG"];
     assert!(
         levels.iter().any(|level| err.contains(level)),

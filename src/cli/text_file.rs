@@ -1,0 +1,117 @@
+//! Files of text as editors and shells write them: with a byte order mark, or as UTF-16.
+
+use zeroize::Zeroizing;
+
+const BROKEN: &str = "it is UTF-16 that cannot be read; save it as UTF-8";
+
+/// What a file holds, as UTF-8 as far as it says what it is.
+pub(super) struct Text {
+    /// The bytes without a mark at their start. They may be a secret.
+    pub bytes: Zeroizing<Vec<u8>>,
+    /// What was changed, for people; the name of the file goes before it.
+    pub notice: Option<&'static str>,
+}
+
+/// Takes the byte order mark away, and makes UTF-8 of UTF-16 that has one (as PowerShell's `>` writes it).
+///
+/// # Errors
+///
+/// What is wrong with it, and the mend.
+pub(super) fn read(bytes: Vec<u8>) -> Result<Text, &'static str> {
+    let bytes = Zeroizing::new(bytes);
+    let unit: fn([u8; 2]) -> u16 = match bytes.as_slice() {
+        [0xef, 0xbb, 0xbf, rest @ ..] => {
+            return Ok(Text {
+                bytes: Zeroizing::new(rest.to_vec()),
+                notice: Some("starts with a byte order mark, which is left out"),
+            });
+        }
+        [0xff, 0xfe, ..] => u16::from_le_bytes,
+        [0xfe, 0xff, ..] => u16::from_be_bytes,
+        _ => {
+            return Ok(Text {
+                bytes,
+                notice: None,
+            });
+        }
+    };
+    let (pairs, []) = bytes[2..].as_chunks() else {
+        return Err(BROKEN);
+    };
+    // As much as it can become, so that it does not move and leave a copy.
+    let mut text = Zeroizing::new(Vec::with_capacity(bytes.len() / 2 * 3));
+    for char in char::decode_utf16(pairs.iter().map(|pair| unit(*pair))) {
+        let char = char.map_err(|_| BROKEN)?;
+        text.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
+    }
+    Ok(Text {
+        bytes: text,
+        notice: Some("is UTF-16, and is read as such"),
+    })
+}
+
+/// The text of a file that must be UTF-8.
+///
+/// # Errors
+///
+/// What it is instead, and the mend.
+pub(super) fn utf8(bytes: &[u8]) -> Result<&str, &'static str> {
+    if bytes.contains(&0) {
+        return Err("it holds zero bytes, as UTF-16 does; save it as UTF-8");
+    }
+    str::from_utf8(bytes).map_err(|_| "it is not UTF-8 text; save it as UTF-8")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn utf16(text: &str, bytes: fn(u16) -> [u8; 2]) -> Vec<u8> {
+        text.encode_utf16().flat_map(bytes).collect()
+    }
+
+    #[test]
+    fn marks_are_taken_away_and_said() {
+        let text = "whsec_1\r\nZo\u{eb} \u{1f511}";
+        for (bytes, notice) in [
+            (text.as_bytes().to_vec(), None),
+            (
+                [b"\xef\xbb\xbf", text.as_bytes()].concat(),
+                Some("byte order mark"),
+            ),
+            (
+                utf16(&format!("\u{feff}{text}"), u16::to_le_bytes),
+                Some("UTF-16"),
+            ),
+            (
+                utf16(&format!("\u{feff}{text}"), u16::to_be_bytes),
+                Some("UTF-16"),
+            ),
+        ] {
+            let read = read(bytes).expect("text");
+            assert_eq!(utf8(&read.bytes), Ok(text));
+            match notice {
+                None => assert_eq!(read.notice, None),
+                Some(part) => assert!(read.notice.expect("a notice").contains(part)),
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_text_is_named() {
+        for (bytes, problem) in [
+            (utf16("whsec_1", u16::to_le_bytes), "as UTF-16 does"),
+            (b"\xff\xfew\0h\0".to_vec(), ""),
+            (b"\xff\xfew\0h\0s".to_vec(), "UTF-16 that cannot be read"),
+            (b"\xff\xfe\x00\xd8".to_vec(), "UTF-16 that cannot be read"),
+            (b"whsec_\xff".to_vec(), "not UTF-8"),
+            (b"\xef\xbb\xbfwhsec_\xff".to_vec(), "not UTF-8"),
+        ] {
+            let found = read(bytes).and_then(|text| utf8(&text.bytes).map(|_| ()));
+            match found {
+                Ok(()) => assert_eq!(problem, ""),
+                Err(found) => assert!(!problem.is_empty() && found.contains(problem), "{found}"),
+            }
+        }
+    }
+}

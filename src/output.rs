@@ -1,0 +1,465 @@
+//! Text that a thread of its own writes to stdout or stderr, so that nothing else waits for whatever reads it.
+//!
+//! A pipe that nobody reads takes 64 KiB, and then a write to it waits, perhaps for good. Here only the writing thread
+//! does. What it cannot write yet is kept in memory up to a bound; beyond it, text is dropped, counted, and the count is
+//! written when there is room again.
+//!
+//! Text goes out in the pieces in which it came, lines of a log for example: each whole or not at all, and in order. What
+//! came while the thread was writing goes out with the next write, so that a busy log takes few of them.
+
+use std::{
+    fs::File,
+    io, mem,
+    os::fd::AsFd,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use parking_lot::{Condvar, Mutex};
+
+/// The most bytes that wait. As many again may be on their way.
+const MOST: usize = 1024 * 1024;
+
+/// How many bytes are worth a write of their own.
+const ENOUGH: usize = 64 * 1024;
+
+/// The most bytes of one write to anything but a file. Linux writes so many to a pipe whole or not at all (`PIPE_BUF`), so
+/// that a process that ends while its pipe is full leaves no half of a line in it.
+const AT_ONCE: usize = 4096;
+
+/// How long text waits for more, so that it can go out in one write. Text that comes after a quiet while does not wait.
+const GATHERING: Duration = Duration::from_millis(2);
+
+/// When a descriptor that does not block is tried again.
+const AGAIN: Duration = Duration::from_millis(10);
+
+/// A queue of text and the thread that writes it. Clones share the queue.
+///
+/// Dropping it does not wait for the thread: see [`flush`](Self::flush).
+#[derive(Clone)]
+pub struct Output(Arc<Shared>);
+
+struct Shared {
+    queue: Mutex<Queue>,
+    /// For the thread: there is something to do.
+    work: Condvar,
+    /// For those that wait for the thread.
+    done: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: Pieces,
+    /// How many pieces found no room since the last that did.
+    dropped: u64,
+    /// Bytes that were put in the queue so far, and how many of them the thread is done with.
+    put: u64,
+    done: u64,
+    is_idle: bool,
+    is_urgent: bool,
+}
+
+/// Texts, one after the other.
+#[derive(Default)]
+struct Pieces {
+    bytes: Vec<u8>,
+    /// Where each piece ends.
+    ends: Vec<usize>,
+}
+
+/// What the thread does besides writing.
+struct Hooks<N, F> {
+    /// The text that says how many pieces were dropped.
+    notice: N,
+    /// Is called with each error of writing.
+    failed: F,
+}
+
+impl Output {
+    /// Starts the thread. It writes to what `to` is at this moment.
+    ///
+    /// `notice` makes the text that says how many pieces were dropped. `failed` is called when something cannot be written;
+    /// that is counted as dropped, and the next text is tried again.
+    ///
+    /// # Errors
+    ///
+    /// When there is no descriptor or no thread to be had.
+    pub fn start(
+        name: &str,
+        to: impl AsFd,
+        notice: impl Fn(u64) -> String + Send + 'static,
+        failed: impl Fn(&io::Error) + Send + 'static,
+    ) -> io::Result<Self> {
+        // A descriptor of its own: the standard library's handles are locked while they write, and then others, such as a
+        // panic, would wait for them.
+        let file = File::from(to.as_fd().try_clone_to_owned()?);
+        let output = Self(Arc::new(Shared {
+            queue: Mutex::default(),
+            work: Condvar::new(),
+            done: Condvar::new(),
+        }));
+        let shared = Arc::clone(&output.0);
+        let hooks = Hooks { notice, failed };
+        thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || shared.write_to(Target::new(file), &hooks))?;
+        Ok(output)
+    }
+
+    /// Puts a text in the queue, or drops it if there is no room. Waits for nothing.
+    pub fn put(&self, text: &[u8]) {
+        let mut queue = self.0.queue.lock();
+        let before = queue.waiting.bytes.len();
+        if text.len() > MOST - before {
+            queue.dropped += 1;
+        } else {
+            queue.waiting.push(text);
+            queue.put += text.len() as u64;
+        }
+        let is_enough = before < ENOUGH && queue.waiting.bytes.len() >= ENOUGH;
+        if mem::take(&mut queue.is_idle) || is_enough {
+            self.0.work.notify_one();
+        }
+    }
+
+    /// Waits until all that was put in the queue so far is written, or for so long. Returns whether it is.
+    pub fn flush(&self, within: Duration) -> bool {
+        let deadline = Instant::now() + within;
+        let mut queue = self.0.queue.lock();
+        let all = queue.put;
+        while queue.done < all || queue.dropped > 0 {
+            queue.is_urgent = true;
+            self.0.work.notify_one();
+            if self.0.done.wait_until(&mut queue, deadline).timed_out() {
+                return queue.done >= all && queue.dropped == 0;
+            }
+        }
+        true
+    }
+}
+
+impl Shared {
+    /// The thread.
+    fn write_to(
+        &self,
+        mut target: Target<File>,
+        hooks: &Hooks<impl Fn(u64) -> String, impl Fn(&io::Error)>,
+    ) {
+        let mut pieces = Pieces::default();
+        let mut unsaid = 0;
+        loop {
+            pieces.clear();
+            let dropped = self.take(&mut pieces);
+            let lost = target.write_all(&pieces, &hooks.failed);
+            unsaid += dropped + lost;
+            if unsaid > 0 && lost == 0 {
+                let mut notice = Pieces::default();
+                notice.push((hooks.notice)(unsaid).as_bytes());
+                if target.write_all(&notice, &hooks.failed) == 0 {
+                    unsaid = 0;
+                }
+            }
+            self.queue.lock().done += pieces.bytes.len() as u64;
+            self.done.notify_all();
+        }
+    }
+
+    /// Waits until there is something to write, and exchanges it for `pieces`, which is empty. Returns how many pieces
+    /// were dropped after it.
+    fn take(&self, pieces: &mut Pieces) -> u64 {
+        let mut queue = self.queue.lock();
+        if !queue.is_urgent && queue.waiting.bytes.len() < ENOUGH {
+            self.work.wait_for(&mut queue, GATHERING);
+        }
+        while queue.waiting.ends.is_empty() && queue.dropped == 0 {
+            queue.is_idle = true;
+            self.work.wait(&mut queue);
+        }
+        queue.is_idle = false;
+        queue.is_urgent = false;
+        mem::swap(&mut queue.waiting, pieces);
+        mem::take(&mut queue.dropped)
+    }
+}
+
+impl Pieces {
+    fn push(&mut self, text: &[u8]) {
+        self.bytes.extend_from_slice(text);
+        self.ends.push(self.bytes.len());
+    }
+
+    /// Empties it, and keeps the room that a busy log needs, not that of a long wait.
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.bytes.shrink_to(2 * ENOUGH);
+        self.ends.clear();
+        self.ends.shrink_to(ENOUGH / 64);
+    }
+}
+
+/// What is written to.
+struct Target<W> {
+    file: W,
+    /// The most bytes of one write, unless a piece is longer.
+    at_once: usize,
+    /// Whether the last write broke off within a piece, as on a full disk.
+    is_broken: bool,
+}
+
+impl Target<File> {
+    fn new(file: File) -> Self {
+        let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
+        Self {
+            file,
+            at_once: if is_file { ENOUGH } else { AT_ONCE },
+            is_broken: false,
+        }
+    }
+}
+
+impl<W: io::Write> Target<W> {
+    /// Writes the pieces, and returns how many of them could not be.
+    fn write_all(&mut self, pieces: &Pieces, failed: &impl Fn(&io::Error)) -> u64 {
+        let mut start = 0;
+        let mut ends = pieces.ends.as_slice();
+        while let Some(first) = ends.first() {
+            // As many whole pieces as fit one write, and at least one.
+            let fitting = ends
+                .partition_point(|end| end - start <= self.at_once)
+                .max(1);
+            let end = ends.get(fitting - 1).unwrap_or(first);
+            if let Err((at, error)) = self.write(&pieces.bytes[start..*end]) {
+                failed(&error);
+                // Those that went out whole before it broke off are not lost.
+                let kept = ends.partition_point(|end| *end <= start + at);
+                let whole = kept.checked_sub(1).map_or(start, |last| ends[last]);
+                self.is_broken |= start + at > whole;
+                return (ends.len() - kept) as u64;
+            }
+            start = *end;
+            ends = &ends[fitting..];
+        }
+        0
+    }
+
+    /// Writes all bytes, or fails after so many of them.
+    fn write(&mut self, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
+        let mut at = 0;
+        while at < bytes.len() || self.is_broken {
+            // What broke off ends here, so that the next piece begins on a line of its own.
+            let rest = if self.is_broken { b"\n" } else { &bytes[at..] };
+            match self.file.write(rest) {
+                Ok(0) => return Err((at, io::ErrorKind::WriteZero.into())),
+                Ok(_) if self.is_broken => self.is_broken = false,
+                Ok(written) => at += written,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // Another process has set the descriptor so, which they share.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    thread::park_timeout(AGAIN)
+                }
+                Err(error) => return Err((at, error)),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{BufRead as _, BufReader, Read},
+        os::unix::net::UnixStream,
+        sync::mpsc,
+    };
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// The last line: the thread keeps its descriptor, so a reader sees no end.
+    const END: &str = "end\n";
+
+    fn start(to: impl AsFd) -> Output {
+        Output::start("test", to, |count| format!("{count} dropped\n"), |_| {}).expect("a thread")
+    }
+
+    /// A line that shows if a part of it is missing.
+    fn line(number: usize) -> String {
+        format!("{number} is a line of some length, and ends with {number}\n")
+    }
+
+    /// The numbers of the lines up to the last one, and how many are said to be dropped.
+    fn read(from: impl Read) -> (Vec<usize>, usize) {
+        let (mut numbers, mut dropped) = (Vec::new(), 0);
+        for text in BufReader::new(from).lines() {
+            let text = text.expect("text") + "\n";
+            if text == END {
+                return (numbers, dropped);
+            }
+            let (count, rest) = text.split_once(' ').expect("a number");
+            let count = count.parse().expect("a number");
+            if rest == "dropped\n" {
+                dropped += count;
+            } else {
+                assert_eq!(text, line(count));
+                numbers.push(count);
+            }
+        }
+        panic!("it breaks off after {} lines", numbers.len());
+    }
+
+    #[test]
+    fn what_many_threads_put_comes_out_whole_and_in_order() {
+        const EACH: usize = 5000;
+        let (reader, writer) = io::pipe().expect("a pipe");
+        let output = start(&writer);
+        let reading = thread::spawn(|| read(reader));
+        let putting: Vec<_> = (0..4)
+            .map(|thread| {
+                let output = output.clone();
+                thread::spawn(move || {
+                    for count in 0..EACH {
+                        output.put(line(thread * EACH + count).as_bytes());
+                        // So that there is always room.
+                        assert!(count % 1000 > 0 || output.flush(PATIENCE));
+                    }
+                })
+            })
+            .collect();
+        for thread in putting {
+            thread.join().expect("no panic");
+        }
+        output.put(END.as_bytes());
+        let (numbers, dropped) = reading.join().expect("whole lines");
+        assert_eq!(dropped, 0);
+        for thread in 0..4 {
+            let all = thread * EACH..(thread + 1) * EACH;
+            let its = numbers
+                .iter()
+                .copied()
+                .filter(|number| all.contains(number));
+            assert!(its.eq(all.clone()));
+        }
+    }
+
+    /// Whatever is written to: a pipe, a socket, and one that says so instead of waiting.
+    #[test]
+    fn nothing_waits_for_a_reader_that_stalls_and_what_is_dropped_is_counted() {
+        let pipe = || {
+            let (reader, writer) = io::pipe().expect("a pipe");
+            (Box::new(reader) as Box<dyn Read + Send>, start(writer))
+        };
+        let socket = |is_nonblocking: bool| {
+            let (reader, writer) = UnixStream::pair().expect("two sockets");
+            writer
+                .set_nonblocking(is_nonblocking)
+                .expect("an open socket");
+            (Box::new(reader) as Box<dyn Read + Send>, start(writer))
+        };
+        for (reader, output) in [pipe(), socket(false), socket(true)] {
+            let all = 4 * MOST / line(10_000).len();
+            for number in 0..all {
+                output.put(line(number).as_bytes());
+            }
+            assert!(!output.flush(Duration::from_millis(20)));
+            {
+                let queue = output.0.queue.lock();
+                assert!(queue.waiting.bytes.len() <= MOST && queue.dropped > 0);
+            }
+            let reading = thread::spawn(|| read(reader));
+            assert!(output.flush(PATIENCE));
+            output.put(END.as_bytes());
+            let (numbers, dropped) = reading.join().expect("whole lines");
+            assert!(dropped > 0 && numbers.is_sorted());
+            assert_eq!(numbers.len() + dropped, all);
+        }
+    }
+
+    #[test]
+    fn a_text_longer_than_the_bound_is_dropped_alone() {
+        let (reader, writer) = io::pipe().expect("a pipe");
+        let output = start(writer);
+        output.put(line(1).as_bytes());
+        assert!(output.flush(PATIENCE));
+        output.put(&vec![b'x'; MOST + 1]);
+        assert!(output.flush(PATIENCE));
+        output.put(line(2).as_bytes());
+        output.put(END.as_bytes());
+        assert_eq!(read(reader), (vec![1, 2], 1));
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_reported_and_stops_nothing() {
+        let full = File::options()
+            .write(true)
+            .open("/dev/full")
+            .expect("Linux has it");
+        let (report, reported) = mpsc::channel();
+        let failed = move |error: &io::Error| {
+            let _ = report.send(error.kind());
+        };
+        let output = Output::start("test", full, |_| String::new(), failed).expect("a thread");
+        for number in 0..3 {
+            output.put(line(number).as_bytes());
+            assert!(output.flush(PATIENCE));
+            assert_eq!(
+                reported.recv_timeout(PATIENCE),
+                Ok(io::ErrorKind::StorageFull)
+            );
+        }
+    }
+
+    /// A disk with room for so many bytes.
+    struct Disk {
+        written: Vec<u8>,
+        room: usize,
+    }
+
+    impl io::Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let taken = bytes.len().min(self.room);
+            if taken == 0 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.room -= taken;
+            self.written.extend_from_slice(&bytes[..taken]);
+            Ok(taken)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn after_a_full_disk_lines_begin_on_a_line_of_their_own() {
+        let mut pieces = Pieces::default();
+        for number in 0..9 {
+            pieces.push(line(number).as_bytes());
+        }
+        let length = line(0).len();
+        for room in 0..=pieces.bytes.len() {
+            let mut target = Target {
+                file: Disk {
+                    written: Vec::new(),
+                    room,
+                },
+                at_once: 3 * length,
+                is_broken: false,
+            };
+            let lost = target.write_all(&pieces, &|_| {});
+            assert_eq!(lost, (9 - room / length) as u64, "{room}");
+            target.file.room = 1000;
+            assert_eq!(target.write_all(&pieces, &|_| {}), 0);
+            let written = String::from_utf8(target.file.written).expect("text");
+            let whole = (0..9).map(line).collect::<String>();
+            assert!(written.ends_with(&whole), "{written}");
+            let first = &written[..written.len() - whole.len()];
+            assert!(
+                first.is_empty() || first.ends_with('\n'),
+                "{room}: {first:?}"
+            );
+        }
+    }
+}
