@@ -81,6 +81,8 @@ pub(super) struct Completion {
     pub schema: fn(u16) -> &'static str,
     /// What else can go wrong in the operation with this id.
     pub failures: fn(&str) -> Vec<Failure>,
+    /// The name of the one security scheme, as the API's own document has it.
+    pub security: &'static str,
     /// The operations that are asked for with a body that may be left out.
     pub optional_bodies: &'static [&'static str],
 }
@@ -100,7 +102,7 @@ pub(super) fn complete(document: utoipa::openapi::OpenApi, with: &Completion) ->
     let mut document = serde_json::to_value(document).unwrap_or_default();
     document["components"]["headers"] = headers();
     document["components"]["securitySchemes"] = json!({
-        "BearerAuth": {
+        with.security: {
             "type": "http", "scheme": "bearer",
             "description": "An API key, as `Authorization: Bearer YOUR_KEY`.",
         }
@@ -156,7 +158,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value, with: &Co
     parameters_list.extend(header_parameters(takes_keys));
     operation["parameters"] = parameters;
     if is_protected {
-        operation["security"] = json!([{ "BearerAuth": [] }]);
+        operation["security"] = json!([{ with.security: [] }]);
     }
     if operation.get("requestBody").is_some() {
         operation["requestBody"]["required"] = json!(!with.optional_bodies.contains(&id.as_str()));

@@ -25,6 +25,7 @@ mod rotate_2026;
 mod rotate_2026_body;
 mod rotate_verbex;
 mod secrets_2026;
+mod seeds;
 mod subscriptions_verbex;
 mod subscriptions_verbex_fields;
 mod tenants;

@@ -72,6 +72,7 @@ pub fn document() -> Value {
             name,
             schema: |_| "Problem",
             failures,
+            security: "bearerAuth",
             optional_bodies: &[
                 "rotateWebhookEndpointSecret",
                 "revokePreviousWebhookEndpointSecrets",

@@ -61,6 +61,7 @@ pub fn document() -> Value {
                 _ => "WebhookErrorResponse",
             },
             failures,
+            security: "BearerAuth",
             optional_bodies: &[],
         },
     );

@@ -19,7 +19,7 @@ pub const GRACE: Duration = Duration::from_secs(72 * 3600);
 
 /// The two fields of a rotation, and no others. The secret is shown once.
 #[derive(Serialize, ToSchema)]
-pub struct RotatedSubscriptionSecret {
+pub struct WebhookRotateSecretResponse {
     secret: SecretText,
     /// When the previous secret stops signing: 72 hours after the rotation.
     #[schema(value_type = String, format = DateTime, example = "2026-06-12T10:15:00.000Z")]
@@ -34,7 +34,7 @@ pub struct RotatedSubscriptionSecret {
 #[utoipa::path(
     post, path = "/v1/public/webhook/subscription/{id}/rotate/secret",
     operation_id = "rotate_webhook_subscription_secret", tag = "Webhook Subscriptions",
-    responses((status = 200, description = "The secret was rotated.", body = RotatedSubscriptionSecret)),
+    responses((status = 200, description = "The secret was rotated.", body = WebhookRotateSecretResponse)),
 )]
 pub(super) async fn rotate_secret(
     State(app): State<App>,
@@ -42,7 +42,7 @@ pub(super) async fn rotate_secret(
     BodilessSubmission(caller): BodilessSubmission,
 ) -> Result<Response, Failure> {
     let rotated = app.service().rotate(caller, path.id()?, GRACE, |rotation| {
-        let body = RotatedSubscriptionSecret {
+        let body = WebhookRotateSecretResponse {
             secret: (&rotation.secret).into(),
             previous_secret_expires_at: rotation.previous_secret_expires_at,
         };
