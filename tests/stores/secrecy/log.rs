@@ -180,7 +180,7 @@ async fn deliver(caller: &Caller<'_>) {
     }
     assert!(receiver.was_sent(&[
         "webhook-signature: v1,",
-        "x-webhook-signature: t=",
+        "X-Webhook-Signature: t=",
         CREDENTIALS[0]
     ]));
 }
