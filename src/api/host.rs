@@ -7,7 +7,7 @@
 use std::net::Ipv6Addr;
 
 use axum::http::header::HOST;
-use axum::http::{HeaderMap, Uri, Version};
+use axum::http::{HeaderMap, HeaderValue, Uri, Version};
 
 /// Why a request does not name the host that it is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,7 +43,7 @@ pub fn check(version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), Inv
     let authority = uri
         .authority()
         .map(|authority| authority.as_str().as_bytes());
-    let named = [authority, host.map(|host| host.as_bytes())];
+    let named = [authority, host.map(HeaderValue::as_bytes)];
     if !named.into_iter().flatten().all(is_host) {
         return Err(InvalidHost::Malformed);
     }
@@ -65,15 +65,14 @@ fn is_host(value: &[u8]) -> bool {
     let Ok(value) = std::str::from_utf8(value) else {
         return false;
     };
-    let (is_host, rest) = match value.strip_prefix('[') {
-        Some(bracketed) => match bracketed.split_once(']') {
-            Some((address, rest)) => (address.parse::<Ipv6Addr>().is_ok(), rest),
-            None => return false,
-        },
-        None => {
-            let (name, rest) = value.split_at(value.find(':').unwrap_or(value.len()));
-            (is_name(name), rest)
-        }
+    let (is_host, rest) = if let Some(bracketed) = value.strip_prefix('[') {
+        let Some((address, rest)) = bracketed.split_once(']') else {
+            return false;
+        };
+        (address.parse::<Ipv6Addr>().is_ok(), rest)
+    } else {
+        let (name, rest) = value.split_at(value.find(':').unwrap_or(value.len()));
+        (is_name(name), rest)
     };
     let is_port = |port: &str| {
         port.is_empty()
@@ -100,7 +99,6 @@ fn is_name(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderValue;
     use proptest::prelude::*;
 
     use super::*;

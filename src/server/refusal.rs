@@ -42,11 +42,12 @@ pub(super) fn explained(head: &[u8]) -> Option<Vec<u8>> {
         }
     }
     let request_id = random::correlation_id().simple();
-    answer.push_str(&format!(
+    let length = text.len();
+    let rest = format!(
         "content-type: text/plain; charset=utf-8\r\nx-content-type-options: nosniff\r\n\
-         x-request-id: {request_id}\r\ncontent-length: {}\r\n\r\n{text}",
-        text.len()
-    ));
+         x-request-id: {request_id}\r\ncontent-length: {length}\r\n\r\n{text}"
+    );
+    answer.push_str(&rest);
     tracing::info!(status, %request_id, "refused what is not an HTTP request");
     Some(answer.into_bytes())
 }

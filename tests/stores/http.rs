@@ -16,7 +16,7 @@ use hookturn::store::{MemoryStore, Store};
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -122,6 +122,20 @@ impl TestServer {
         }
     }
 
+    /// The same server, asked over connections that are reset when their client closes them. A mere close would leave
+    /// the server in doubt whether somebody still waits for the answer.
+    pub async fn behind_resets(self) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("a bound socket");
+        let server = self.address;
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(relay(client, server));
+            }
+        });
+        Self { address, ..self }
+    }
+
     /// A request with acme's key.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let url = format!("http://{}{path}", self.address);
@@ -191,6 +205,20 @@ impl TestServer {
         let _ = running.stop.send(());
         patiently(running.task).await.expect("serve does not panic");
     }
+}
+
+/// Passes bytes on in both directions until either side closes, and resets the server's connection then.
+async fn relay(mut client: TcpStream, server: SocketAddr) {
+    let Ok(mut server) = TcpStream::connect(server).await else {
+        return;
+    };
+    let (mut from_client, mut to_client) = client.split();
+    let (mut from_server, mut to_server) = server.split();
+    tokio::select! {
+        _ = tokio::io::copy(&mut from_client, &mut to_server) => {}
+        _ = tokio::io::copy(&mut from_server, &mut to_client) => {}
+    }
+    let _ = server.set_zero_linger();
 }
 
 /// The path of Verbex v1 subscriptions.

@@ -67,6 +67,7 @@ impl Stage {
         }));
         let server =
             TestServer::start_with(clock.clone(), Arc::clone(&opened.store), faulty.clone()).await;
+        let server = server.behind_resets().await;
         if hangs == OF_WORKER {
             // A connection that stays would be waited for when the server stops.
             let probe = server.get("/webhooks/endpoints");
