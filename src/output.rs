@@ -51,9 +51,9 @@ struct Shared {
 #[derive(Default)]
 struct Queue {
     waiting: Pieces,
-    /// How many pieces found no room since the last that did.
+    /// How many pieces found no room since the thread last took those that did.
     dropped: u64,
-    /// Bytes that were put in the queue so far, and how many of them the thread is done with.
+    /// How many pieces there were so far, dropped ones too, and how many of them the thread is done with.
     put: u64,
     done: u64,
     is_idle: bool,
@@ -115,24 +115,25 @@ impl Output {
             queue.dropped += 1;
         } else {
             queue.waiting.push(text);
-            queue.put += text.len() as u64;
         }
+        queue.put += 1;
         let is_enough = before < ENOUGH && queue.waiting.bytes.len() >= ENOUGH;
         if mem::take(&mut queue.is_idle) || is_enough {
             self.0.work.notify_one();
         }
     }
 
-    /// Waits until all that was put in the queue so far is written, or for so long. Returns whether it is.
+    /// Waits until all that was put so far is written or said to be dropped, or for so long. Returns whether it is.
+    #[expect(clippy::must_use_candidate, reason = "an end goes on either way")]
     pub fn flush(&self, within: Duration) -> bool {
         let deadline = Instant::now() + within;
         let mut queue = self.0.queue.lock();
         let all = queue.put;
-        while queue.done < all || queue.dropped > 0 {
+        while queue.done < all {
             queue.is_urgent = true;
             self.0.work.notify_one();
             if self.0.done.wait_until(&mut queue, deadline).timed_out() {
-                return queue.done >= all && queue.dropped == 0;
+                return queue.done >= all;
             }
         }
         true
@@ -160,7 +161,7 @@ impl Shared {
                     unsaid = 0;
                 }
             }
-            self.queue.lock().done += pieces.bytes.len() as u64;
+            self.queue.lock().done += pieces.ends.len() as u64 + dropped;
             self.done.notify_all();
         }
     }
@@ -256,7 +257,7 @@ impl<W: io::Write> Target<W> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // Another process has set the descriptor so, which they share.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    thread::park_timeout(AGAIN)
+                    thread::park_timeout(AGAIN);
                 }
                 Err(error) => return Err((at, error)),
             }

@@ -25,7 +25,6 @@ pub(super) struct SecretSource {
 }
 
 /// The secrets at one instant, with the place of each for people to find it by.
-#[derive(Default)]
 pub(super) struct Secrets {
     pub all: Vec<ReceiverSecret>,
     /// As many as there are secrets: `--secret`, or the file's line.
@@ -101,11 +100,14 @@ impl SecretSource {
     }
 }
 
-/// The secrets in a file, each with the number of its line, and what was changed to read it.
+/// Secrets, each with the number of its line.
+type Numbered = Vec<(usize, ReceiverSecret)>;
+
+/// The secrets in a file, and what was changed to read it.
 ///
 /// One a line, or several separated by commas. Blank lines and those that start with `#` are none. A line may also be one
 /// of an environment file, `NAME=whsec_…`, and a secret may be in quotes.
-fn read(path: &Path) -> Result<(Vec<(usize, ReceiverSecret)>, Option<String>), String> {
+fn read(path: &Path) -> Result<(Numbered, Option<String>), String> {
     let shown = path.display();
     let cannot = |problem: &str| format!("cannot read {shown}: {problem}");
     let bytes = fs::read(path).map_err(|error| cannot(&error.to_string()))?;

@@ -34,12 +34,11 @@ impl Started {
         let (send, ended) = mpsc::channel();
         thread::spawn(move || send.send(child.wait()));
         kill(signal, id);
-        match ended.recv_timeout(END) {
-            Ok(status) => assert_eq!(status.expect("a child").code(), Some(0)),
-            Err(_) => {
-                kill("KILL", id);
-                panic!("it does not end");
-            }
+        if let Ok(status) = ended.recv_timeout(END) {
+            assert_eq!(status.expect("a child").code(), Some(0));
+        } else {
+            kill("KILL", id);
+            panic!("it does not end");
         }
     }
 }
@@ -83,15 +82,13 @@ fn ask(address: &str, method: &str, count: usize) {
     let mut socket = socket;
     for first in (0..count).step_by(100) {
         let ids = first..count.min(first + 100);
-        let requests: String = ids
-            .clone()
-            .map(|id| {
-                format!(
-                    "{method} /healthz HTTP/1.1\r\nHost: {address}\r\nX-Request-Id: {id:0128}\r\n\
-                     Content-Length: 0\r\n\r\n"
-                )
-            })
-            .collect();
+        let request = |id| {
+            format!(
+                "{method} /healthz HTTP/1.1\r\nHost: {address}\r\nX-Request-Id: {id:0128}\r\n\
+                 Content-Length: 0\r\n\r\n"
+            )
+        };
+        let requests = ids.clone().map(request).collect::<Vec<_>>().concat();
         socket.write_all(requests.as_bytes()).expect("it reads");
         for _ in ids {
             let answer = answers.find(|line| {
@@ -143,15 +140,12 @@ fn a_reader_that_comes_back_finds_whole_lines_and_how_many_are_missing() {
     let (mut next, mut dropped) = (0, 0);
     while dropped == 0 {
         let line = parsed(&line(&read));
-        match line["lines"].as_u64() {
-            Some(lines) => {
-                assert_eq!(line["level"], "WARN");
-                dropped = usize::try_from(lines).expect("a count");
-            }
-            None => {
-                assert_eq!(line["request_id"], format!("{next:0128}"));
-                next += 1;
-            }
+        if let Some(lines) = line["lines"].as_u64() {
+            assert_eq!(line["level"], "WARN");
+            dropped = usize::try_from(lines).expect("a count");
+        } else {
+            assert_eq!(line["request_id"], format!("{next:0128}"));
+            next += 1;
         }
     }
     // All of a log that has room again is there, up to the last line.
@@ -191,7 +185,7 @@ fn a_log_that_cannot_be_written_holds_up_nothing() {
 fn standard_output_that_nobody_reads_does_not_hold_up_the_end() {
     let (reader, mut writer) = io::pipe().expect("a pipe");
     // What a pipe takes before it is full.
-    writer.write_all(&[b'x'; 65_536]).expect("room");
+    writer.write_all(&vec![b'x'; 65_536]).expect("room");
     let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = free.local_addr().expect("a bound socket").to_string();
     drop(free);

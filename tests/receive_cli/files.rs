@@ -86,7 +86,7 @@ fn a_secrets_file_that_cannot_be_used_is_said_by_its_line_without_the_secret() {
             format!("{start}\u{200b}{end}\n").into_bytes(),
             "cannot be seen, U+200B",
         ),
-        (secret[6..].as_bytes().to_vec(), "line 1 of "),
+        (secret.as_bytes()[6..].to_vec(), "line 1 of "),
         (
             format!("\u{feff}SECRET={}", &secret[6..]).into_bytes(),
             "starts with whsec_",

@@ -66,7 +66,7 @@ fn each_delivery_is_told_and_answered() {
 #[test]
 fn a_rotation_can_be_rehearsed_with_the_file() {
     let scratch = Scratch::new("rehearsal");
-    let file = scratch.file("secrets", &format!("# old\n{}\n", text(1)));
+    let file = scratch.file("secrets", format!("# old\n{}\n", text(1)));
     let listener = Listener::start(&["--secrets-file", &file], &[]);
     let with_new = headers(Format::StandardWebhooks, &[2], now(), BODY);
     let (answer, _) = listener.deliver(&with_new, BODY);
@@ -74,7 +74,7 @@ fn a_rotation_can_be_rehearsed_with_the_file() {
 
     scratch.file(
         "secrets",
-        &format!("{}\r\n\n  {}  \nwhsec_!\n", text(1), text(2)),
+        format!("{}\r\n\n  {}  \nwhsec_!\n", text(1), text(2)),
     );
     let (answer, block) = listener.deliver(&with_new, BODY);
     assert_eq!(status(&answer), "200");

@@ -68,6 +68,7 @@ fn said(scratch: &Scratch, format: Format, sent: &str, came: &[u8]) -> String {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn what_python_and_javascript_write_again_is_found_out_by_name() {
     let scratch = Scratch::new("rewritten");
     // As JSON.stringify publishes it, and as Python's requests does.

@@ -27,7 +27,7 @@ fn a_saved_request_is_checked() {
         let head = headers(format, &[1], 1_700_000_000, BODY);
         let head_file = scratch.file("head", &head);
         let body_file = scratch.file("body", BODY);
-        let whole_file = scratch.file("whole", &format!("POST / HTTP/1.1\r\n{head}\r\n{BODY}"));
+        let whole_file = scratch.file("whole", format!("POST / HTTP/1.1\r\n{head}\r\n{BODY}"));
         let secrets_file = scratch.file("secrets", &secret);
         let saved = ["--headers", &head_file, "--body", &body_file];
         let whole = ["--headers", &whole_file];

@@ -215,8 +215,20 @@ impl Receiver {
             }
         };
 
-        let secrets = self.secrets().await;
-        let report = verdict(&head, &body, &secrets, arrived, self.settings.tolerance);
+        // Reads a file, and may take a tenth of a second to explain a failure.
+        let receiver = Arc::clone(&self);
+        let verifying = task::spawn_blocking(move || {
+            let Settings {
+                secrets, tolerance, ..
+            } = &receiver.settings;
+            let secrets = secrets.read();
+            let report = verdict(&head, &body, &secrets, arrived, *tolerance);
+            (head, body, secrets, report)
+        });
+        // It fails only when the program is ending.
+        let Ok((head, body, secrets, report)) = verifying.await else {
+            return StatusCode::SERVICE_UNAVAILABLE.into_response();
+        };
         if report.verified() {
             self.verified.fetch_add(1, Ordering::Relaxed);
         }
@@ -236,15 +248,6 @@ impl Receiver {
             sleep_until(Instant::now() + self.settings.delay).await;
         }
         reply.response
-    }
-
-    /// The secrets as they are now. The file is read where blocking is allowed.
-    async fn secrets(self: &Arc<Self>) -> Secrets {
-        let receiver = Arc::clone(self);
-        // It fails only when the program is ending, and then there is nobody to verify for.
-        task::spawn_blocking(move || receiver.settings.secrets.read())
-            .await
-            .unwrap_or_default()
     }
 
     async fn reply(&self, number: u64, report: &Report, head: &Parts, body: Bytes) -> Reply {

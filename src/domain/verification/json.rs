@@ -3,7 +3,7 @@
 //! A value keeps its numbers as they are written and its members in their order, repeated ones too, so that written in
 //! the right [`Style`] it is again what was sent.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -338,10 +338,11 @@ impl Writer {
 
     fn escape(&mut self, char: char, escapes: Escapes) {
         for unit in char.encode_utf16(&mut [0; 2]) {
-            self.text.push_str(&match escapes {
-                Escapes::DotNet => format!("\\u{unit:04X}"),
-                _ => format!("\\u{unit:04x}"),
-            });
+            // Writing to a `String` cannot fail.
+            let _ = match escapes {
+                Escapes::DotNet => write!(self.text, "\\u{unit:04X}"),
+                _ => write!(self.text, "\\u{unit:04x}"),
+            };
         }
     }
 

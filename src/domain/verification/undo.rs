@@ -101,12 +101,12 @@ fn bytes_of_latin1(body: &[u8]) -> Option<Vec<u8>> {
     if body.is_ascii() {
         return None;
     }
-    let byte = |char: char| match u8::try_from(char) {
-        Ok(byte) => Some(byte),
-        Err(_) => {
+    let byte = |char: char| {
+        let of_windows = || {
             let place = WINDOWS_1252.iter().position(|known| *known == char)?;
             u8::try_from(0x80 + place).ok()
-        }
+        };
+        u8::try_from(char).ok().or_else(of_windows)
     };
     str::from_utf8(body).ok()?.chars().map(byte).collect()
 }
