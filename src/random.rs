@@ -34,6 +34,17 @@ pub fn key() -> Result<Zeroizing<[u8; 32]>, NoRandomness> {
     Ok(bytes)
 }
 
+/// A number that none of the others is, and is no secret: at least 2^62, so that it is spelt in 8 bytes.
+///
+/// # Errors
+///
+/// [`NoRandomness`] when the generator fails.
+pub fn number() -> Result<i64, NoRandomness> {
+    let mut bytes = [0; 8];
+    fill(&mut bytes)?;
+    Ok(i64::from_ne_bytes(bytes) & i64::MAX | 1 << 62)
+}
+
 /// The bytes of a nonce: those of `XChaCha20`.
 pub const NONCE_BYTES: usize = 24;
 

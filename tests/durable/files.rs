@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -189,7 +190,7 @@ async fn the_log_of_another_store_is_refused() {
     fs::copy(&foreign, one.file("-wal")).expect("room");
     let parts = ["is the log of another database", "put the right one back"];
     one.assert_refused(&parts);
-    // Also when the database was put in its place, and with the same master key under another id.
+    // Also the other way round.
     fs::copy(&own, other.file("-wal")).expect("room");
     other.assert_refused(&parts);
     fs::rename(own, one.file("-wal")).expect("a name");
@@ -265,6 +266,123 @@ async fn a_database_proves_its_master_key_from_the_first_moment() {
     }
 }
 
+/// A log of another day: the database is from before the log, or from after it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_and_a_database_of_different_days_are_refused() {
+    let killed = Killed::new().await;
+    let kept = scratch();
+    let rotate = format!("/webhooks/endpoints/{}/secret/rotate", killed.hooks[0]);
+    let mut days = Vec::new();
+    for day in 0..4 {
+        let program = block_in_place(|| killed.setup.start());
+        Api::of(&program)
+            .post(&rotate, r#"{"expire_current_in":0}"#)
+            .await
+            .is(200);
+        block_in_place(|| program.kill());
+        let folder = kept.path().join(day.to_string());
+        fs::create_dir(&folder).expect("room");
+        days.push(killed.setup.copy_to(&folder));
+    }
+    for (database, log) in [(0, 2), (0, 3), (2, 0), (3, 0), (3, 1)] {
+        for (day, side) in [(database, ""), (log, "-wal")] {
+            let from = beside(&days[day as usize].path, side);
+            fs::copy(from, killed.file(side)).expect("room");
+        }
+        let _ = fs::remove_file(killed.file("-shm"));
+        killed.assert_refused(&["of another day", "put the files back that belong together"]);
+    }
+    for day in days {
+        for side in ["", "-wal"] {
+            fs::copy(beside(&day.path, side), killed.file(side)).expect("room");
+        }
+        let _ = fs::remove_file(killed.file("-shm"));
+        killed.assert_whole().await;
+    }
+}
+
+/// What the log held is in neither file any more, and its index knows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_has_lost_what_was_answered_is_refused() {
+    let killed = Killed::new().await;
+    let whole = fs::read(killed.file("-wal")).expect("a log");
+    let half = whole.len() / 2;
+    let turned = |at: usize| {
+        let mut log = whole.clone();
+        log[at] ^= 1;
+        log
+    };
+    for log in [
+        Vec::new(),
+        whole[..20].to_vec(),
+        whole[..half].to_vec(),
+        whole[..whole.len() - 1].to_vec(),
+        turned(3),
+        turned(half),
+        vec![0; whole.len()],
+    ] {
+        fs::write(killed.file("-wal"), log).expect("room");
+        killed.assert_refused(&["-wal is cut short or damaged", "put the whole file back"]);
+    }
+    fs::write(killed.file("-wal"), &whole).expect("room");
+    killed.assert_whole().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_journal_of_another_database_is_not_played_back() {
+    let killed = Killed::new().await;
+    let theirs = scratch();
+    let theirs = Setup::in_dir(theirs.path());
+    let db = theirs.open();
+    db.execute_batch(
+        "CREATE TABLE theirs (x); INSERT INTO theirs VALUES (zeroblob(20000));
+         BEGIN; UPDATE theirs SET x = zeroblob(30000); PRAGMA cache_spill = 1; PRAGMA cache_size = 1;
+         INSERT INTO theirs VALUES (zeroblob(50000))",
+    )
+    .expect("a change that is not committed");
+    fs::copy(beside(&theirs.path, "-journal"), killed.file("-journal")).expect("a journal");
+    drop(db);
+    killed.assert_refused(&["is the journal of another database", "take it away"]);
+    fs::remove_file(killed.file("-journal")).expect("it is there");
+    killed.assert_whole().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_is_not_copied_or_checked_by_a_name_beside_which_its_log_is_not() {
+    let killed = Killed::new().await;
+    let linked = killed.directory.path().join("linked.db");
+    fs::hard_link(&killed.setup.path, &linked).expect("a name");
+    let linked = Setup::on(linked);
+    let (code, said) = linked.check();
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("more than one name"), "{said}");
+    fs::remove_file(linked.path).expect("it is there");
+    killed.assert_whole().await;
+}
+
+/// Each file of a store that was made without room for all of it is gone, and the next start makes it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_cannot_be_made_wholly_is_not_there() {
+    for kib in [1, 4, 8, 16, 32, 48, 64, 80, 96, 128] {
+        let directory = scratch();
+        let mut setup = Setup::in_dir(directory.path());
+        let script = format!(
+            r#"trap "" XFSZ; prlimit --fsize={}:unlimited --pid $$; exec "$@""#,
+            kib * 1024
+        );
+        setup.through = ["sh", "-c", &script, "sh"].map(ToOwned::to_owned).into();
+        let (code, log) = setup.spawn().ended_or_stopped();
+        if code == Some(2) {
+            let files = contents(directory.path());
+            let is_left = files.keys().any(|file| !file.ends_with("hookturn.db"));
+            assert!(!is_left, "{kib}: {log} {:?}", files.keys());
+        }
+        setup.through.clear();
+        block_in_place(|| setup.start().stop());
+        setup.assert_sound();
+    }
+}
+
 /// Before this version the tables were in the log alone for a while.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_copy_that_is_empty_without_its_log_is_refused() {
@@ -318,7 +436,7 @@ type Theft = fn(&Killed);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_that_is_taken_away_while_it_is_served_fails_what_would_be_lost() {
-    let thefts: [(&str, Theft); 4] = [
+    let thefts: [(&str, Theft); 6] = [
         ("", |killed| drop(killed.take_away(""))),
         ("", |killed| {
             // Replaced by a copy, as an editor or a restore does.
@@ -327,6 +445,15 @@ async fn a_file_that_is_taken_away_while_it_is_served_fails_what_would_be_lost()
         }),
         ("-wal", |killed| drop(killed.take_away("-wal"))),
         ("-shm", |killed| drop(killed.take_away("-shm"))),
+        ("", |killed| {
+            // Moved, with a link to where it is: its log would be looked for beside that.
+            let kept = killed.take_away("");
+            symlink(kept, &killed.setup.path).expect("a link");
+        }),
+        ("-wal", |killed| {
+            fs::copy(killed.file("-wal"), killed.directory.path().join("kept")).expect("room");
+            cut(&killed.file("-wal"), 100);
+        }),
     ];
     for (side, theft) in thefts {
         let mut killed = Killed::new().await;
@@ -348,6 +475,13 @@ async fn a_file_that_is_taken_away_while_it_is_served_fails_what_would_be_lost()
         assert!(program.log.errors_with(&format!("{name} was removed")) > 0);
 
         let kept = killed.directory.path().join("kept");
+        if fs::metadata(killed.file(side)).is_ok_and(|log| log.len() == 100) {
+            // Its contents cannot be put back under a server that goes on.
+            block_in_place(|| program.kill());
+            fs::copy(&kept, killed.file(side)).expect("room");
+            killed.assert_whole().await;
+            continue;
+        }
         fs::rename(&kept, killed.file(side)).expect("a name");
         until(async || api.get("/readyz").await.status == 200).await;
         let hook = api.hook("http://127.0.0.1:9/", &[]).await;
@@ -402,6 +536,11 @@ async fn one_server_at_a_time_writes_a_file_whatever_path_leads_to_it() {
             directory.join("hookturn.db"),
         ),
     ] {
+        let part = if path == bound {
+            "is a mount by itself"
+        } else {
+            "in use"
+        };
         let mount = format!(r#"mount --bind "{}" "{}""#, from.display(), to.display());
         let shares = [&["-m"][..], &["-rm"]];
         let share = shares.into_iter().find(|share| {
@@ -417,7 +556,7 @@ async fn one_server_at_a_time_writes_a_file_whatever_path_leads_to_it() {
         let mut setup = Setup::on(path);
         setup.through = through.into_iter().map(ToOwned::to_owned).collect();
         let line = setup.refused();
-        assert!(line.contains("in use"), "{line}");
+        assert!(line.contains(part), "{line}");
     }
     Api::of(&first).hook("http://127.0.0.1:9/", &[]).await;
     block_in_place(|| first.stop());

@@ -333,6 +333,17 @@ impl Program {
         self.end()
     }
 
+    /// Waits until it has ended by itself or listens, and then stops it. Returns its exit code, and what it had written.
+    pub fn ended_or_stopped(self) -> (Option<i32>, String) {
+        match self.listening() {
+            Ok(program) => {
+                program.ask_to_stop();
+                program.ended()
+            }
+            Err(ended) => ended,
+        }
+    }
+
     fn end(&mut self) -> (Option<i32>, String) {
         let status = self.child.wait().expect("a child");
         if let Some(reader) = self.reader.take() {

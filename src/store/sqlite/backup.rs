@@ -4,10 +4,8 @@
 //! it would otherwise with every commit. The copy is written under another name, and gets its own when it is whole and
 //! on the disk: whatever has the name is a backup. Values stay sealed as they are: no master key is needed.
 
-use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -17,14 +15,11 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use super::file;
 use super::look::Look;
 use super::open_error::OpenError;
+use super::partial::{Partial, SIDES};
 use super::watch::Watch;
-use crate::random;
 
 /// The pages of one step: 1 MiB, a few milliseconds.
 const STEP: i32 = 256;
-
-/// What SQLite puts beside a database.
-const SIDES: [&str; 3] = ["-wal", "-shm", "-journal"];
 
 /// Why there is no backup: one line, which names the file and the mend. Nothing is left of it.
 #[derive(Debug, thiserror::Error)]
@@ -71,10 +66,13 @@ pub fn backup(
     copy(&look, &partial, target, stop, watch)?;
     look.end()?;
     watch.begin("writing to the disk", None);
-    let copied = File::open(&partial.0).map_err(system)?;
+    let copied = File::open(partial.path()).map_err(system)?;
     copied.sync_all().map_err(system)?;
     let length = copied.metadata().map_err(system)?.len();
-    partial.name(target)?;
+    partial.name(target).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => BackupError::Exists(target.to_owned()),
+        _ => system(error),
+    })?;
     Ok(length)
 }
 
@@ -93,7 +91,7 @@ fn copy(
         _ => BackupError::Target(target.to_owned(), error.to_string()),
     };
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut to = Connection::open_with_flags(&partial.0, flags).map_err(fault)?;
+    let mut to = Connection::open_with_flags(partial.path(), flags).map_err(fault)?;
     // If anything fails the file is thrown away, and what is on the disk is seen to at the end.
     let quick =
         "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE";
@@ -131,50 +129,4 @@ fn copy(
         return Err(BackupError::Target(target.to_owned(), problem));
     }
     to.close().map_err(|(_, error)| fault(error))
-}
-
-/// A copy that is not whole, under a name of its own. It is gone when this is.
-struct Partial(PathBuf);
-
-impl Partial {
-    /// Makes one in the directory of `target`, so that it can get that name.
-    fn beside(target: &Path) -> io::Result<Self> {
-        let mut name = OsString::from(".");
-        let wrong = || io::Error::other("it has no name");
-        name.push(target.file_name().ok_or_else(wrong)?);
-        name.push(format!(".{}.partial", random::correlation_id().simple()));
-        let path = file::directory_of(target).join(name);
-        let mut new = OpenOptions::new();
-        new.write(true).create_new(true).mode(0o600).open(&path)?;
-        Ok(Self(path))
-    }
-
-    /// Gives it its name, unless another file got that meanwhile, and sees to it that it has it on the disk.
-    fn name(self, target: &Path) -> Result<(), BackupError> {
-        let system = |error: io::Error| match error.kind() {
-            io::ErrorKind::AlreadyExists => BackupError::Exists(target.to_owned()),
-            _ => BackupError::Target(target.to_owned(), error.to_string()),
-        };
-        match fs::hard_link(&self.0, target) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                return Err(system(error));
-            }
-            // Not every file system has links.
-            Err(_) => fs::rename(&self.0, target).map_err(system)?,
-            Ok(()) => {}
-        }
-        let directory = file::directory_of(target);
-        drop(self);
-        let synced = File::open(directory).and_then(|directory| directory.sync_all());
-        synced.map_err(system)
-    }
-}
-
-impl Drop for Partial {
-    fn drop(&mut self) {
-        // It may have its name by now, and what is beside it is rarely there.
-        for side in SIDES.iter().copied().chain([""]) {
-            let _ = fs::remove_file(file::beside(&self.0, side));
-        }
-    }
 }

@@ -14,7 +14,7 @@ use rusqlite::wal::CheckpointMode;
 
 use super::fault::Fault;
 use super::file::CHECKPOINT_PAGES;
-use super::together;
+use super::generation;
 
 /// How many pages later it is tried again when it could not be done.
 const AGAIN_AFTER: u32 = 1024;
@@ -38,6 +38,8 @@ pub(super) struct Checkpoints {
     length: Arc<AtomicU32>,
     /// The length at which the log is written back.
     next: u32,
+    /// Of the database; in the log it takes a little more.
+    bytes_of_page: u64,
 }
 
 impl Checkpoints {
@@ -49,13 +51,26 @@ impl Checkpoints {
             of_hook.store(pages.unsigned_abs(), Ordering::Relaxed);
             Ok(())
         }))?;
+        let bytes_of_page = db.pragma_query_value(None, "page_size", |row| row.get(0))?;
         let mut checkpoints = Self {
             gate,
             length,
             next: CHECKPOINT_PAGES,
+            bytes_of_page,
         };
         checkpoints.write_back(db)?;
         Ok(checkpoints)
+    }
+
+    /// How long the log must be, in bytes, for all that was committed to be in it.
+    pub fn least_bytes(&self) -> u64 {
+        let pages = u64::from(self.length.load(Ordering::Relaxed));
+        pages * self.bytes_of_page
+    }
+
+    /// Has the log written back as soon as possible, so that what it takes is free again.
+    pub fn hurry(&mut self) {
+        self.next = 0;
     }
 
     /// Writes the log back if it has become long. Call it after commits, when nobody waits for their answers.
@@ -84,7 +99,7 @@ impl Checkpoints {
         let is_done = checkpoint(db)?;
         if is_done {
             // The first commit from here on begins the log anew.
-            together::mark(db)?;
+            generation::begin(db)?;
         }
         Ok(is_done)
     }

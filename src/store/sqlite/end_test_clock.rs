@@ -6,7 +6,7 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::fault::Fault;
+use super::fault::{Fault, damaged};
 use super::rows;
 use super::view::View;
 use crate::domain::key_ring::{Current, Retiring};
@@ -103,15 +103,15 @@ pub(super) fn end_test_clock(
 fn endpoints(db: &Connection, keys: &MasterKeys, change: Change) -> Result<(), Fault> {
     let view = View { db, keys };
     let mut numbers = db.prepare(
-        "SELECT endpoint.number, tenant.name FROM endpoint JOIN tenant ON tenant.number = endpoint.tenant",
+        "SELECT endpoint.number, tenant.name FROM endpoint LEFT JOIN tenant ON tenant.number = endpoint.tenant",
     )?;
     let mut numbers = numbers.query([])?;
     while let Some(row) = numbers.next()? {
         let number: i64 = row.get(0)?;
-        let tenant = TenantId::new(row.get_ref(1)?.as_str()?);
-        let Some(endpoint) = view.endpoint_of_number(&tenant, number)? else {
-            continue;
-        };
+        let tenant: Option<String> = row.get(1)?;
+        let tenant = TenantId::new(&tenant.ok_or_else(|| damaged("the tenant of an endpoint"))?);
+        let endpoint = view.endpoint_of_number(&tenant, number)?;
+        let endpoint = endpoint.ok_or_else(|| damaged("an endpoint"))?;
         let changed = change.endpoint(endpoint.clone());
         if changed == endpoint {
             continue;

@@ -12,7 +12,9 @@ use rusqlite::{Connection, OpenFlags};
 use super::fault::Fault;
 use super::key_proof;
 use super::lock::Lock;
+use super::mount::is_mount;
 use super::open_error::OpenError;
+use super::partial::Partial;
 use super::schema;
 use super::together::{self, Found};
 use crate::store::seal::MasterKeys;
@@ -58,6 +60,7 @@ pub(super) fn real_path(path: &Path) -> Result<PathBuf, OpenError> {
     }
     match path.canonicalize() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Ok(real) if is_mount(&real) => return Err(OpenError::Mounted(path.to_owned())),
         real => return real.map_err(system),
     }
     let mut path = path.to_owned();
@@ -83,47 +86,25 @@ pub(super) fn directory_of(path: &Path) -> &Path {
 
 /// Makes the database at `real`, where there is no file or an empty one. It gets its name when it is whole and on the
 /// disk: whatever has the name has its tables, and proves its master key.
-///
-/// # Errors
-///
-/// [`OpenError`]; then nothing is left of it.
-pub(super) fn make(real: &Path, keys: &MasterKeys) -> Result<(), OpenError> {
-    let partial = beside(real, "-new");
+fn make(real: &Path, keys: &MasterKeys) -> Result<(), OpenError> {
     let system = |error: io::Error| match error.kind() {
         io::ErrorKind::StorageFull => OpenError::Full(real.to_owned()),
-        io::ErrorKind::ResourceBusy => OpenError::Mounted(real.to_owned()),
         _ => OpenError::System(real.to_owned(), error.to_string()),
     };
-    let clear = || {
-        for side in ["", "-journal", "-wal", "-shm"] {
-            let _ = fs::remove_file(beside(&partial, side));
-        }
-    };
-    // One may be left of a process that was killed.
-    clear();
-    let made = private().create_new(true).open(&partial).map_err(system);
-    let made = made
-        .and_then(|_| fill(&partial, real, keys))
-        .and_then(|()| {
-            let synced = File::open(&partial).and_then(|file| file.sync_all());
-            let named = synced.and_then(|()| fs::rename(&partial, real));
-            let synced = named.and_then(|()| File::open(directory_of(real))?.sync_all());
-            synced.map_err(system)
-        });
-    if made.is_err() {
-        clear();
-    }
-    made
+    let partial = Partial::beside(real).map_err(system)?;
+    fill(partial.path(), real, keys)?;
+    let synced = File::open(partial.path()).and_then(|file| file.sync_all());
+    synced.map_err(system)?;
+    partial.replace(real).map_err(system)
 }
 
 /// Makes an empty file a database without records. What goes wrong is told of `real`, whose name it will have.
 fn fill(partial: &Path, real: &Path, keys: &MasterKeys) -> Result<(), OpenError> {
     let fault = |fault: Fault| OpenError::of(real, fault);
     let mut db = connect_as_it_is(partial).map_err(fault)?;
-    set_up_to_write(&db).map_err(fault)?;
+    // Without a log: what is written back from one when it is closed may fail without a word.
     schema::migrate(&mut db, real)?;
     key_proof::adopt_first_key(&mut db, keys).map_err(fault)?;
-    // The last connection writes the log back.
     db.close().map_err(|(_, error)| fault(error.into()))
 }
 

@@ -101,7 +101,16 @@ impl From<&fs::Metadata> for Identity {
 /// since then is not there when the server starts again.
 #[derive(Debug)]
 pub(super) struct Files {
-    files: Vec<(PathBuf, Identity)>,
+    files: Vec<OpenedFile>,
+}
+
+#[derive(Debug)]
+struct OpenedFile {
+    path: PathBuf,
+    identity: Identity,
+    /// Whether it was opened through a link.
+    may_be_link: bool,
+    is_log: bool,
 }
 
 impl Files {
@@ -111,27 +120,55 @@ impl Files {
     ///
     /// When one of them is not there, or the system does not say.
     pub(super) fn new(path: &Path, lock: &Lock) -> io::Result<Self> {
-        // By the path as it was given: a link may be turned to another file.
-        let mut files = vec![(path.to_owned(), lock.identity()?)];
         let real = path.canonicalize()?;
+        let database = |path: &Path, may_be_link| {
+            Ok::<_, io::Error>(OpenedFile {
+                path: path.to_owned(),
+                identity: lock.identity()?,
+                may_be_link,
+                is_log: false,
+            })
+        };
+        // By the path as it was given, too: it may be made to lead elsewhere.
+        let mut files = vec![database(&real, false)?, database(path, true)?];
         for side in ["-wal", "-shm"] {
             let path = beside(&real, side);
-            let identity = Identity::from(&fs::metadata(&path)?);
-            files.push((path, identity));
+            files.push(OpenedFile {
+                identity: Identity::from(&fs::symlink_metadata(&path)?),
+                path,
+                may_be_link: false,
+                is_log: side == "-wal",
+            });
         }
         Ok(Self { files })
     }
 
-    /// The first file that is not the one that was opened any more.
-    pub(super) fn first_gone(&self) -> Option<&Path> {
-        let is_gone = |(path, identity): &&(PathBuf, Identity)| {
-            // Where the system does not say, the file is not known to be gone.
-            match fs::metadata(path) {
-                Ok(found) => Identity::from(&found) != *identity,
-                Err(error) => error.kind() == io::ErrorKind::NotFound,
+    /// The first file that is not the one that was opened any more, or that is a log of fewer bytes than `log`.
+    pub(super) fn first_gone(&self, log: u64) -> Option<&Path> {
+        let is_gone = |file: &&OpenedFile| {
+            let found = if file.may_be_link {
+                fs::metadata(&file.path)
+            } else {
+                fs::symlink_metadata(&file.path)
+            };
+            match found {
+                Ok(found) => {
+                    Identity::from(&found) != file.identity || (file.is_log && found.len() < log)
+                }
+                Err(error) => !is_passing(&error),
             }
         };
         let gone = self.files.iter().find(is_gone);
-        gone.map(|(path, _)| path.as_path())
+        gone.map(|file| file.path.as_path())
     }
+}
+
+/// Whether the system does not say now what is there, so that the file is not known to be gone.
+fn is_passing(error: &io::Error) -> bool {
+    /// An error of the device, which has no kind of its own (Linux's `EIO`).
+    const DEVICE: i32 = 5;
+    matches!(
+        error.kind(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::OutOfMemory | io::ErrorKind::Interrupted
+    ) || error.raw_os_error() == Some(DEVICE)
 }

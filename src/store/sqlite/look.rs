@@ -61,16 +61,30 @@ impl Look {
             io::ErrorKind::NotFound => OpenError::Missing(path.to_owned()),
             _ => OpenError::System(path.to_owned(), error.to_string()),
         };
-        let real = path.canonicalize().map_err(system)?;
+        let real = path.canonicalize().map_err(|error| {
+            // Where it is missing, what is left beside it says more.
+            let left = file::real_path(path).and_then(|real| together::inspect(&real));
+            match left {
+                Err(left @ OpenError::OrphanedLog { .. }) => left,
+                _ => system(error),
+            }
+        })?;
         if !fs::metadata(&real).map_err(system)?.is_file() {
             return Err(OpenError::Foreign(path.to_owned()));
         }
+        let keeps_log = together::is_with_log(&real).map_err(system)?;
+        if keeps_log {
+            // By another name, a log that lies beside the file of a server would not be seen.
+            file::real_path(path)?;
+        }
+        match together::inspect_beside_a_server(&real)? {
+            Found::Database => {}
+            Found::Nothing => return Err(OpenError::Foreign(path.to_owned())),
+            Found::Unfinished => return Err(OpenError::Unfinished(path.to_owned())),
+        }
         // Of one that nobody writes, SQLite would make a log and its index, and leave them: it is to take the file as
         // one that cannot change.
-        if together::inspect_beside_a_server(&real)? == Found::Nothing {
-            return Err(OpenError::Foreign(path.to_owned()));
-        }
-        let is_still = together::is_with_log(&real).map_err(system)? && !is_logged(&real);
+        let is_still = keeps_log && !is_logged(&real);
         let still = is_still
             .then(|| Still::of(&real))
             .transpose()

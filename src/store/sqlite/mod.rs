@@ -19,12 +19,17 @@ mod endpoints;
 mod events;
 mod fault;
 mod file;
+mod generation;
 mod key_proof;
 mod lock;
+mod log_index;
 mod look;
+mod mount;
 mod open_error;
+mod partial;
 mod readers;
 pub mod rewrap;
+mod rollback_journal;
 mod rows;
 mod schema;
 mod sql;
@@ -120,7 +125,12 @@ impl Opening {
     /// [`OpenError::Missing`] when it is not, and nothing is made.
     pub fn existing(path: &Path, keys: MasterKeys) -> Result<Self, OpenError> {
         if std::fs::metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
-            return Err(OpenError::Missing(path.to_owned()));
+            // Where it is missing, what is left beside it says more.
+            let left = file::real_path(path).and_then(|real| together::inspect(&real));
+            return Err(match left {
+                Err(error @ OpenError::OrphanedLog { .. }) => error,
+                _ => OpenError::Missing(path.to_owned()),
+            });
         }
         Self::new(path, keys)
     }

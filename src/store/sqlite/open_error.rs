@@ -39,8 +39,24 @@ pub enum OpenError {
         left: Vec<PathBuf>,
     },
     /// The log of another database lies beside it.
-    #[error("{path}-wal is the log of another database than {path}: put the right one back; if it is lost, delete {path}-wal and {path}-shm, and run `hookturn check` before you start again", path = .0.display())]
+    #[error("{path}-wal is the log of another database than {path}, or of another day: put the files back that belong together; only if the right log is lost, delete {path}-wal and {path}-shm, and what it held is lost", path = .0.display())]
     AnotherLog(PathBuf),
+    /// Less of its log can be read than was committed to it.
+    #[error("{}-wal is cut short or damaged: {found} of the {expected} pages that were written to it can be read; put the whole file back; if it is lost, delete {}-shm, and start without what was written last", path.display(), path.display())]
+    LogCutShort {
+        /// The file.
+        path: PathBuf,
+        /// How many pages can be read.
+        found: usize,
+        /// How many were written.
+        expected: u32,
+    },
+    /// A journal lies beside it, which SQLite would play back into it.
+    #[error("{path}-journal is the journal of another database than {path}: take it away, and start again", path = .0.display())]
+    StrayJournal(PathBuf),
+    /// It is only looked at, and a server has to finish what it began.
+    #[error("{} is a backup on which a server was killed as it started: start a server on it, and stop it again, before you look at it", .0.display())]
+    Unfinished(PathBuf),
     /// Its log is missing.
     #[error("{path}-wal is missing, and may hold what was written last: {path}-shm is left from a server that was killed; put {path}-wal back, or, if it is lost, delete {path}-shm and start with what {path} holds", path = .0.display())]
     LostLog(PathBuf),
@@ -60,8 +76,8 @@ pub enum OpenError {
     /// It has other names, by each of which it would have another lock and another log.
     #[error("{} has more than one name (hard links), by which two servers could write it: remove the others, or copy it to a file of its own", .0.display())]
     Linked(PathBuf),
-    /// A directory is to hold it and what is beside it, and it alone was mounted.
-    #[error("{} cannot be made, since the file itself is a mount: mount its directory instead", .0.display())]
+    /// It alone was mounted, so that what is beside it is not what is beside the file that was mounted.
+    #[error("{} is a mount by itself, and its log belongs beside it: mount the directory instead", .0.display())]
     Mounted(PathBuf),
     /// A newer version wrote it.
     #[error("{} was written by a newer version of Hookturn (schema {found}, and this version knows {known}): start that version or a newer one", path.display())]

@@ -5,8 +5,8 @@
 //! that lies beside the wrong database it writes over that. So before SQLite opens anything, the files are read here, and
 //! whatever is not a database with its own log is refused, and left as it is.
 //!
-//! What tells whose a log is: each begins with the page of the master keys ([`mark`]), on which every store has other
-//! random bytes. Logs of older versions may be without it, and are taken on trust.
+//! Whose a log is, and of which state of the database, its [`generation`](super::generation) tells. Logs of older versions
+//! are without it, and are taken on trust.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -17,10 +17,12 @@ use rusqlite::{Connection, OpenFlags};
 use url::Url;
 
 use super::file::beside;
+use super::generation::Generation;
+use super::log_index::LogIndex;
 use super::open_error::OpenError;
+use super::rollback_journal::Journal;
 use super::schema::APPLICATION_ID;
-use super::sql;
-use super::wal::{self, Log};
+use super::wal::{Log, word};
 
 /// What the files are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +31,9 @@ pub(super) enum Found {
     Nothing,
     /// A database of Hookturn, with its own log if it has one.
     Database,
+    /// A database of Hookturn that was about to get its first log when the process was killed. SQLite finishes or undoes
+    /// that.
+    Unfinished,
 }
 
 /// What SQLite puts beside a database, and what is lost with it.
@@ -46,9 +51,6 @@ const WITHOUT_LOG: u8 = 1;
 
 /// On this page are the bytes that SQLite locks, so it is never written (section 1.6).
 const LOCKED_BYTES: u64 = 1 << 30;
-
-/// What the page of a table begins with that holds its records itself and refers to no other page.
-const LEAF_OF_INDEX: u8 = 0x0a;
 
 /// Reads the files of the database at `real`, which is no link, and makes and changes nothing.
 ///
@@ -75,13 +77,22 @@ pub(super) fn inspect(real: &Path) -> Result<Found, OpenError> {
     if header.len() < HEADER || !header.starts_with(MAGIC) {
         return Err(OpenError::Foreign(real.to_owned()));
     }
+    let is_without_log = header[WRITE_VERSION] == WITHOUT_LOG;
+    let pages = fs::metadata(real).map_err(system)?.len() / u64::from(page_size(&header)).max(1);
+    let journal = beside(real, "-journal");
+    match Journal::read(&journal, page_size(&header), pages, is_ours).map_err(system)? {
+        Journal::Nothing => {}
+        Journal::Own if is_ours(&header) => return Ok(Found::Unfinished),
+        _ => return Err(OpenError::StrayJournal(real.to_owned())),
+    }
+    // Before the log: a commit that comes in between is in the log already.
+    let index = LogIndex::read(&beside(real, "-shm"));
     let path = beside(real, "-wal");
     let length = match fs::metadata(&path) {
         Ok(log) => Some(log.len()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(system(error)),
     };
-    let is_without_log = header[WRITE_VERSION] == WITHOUT_LOG;
     let is_orphaned_index = length.is_none() && beside(real, "-shm").exists();
     if is_ours(&header) && is_without_log && (is_orphaned_index || length > Some(0)) {
         return Err(OpenError::StrayLog {
@@ -96,6 +107,10 @@ pub(super) fn inspect(real: &Path) -> Result<Found, OpenError> {
         Some(1..) => Log::read(&path).map_err(system)?,
         _ => None,
     };
+    if let Some(index) = index.filter(|_| length.is_some()) {
+        expect_whole_log(real, log.as_ref(), &index)?;
+    }
+    let log = log.filter(|log| log.length() > 0);
     match &log {
         Some(log) => belongs(real, &header, log)?,
         None if is_ours(&header) => {}
@@ -106,6 +121,22 @@ pub(super) fn inspect(real: &Path) -> Result<Found, OpenError> {
     }
     expect_every_page(real, &header, log.as_ref())?;
     Ok(Found::Database)
+}
+
+/// Refuses a log of which less can be read than was committed to it, unless all of it is in the database already.
+fn expect_whole_log(real: &Path, log: Option<&Log>, index: &LogIndex) -> Result<(), OpenError> {
+    // With other salts one of the two is older, as after a loss of power.
+    let is_of_log = log.is_none_or(|log| log.salts == index.salts);
+    let found = log.map_or(0, Log::length);
+    let is_needed = index.written_back < index.length;
+    if is_of_log && is_needed && found < index.length as usize {
+        return Err(OpenError::LogCutShort {
+            path: real.to_owned(),
+            found,
+            expected: index.length,
+        });
+    }
+    Ok(())
 }
 
 /// As [`inspect`], of files that a server may be writing at the same time.
@@ -153,14 +184,9 @@ fn header_of(path: &Path) -> io::Result<Vec<u8>> {
     Ok(header)
 }
 
-fn number_at(header: &[u8], at: usize) -> u32 {
-    let four = header.get(at..).and_then(<[u8]>::first_chunk::<4>);
-    four.map_or(0, |four| u32::from_be_bytes(*four))
-}
-
 /// Whether the header of a database bears our mark.
 fn is_ours(header: &[u8]) -> bool {
-    number_at(header, 68) == APPLICATION_ID.cast_unsigned()
+    word(header, 68) == APPLICATION_ID.cast_unsigned()
 }
 
 /// In bytes.
@@ -199,7 +225,7 @@ fn belongs(real: &Path, header: &[u8], log: &Log) -> Result<(), OpenError> {
     }
     let is_another = !is_ours
         || log.page_size != page_size(header)
-        || is_marked_by_another(real, log).map_err(system)?;
+        || is_of_another_generation(real, log).map_err(system)?;
     if is_another {
         return Err(OpenError::AnotherLog(real.to_owned()));
     }
@@ -215,7 +241,7 @@ fn expect_every_page(real: &Path, header: &[u8], log: Option<&Log>) -> Result<()
     let expected = match log {
         Some(log) => log.pages,
         // What it says of its length counts only if it was said by the last change.
-        None if number_at(header, 24) == number_at(header, 92) => number_at(header, 28),
+        None if word(header, 24) == word(header, 92) => word(header, 28),
         None => 0,
     };
     let in_log = log.map(Log::last_pages).unwrap_or_default();
@@ -233,50 +259,37 @@ fn expect_every_page(real: &Path, header: &[u8], log: Option<&Log>) -> Result<()
     Ok(())
 }
 
-/// Whether the log has the page of the master keys, and never as the database has it.
-fn is_marked_by_another(real: &Path, log: &Log) -> io::Result<bool> {
-    // A database that is not readable by itself is one that its log makes whole.
-    let Some((root, proofs)) = master_keys(real) else {
+/// Whether the log has numbers, and the database without the log has none of them.
+fn is_of_another_generation(real: &Path, log: &Log) -> io::Result<bool> {
+    // A database that cannot be read by itself is one that its log makes whole.
+    let Some((root, database)) = numbers_of(real) else {
         return Ok(false);
     };
-    let size = log.page_size as usize;
-    let own = wal::read_at(real, u64::from(root - 1) * u64::from(log.page_size), size)?;
-    let has_one = |page: &[u8]| {
-        let mut proofs = proofs.iter();
-        proofs.any(|proof| page.windows(proof.len()).any(|part| part == proof))
-    };
-    if !has_one(&own) {
-        return Ok(false);
-    }
     let path = beside(real, "-wal");
-    let mut is_there = false;
+    let mut is_first = true;
     for at in log.all_of(root) {
-        let page = log.page_at(&path, at)?;
-        if page.first() != Some(&LEAF_OF_INDEX) {
+        let Some(of_log) = Generation::on(&log.page_at(&path, at)?) else {
             continue;
-        }
-        is_there = true;
-        if has_one(&page) {
+        };
+        // What was there before the log began, or what it has written back since.
+        if (is_first && database.own == of_log.before) || database.own == of_log.own {
             return Ok(false);
         }
+        is_first = false;
     }
-    Ok(is_there)
+    Ok(!is_first)
 }
 
-/// The page of the master keys, and what proves each of them, in the database without its log.
-fn master_keys(real: &Path) -> Option<(u32, Vec<Vec<u8>>)> {
+/// The page on which the numbers are, and the numbers in the database without its log.
+fn numbers_of(real: &Path) -> Option<(u32, Generation)> {
     let db = alone(real)?;
     let root = db.query_row(
-        "SELECT rootpage FROM sqlite_schema WHERE name = 'master_key'",
+        "SELECT rootpage FROM sqlite_schema WHERE name = 'sqlite_sequence'",
         [],
         |row| row.get(0),
     );
     let root: u32 = root.ok().filter(|root| *root > 0)?;
-    let mut proofs = db.prepare("SELECT proof FROM master_key").ok()?;
-    let proofs = proofs.query_map([], |row| row.get(0)).ok()?;
-    let proofs: Vec<Vec<u8>> = proofs.collect::<Result<_, _>>().ok()?;
-    let is_sound = !proofs.is_empty() && proofs.iter().all(|proof| !proof.is_empty());
-    is_sound.then_some((root, proofs))
+    Some((root, Generation::of(&db).ok()?))
 }
 
 /// The database without its log. Nothing is locked or made.
@@ -287,13 +300,4 @@ fn alone(real: &Path) -> Option<Connection> {
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_URI;
     Connection::open_with_flags(url.as_str(), flags).ok()
-}
-
-/// Writes the page of the master keys as it is, so that a log that begins with it tells whose it is.
-pub(super) fn mark(db: &Connection) -> rusqlite::Result<()> {
-    let transaction = db.unchecked_transaction()?;
-    // There and back: SQLite writes no page in which nothing has changed.
-    transaction.execute(sql::FILL, [0])?;
-    transaction.execute(sql::CLEAR, [])?;
-    transaction.commit()
 }

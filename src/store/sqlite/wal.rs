@@ -25,6 +25,8 @@ const PAGE_SIZES: std::ops::RangeInclusive<u32> = 512..=65_536;
 /// What is committed in a log.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Log {
+    /// What the log, and every frame of it, begins with, and no other log of the database.
+    pub salts: [u8; 8],
     /// In bytes.
     pub page_size: u32,
     /// How many pages the database has after the last transaction.
@@ -34,7 +36,7 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// Reads the log at `path`. `None` when there is none, or no transaction in it.
+    /// Reads the log at `path`. `None` when there is none, or its header is none.
     ///
     /// # Errors
     ///
@@ -61,11 +63,11 @@ impl Log {
         if magic & !1 != MAGIC || !is_page_size || !checksum.is(&header[24..]) {
             return Ok(None);
         }
-        let salts = &header[16..24];
         let mut log = Self {
             page_size,
             ..Self::default()
         };
+        log.salts.copy_from_slice(&header[16..24]);
         let mut committed = 0;
         let mut frame = vec![0; FRAME_HEADER + page_size as usize];
         let mut at = HEADER as u64;
@@ -74,7 +76,7 @@ impl Log {
             checksum.add(&header[..8]);
             checksum.add(page);
             let number = word(header, 0);
-            if number == 0 || &header[8..16] != salts || !checksum.is(&header[16..]) {
+            if number == 0 || header[8..16] != log.salts || !checksum.is(&header[16..]) {
                 break;
             }
             log.frames.push((number, at + FRAME_HEADER as u64));
@@ -87,7 +89,12 @@ impl Log {
             at += frame.len() as u64;
         }
         log.frames.truncate(committed);
-        Ok((committed > 0).then_some(log))
+        Ok(Some(log))
+    }
+
+    /// How many pages were written by transactions that are whole.
+    pub fn length(&self) -> usize {
+        self.frames.len()
     }
 
     /// Where each page is as the last transaction left it.
@@ -96,7 +103,7 @@ impl Log {
     }
 
     /// Where a page is as each transaction that wrote it left it, the oldest first.
-    pub fn all_of(&self, page: u32) -> impl DoubleEndedIterator<Item = u64> {
+    pub fn all_of(&self, page: u32) -> impl Iterator<Item = u64> {
         let frames = self.frames.iter();
         frames.filter_map(move |(number, at)| (*number == page).then_some(*at))
     }
@@ -130,7 +137,7 @@ fn fill(bytes: &mut impl Read, buffer: &mut [u8]) -> io::Result<bool> {
 }
 
 /// The number in four bytes at a place, the first byte counting most, as everything in a log but the checksummed words.
-fn word(bytes: &[u8], at: usize) -> u32 {
+pub(super) fn word(bytes: &[u8], at: usize) -> u32 {
     let four = bytes.get(at..).and_then(<[u8]>::first_chunk::<4>);
     four.map_or(0, |four| u32::from_be_bytes(*four))
 }

@@ -242,11 +242,9 @@ impl Writer {
             }
         }
         if !telling.is_empty() {
-            let committed = begun.and_then(|()| self.execute("COMMIT"));
             self.written.jobs += telling.len() as u64;
             self.written.commits += 1;
-            let concluded = self.conclude(committed, changes_before);
-            let committed = concluded.and_then(|()| self.health.expect_files());
+            let committed = self.commit_batch(begun, changes_before);
             // Nobody waits any more if nobody can be told.
             let _ = self.tell.send((telling, committed));
         }
@@ -254,7 +252,7 @@ impl Writer {
             if reply.is_closed() {
                 continue;
             }
-            let claimed = self.health.expect_files().and_then(|()| {
+            let claimed = self.expect_files().and_then(|()| {
                 let claimed = catch_unwind(AssertUnwindSafe(|| self.claim(most)));
                 let claimed = claimed.unwrap_or_else(|_| Err(super::fault::damaged("a claim")));
                 Ok(claimed?)
@@ -264,6 +262,37 @@ impl Writer {
                 self.let_go(unheard);
             }
         }
+    }
+
+    /// Commits a batch, unless a file of the store is gone. One that goes while it is committed is found after it.
+    fn commit_batch(
+        &mut self,
+        begun: Result<(), Fault>,
+        changes_before: u64,
+    ) -> Result<(), StoreError> {
+        if let Err(error) = self.expect_files() {
+            self.undo_batch();
+            return Err(error);
+        }
+        let committed = begun.and_then(|()| self.execute("COMMIT"));
+        self.conclude(committed, changes_before)?;
+        self.expect_files()
+    }
+
+    /// See [`Health::expect_files`].
+    fn expect_files(&mut self) -> Result<(), StoreError> {
+        self.health.expect_files(self.checkpoints.least_bytes())
+    }
+
+    /// Leaves nothing of a batch that was not committed.
+    fn undo_batch(&mut self) {
+        self.lost = None;
+        // It may be gone already: SQLite ends a transaction by itself when the disk fails.
+        let _ = self.execute("ROLLBACK");
+        self.turns.forget_batch();
+        self.known.clear();
+        self.tenants.clear();
+        self.names.clear();
     }
 
     /// Brings what is in memory in step with what is committed.
@@ -285,12 +314,7 @@ impl Writer {
             }
             Err(fault) => {
                 let error = self.lost.take().unwrap_or_else(|| fault.into());
-                // It may be gone already: SQLite ends a transaction by itself when the disk fails.
-                let _ = self.execute("ROLLBACK");
-                self.turns.forget_batch();
-                self.known.clear();
-                self.tenants.clear();
-                self.names.clear();
+                self.undo_batch();
                 self.health.note_failure(&error);
                 Err(error)
             }

@@ -48,8 +48,9 @@ impl Health {
     }
 
     /// Refuses while a file of the store is not the one that was opened: what is written is lost with it.
-    pub fn expect_files(&mut self) -> Result<(), StoreError> {
-        let gone = self.files.first_gone();
+    /// `log` is how long the log must be, in bytes.
+    pub fn expect_files(&mut self, log: u64) -> Result<(), StoreError> {
+        let gone = self.files.first_gone(log);
         let was_gone = std::mem::replace(&mut self.is_gone, gone.is_some());
         let Some(gone) = gone else {
             if was_gone {
@@ -58,7 +59,7 @@ impl Health {
             return Ok(());
         };
         let error = StoreError(format!(
-            "{} was removed, renamed or replaced while it was served: put it back, or stop the server and look at what is \
+            "{} was removed, renamed, replaced or cut short while it was served: put it back, or stop the server and look at what is \
              there; until then writes are answered 500",
             gone.display()
         ));
@@ -96,7 +97,7 @@ impl Writer {
             return;
         }
         if has_tried {
-            self.health.note_recovery();
+            self.has_recovered();
             return;
         }
         let is_recent = |at: Instant| at.elapsed() < TRY_AT_MOST_EVERY;
@@ -107,7 +108,13 @@ impl Writer {
         let tried = self.alone(|writer| writer.try_to_write().map_err(|_| damaged("a trial")));
         self.health.is_trying = false;
         if tried.is_ok() {
-            self.health.note_recovery();
+            self.has_recovered();
         }
+    }
+
+    fn has_recovered(&mut self) {
+        self.health.note_recovery();
+        // What the trial took is to be there for requests.
+        self.checkpoints.hurry();
     }
 }

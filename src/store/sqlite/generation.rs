@@ -1,0 +1,196 @@
+//! Which database a log belongs to, and to which state of it.
+//!
+//! SQLite begins its log anew each time all of it is in the database, and each time the first commit writes a random
+//! number, with the number of the log before beside it ([`begin`]). So a database that is read without its log has the
+//! number of the log before, or, as soon as something was written back, that of the log itself. With any other number the
+//! two do not belong together: one is another store's, or is from another day.
+//!
+//! The numbers are in the table in which SQLite counts (`sqlite_sequence`), under names that no table has. There they need
+//! no schema of their own, and versions that do not know of them keep them.
+
+use rusqlite::{Connection, OptionalExtension as _};
+
+use super::fault::Fault;
+use super::sql;
+use crate::random;
+
+/// The name under which the number of the log is kept.
+pub(super) const OWN: &str = "log";
+
+/// The name under which the number of the log before is kept.
+pub(super) const BEFORE: &str = "was";
+
+/// What a page of a table begins with that has no pages below it.
+const LEAF_OF_TABLE: u8 = 0x0d;
+
+/// Bytes of the header of such a page, after which the places of its records follow.
+const PAGE_HEADER: usize = 8;
+
+/// The numbers of a log and of the one before. 0 for none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Generation {
+    pub own: i64,
+    pub before: i64,
+}
+
+impl Generation {
+    /// Reads the numbers in a database. Those of a database without the table are 0.
+    pub fn of(db: &Connection) -> rusqlite::Result<Self> {
+        let number = |name: &str| {
+            let found = db.query_row(sql::NUMBER_OF_LOG, [name], |row| row.get(0));
+            found.optional().map(Option::unwrap_or_default)
+        };
+        Ok(Self {
+            own: number(OWN)?,
+            before: number(BEFORE)?,
+        })
+    }
+
+    /// Reads the numbers on a page as it is in a log. `None` when they are not there.
+    pub fn on(page: &[u8]) -> Option<Self> {
+        if page.first() != Some(&LEAF_OF_TABLE) {
+            return None;
+        }
+        let records = usize::from(short(page, 3)?);
+        let mut found = Self::default();
+        for record in 0..records {
+            let at = short(page, PAGE_HEADER + 2 * record)?;
+            match record_at(page, usize::from(at)) {
+                Some((name, number)) if name == OWN.as_bytes() => found.own = number,
+                Some((name, number)) if name == BEFORE.as_bytes() => found.before = number,
+                _ => {}
+            }
+        }
+        (found.own != 0).then_some(found)
+    }
+}
+
+/// Writes a new number. It is to be the first commit of a log.
+pub(super) fn begin(db: &Connection) -> Result<(), Fault> {
+    let transaction = db.unchecked_transaction()?;
+    let before = Generation::of(&transaction)?;
+    transaction.execute(sql::FORGET_NUMBER_OF_LOG, [OWN])?;
+    transaction.execute(sql::FORGET_NUMBER_OF_LOG, [BEFORE])?;
+    transaction.execute(sql::SET_NUMBER_OF_LOG, (OWN, random::number()?))?;
+    transaction.execute(sql::SET_NUMBER_OF_LOG, (BEFORE, before.own))?;
+    transaction.commit()?;
+    Ok(())
+}
+
+fn short(bytes: &[u8], at: usize) -> Option<u16> {
+    let two = bytes.get(at..)?.first_chunk::<2>()?;
+    Some(u16::from_be_bytes(*two))
+}
+
+/// A number of 1 to 9 bytes, and the place after it (SQLite's file format, section 1.6).
+fn varint(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
+    let mut value = 0_u64;
+    for place in 0..9 {
+        let byte = *bytes.get(at + place)?;
+        if place == 8 {
+            return Some((value << 8 | u64::from(byte), at + 9));
+        }
+        value = value << 7 | u64::from(byte & 0x7f);
+        if byte < 0x80 {
+            return Some((value, at + place + 1));
+        }
+    }
+    None
+}
+
+/// The text and the number of a record of two columns that begins there (section 2.1).
+fn record_at(page: &[u8], at: usize) -> Option<(&[u8], i64)> {
+    let (_length, at) = varint(page, at)?;
+    let (_row, start) = varint(page, at)?;
+    let (header, at) = varint(page, start)?;
+    let (text, at) = varint(page, at)?;
+    let (number, _) = varint(page, at)?;
+    if text < 13 || text.is_multiple_of(2) {
+        return None;
+    }
+    let length = usize::try_from((text - 13) / 2).ok()?;
+    let body = start.checked_add(usize::try_from(header).ok()?)?;
+    let end = body.checked_add(length)?;
+    let name = page.get(body..end)?;
+    let bytes = match number {
+        1..=4 => usize::try_from(number).ok()?,
+        5 => 6,
+        6 => 8,
+        8 => return Some((name, 0)),
+        9 => return Some((name, 1)),
+        _ => return None,
+    };
+    let bytes = page.get(end..end.checked_add(bytes)?)?;
+    let negative = bytes.first().is_some_and(|first| *first >= 0x80);
+    let begin = if negative { -1 } else { 0 };
+    let number = bytes
+        .iter()
+        .fold(begin, |number, byte| number << 8 | i64::from(*byte));
+    Some((name, number))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::schema;
+    use super::*;
+
+    /// The page of the table, as SQLite has it.
+    fn page(db: &Connection) -> Vec<u8> {
+        let root = db.query_row(
+            "SELECT rootpage FROM sqlite_schema WHERE name = 'sqlite_sequence'",
+            [],
+            |row| row.get::<_, usize>(0),
+        );
+        let root = root.expect("a page");
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("a.db");
+        db.backup(rusqlite::MAIN_DB, &file, None::<fn(_)>)
+            .expect("a copy");
+        let bytes = std::fs::read(&file).expect("a file");
+        bytes[(root - 1) * 4096..root * 4096].to_vec()
+    }
+
+    #[test]
+    fn each_log_has_another_number_and_knows_that_of_the_one_before() {
+        let db = schema::blank().expect("a database");
+        assert_eq!(Generation::of(&db), Ok(Generation::default()));
+        assert_eq!(Generation::on(&page(&db)), None);
+        let mut before = 0;
+        for round in 0..5 {
+            begin(&db).expect("a commit");
+            let found = Generation::of(&db).expect("numbers");
+            assert!(found.own != before && found.own != 0);
+            assert_eq!(found.before, before);
+            assert_eq!(Generation::on(&page(&db)), Some(found));
+            before = found.own;
+            // Other counts are on the page too.
+            db.execute(
+                "INSERT INTO event VALUES (?1, 1, 'a', 'b', x'', 1, 1, 1, 1, x'')",
+                [round * 1000 + 1],
+            )
+            .expect("a row");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_number_there_is_it_is_read(own: i64, before: i64) {
+            prop_assume!(own != 0);
+            let db = schema::blank().expect("a database");
+            for (name, number) in [(OWN, own), (BEFORE, before)] {
+                db.execute(sql::SET_NUMBER_OF_LOG, (name, number)).expect("a row");
+            }
+            prop_assert_eq!(Generation::on(&page(&db)), Some(Generation { own, before }));
+        }
+
+        #[test]
+        fn whatever_is_on_a_page_nothing_breaks(mut page in prop::collection::vec(any::<u8>(), 0..600)) {
+            if let Some(first) = page.first_mut() {
+                *first = LEAF_OF_TABLE;
+            }
+            let _ = Generation::on(&page);
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Whether a file is a mount by itself. What SQLite puts beside such a file is in another directory than beside the file
+//! that was mounted: by each of the two paths it has another log.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::Path;
+
+/// Where Linux lists what is mounted for this process.
+const MOUNTS: &str = "/proc/self/mountinfo";
+
+/// Whether something is mounted at `real`, which is no link. Where the system does not say, nothing is.
+pub(super) fn is_mount(real: &Path) -> bool {
+    fs::read(MOUNTS).is_ok_and(|mounts| is_in(&mounts, real))
+}
+
+fn is_in(mounts: &[u8], real: &Path) -> bool {
+    mounts.split(|byte| *byte == b'\n').any(|mount| {
+        // The fifth field (proc_pid_mountinfo(5)).
+        let place = mount.split(|byte| *byte == b' ').nth(4);
+        place.is_some_and(|place| unescaped(place).as_bytes() == real.as_os_str().as_bytes())
+    })
+}
+
+/// Spaces and the like are written as a backslash and three octal digits.
+fn unescaped(field: &[u8]) -> OsString {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((first, after)) = rest.split_first() {
+        let escape = after.first_chunk::<3>().filter(|_| *first == b'\\');
+        let digits = escape.and_then(|digits| std::str::from_utf8(digits).ok());
+        match digits.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &after[3..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    OsString::from_vec(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_place_of_each_mount_is_found_whatever_its_name() {
+        let mounts = b"22 1 8:1 / / rw - ext4 /dev/sda rw\n\
+            96 22 8:1 /from/x.db /a\\040dir/y.db rw - ext4 /dev/sda rw\n\
+            97 22 8:1 /z /back\\134slash rw - ext4 /dev/sda rw\n";
+        for (path, expected) in [
+            ("/", true),
+            ("/a dir/y.db", true),
+            ("/back\\slash", true),
+            ("/a dir", false),
+            ("/from/x.db", false),
+            ("/a\\040dir/y.db", false),
+        ] {
+            assert_eq!(is_in(mounts, Path::new(path)), expected, "{path}");
+        }
+        assert!(is_mount(Path::new("/proc")));
+    }
+}

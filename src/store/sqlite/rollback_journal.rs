@@ -1,0 +1,71 @@
+//! A rollback journal (`-journal`) beside a database. SQLite plays one back into the database without asking whose it is.
+//!
+//! A store keeps none. Only while a backup, which has no write-ahead log, becomes a store that has one, its first page is
+//! in a journal; so that is the only one that may be there.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use super::wal::word;
+
+/// What a journal begins with (<https://www.sqlite.org/fileformat2.html#the_rollback_journal>).
+const MAGIC: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
+
+/// Bytes around the page in a record: its number and its checksum.
+const AROUND: usize = 8;
+
+/// What a journal is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Journal {
+    /// There is none, or an empty one.
+    Nothing,
+    /// It belongs to the database: it holds the first page as it was.
+    Own,
+    /// It does not, as far as can be told.
+    Other,
+}
+
+impl Journal {
+    /// Reads the journal at `path` of a database with pages of `page_size` bytes, so many of them. `is_ours` says whether
+    /// the first page of a database is one of ours.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub fn read(
+        path: &Path,
+        page_size: u32,
+        pages: u64,
+        is_ours: impl FnOnce(&[u8]) -> bool,
+    ) -> io::Result<Self> {
+        let length = match fs::metadata(path) {
+            Ok(found) => found.len(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::Nothing),
+            Err(error) => return Err(error),
+        };
+        if length == 0 {
+            return Ok(Self::Nothing);
+        }
+        // Longer ones have more than one page.
+        if length > 1 << 20 {
+            return Ok(Self::Other);
+        }
+        let bytes = fs::read(path)?;
+        // One that was not wholly written yet begins with zeros, and is not played back.
+        if bytes.first() == Some(&0) {
+            return Ok(Self::Nothing);
+        }
+        let sector = word(&bytes, 20) as usize;
+        let size = page_size as usize;
+        let is_own = bytes.starts_with(&MAGIC)
+            && word(&bytes, 24) == page_size
+            && u64::from(word(&bytes, 16)) == pages
+            && bytes.len() <= sector.saturating_add(size + AROUND)
+            // Of one that was not written yet nothing is played back.
+            && (bytes.len() <= sector
+                || (word(&bytes, sector) == 1
+                    && bytes.get(sector + 4..).is_some_and(is_ours)));
+        Ok(if is_own { Self::Own } else { Self::Other })
+    }
+}
