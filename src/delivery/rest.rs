@@ -15,9 +15,6 @@ pub const MAX_ANSWER_BODY: usize = 16 * 1024;
 /// connection is free for the next attempt before this one is settled.
 const AT_HAND: Duration = Duration::from_millis(5);
 
-/// For how long a body is read aside. A new connection costs less than a longer wait.
-const MAX_WAIT: Duration = Duration::from_secs(2);
-
 /// How many bodies are read aside at a time, since each of them holds a connection.
 const MAX_ASIDE: usize = 256;
 
@@ -26,6 +23,7 @@ const MAX_ASIDE: usize = 256;
 #[derive(Clone, Debug)]
 pub(super) struct Rests {
     places: Arc<Semaphore>,
+    timeout: Duration,
 }
 
 /// A body, and how many of its bytes may still come.
@@ -35,9 +33,12 @@ struct Rest {
 }
 
 impl Rests {
-    pub(super) fn new() -> Self {
+    /// Each body is read aside for `timeout` at most. There are receivers that work on a delivery while
+    /// they answer, and stop where the connection is closed meanwhile.
+    pub(super) fn new(timeout: Duration) -> Self {
         Self {
             places: Arc::new(Semaphore::new(MAX_ASIDE)),
+            timeout,
         }
     }
 
@@ -58,8 +59,9 @@ impl Rests {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
             return;
         };
+        let limit = self.timeout;
         tokio::spawn(async move {
-            let _ = timeout(MAX_WAIT, rest.read()).await;
+            let _ = timeout(limit, rest.read()).await;
             drop(place);
         });
     }

@@ -5,7 +5,7 @@
 //! 1. **The status decides.** The attempt is over when the head of the answer is there, and nothing
 //!    that happens to the body changes the outcome. The body is read, and thrown away, only so that the
 //!    connection can carry another attempt; one that is longer than [`MAX_ANSWER_BODY`] and not at hand
-//!    already, or not there within 2 s, costs the receiver its connection.
+//!    already, or not there within the time of another attempt, costs the receiver its connection.
 //! 2. **One deadline for all of it**: looking up the host, connecting, TLS, sending and the answer's
 //!    head.
 //! 3. **Nowhere but where the URL says**, as far as the [guard](super::egress) permits: redirects are
@@ -157,7 +157,7 @@ impl Sender {
         Self {
             client,
             unpooled,
-            rests: Rests::new(),
+            rests: Rests::new(options.attempt_timeout),
             attempt_timeout: options.attempt_timeout,
         }
     }

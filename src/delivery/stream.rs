@@ -164,7 +164,7 @@ impl<S: Read + Unpin> Read for Stream<S> {
             let Some(awaited) = &mut this.awaited else {
                 return Pin::new(&mut this.inner).poll_read(cx, to);
             };
-            let mut chunk = [0; 4096];
+            let mut chunk = [0; 2048];
             let mut chunk = ReadBuf::new(&mut chunk);
             ready!(Pin::new(&mut this.inner).poll_read(cx, chunk.unfilled()))?;
             if chunk.filled().is_empty() {

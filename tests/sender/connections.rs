@@ -5,7 +5,9 @@ use std::time::Duration;
 use hookturn::delivery::{EgressGuard, Sender, sender::Options};
 use tokio::{io::AsyncWriteExt as _, net::TcpListener, sync::watch};
 
-use crate::receiver::{OK, PATIENCE, Receiver, failure, patiently, send, sender, sender_with};
+use crate::receiver::{
+    OK, PATIENCE, Receiver, failure, hasty_sender, patiently, send, sender, sender_with,
+};
 
 /// Makes attempts until the receiver has seen three connections, all with the status 200.
 async fn assert_new_connections(receiver: &Receiver) {
@@ -82,7 +84,6 @@ async fn receiver_without_bodies(head: &'static [u8], open: watch::Sender<usize>
 
 #[tokio::test]
 async fn the_head_of_an_answer_ends_the_attempt() {
-    let mut receivers = Vec::new();
     for (head, status) in [
         (&b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe"[..], 200),
         (
@@ -101,13 +102,20 @@ async fn the_head_of_an_answer_ends_the_attempt() {
             assert_eq!((reply.status, reply.error), (Some(status), None));
             assert_eq!(receiver.connections(), connections);
         }
-        receivers.push((receiver, opened));
+        assert_eq!(*opened.borrow(), 20, "bodies are waited for aside");
     }
-    // The connections are not kept for a body that does not come.
-    for (_, mut opened) in receivers {
-        let closed = opened.wait_for(|open| *open == 0);
-        patiently(closed).await.expect("the receiver lives");
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_costs_its_connection() {
+    let (open, mut opened) = watch::channel(0);
+    let receiver = receiver_without_bodies(b"HTTP/1.1 200 OK\r\n\r\n", open).await;
+    let sender = hasty_sender();
+    for _ in 0..3 {
+        assert_eq!(send(&sender, &receiver.url()).await.status, Some(200));
     }
+    let closed = opened.wait_for(|open| *open == 0);
+    patiently(closed).await.expect("the receiver lives");
 }
 
 #[tokio::test]
