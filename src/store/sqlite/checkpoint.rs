@@ -68,11 +68,6 @@ impl Checkpoints {
         pages * self.bytes_of_page
     }
 
-    /// Has the log written back as soon as possible, so that what it takes is free again.
-    pub fn hurry(&mut self) {
-        self.next = 0;
-    }
-
     /// Writes the log back if it has become long. Call it after commits, when nobody waits for their answers.
     pub fn keep_short(&mut self, db: &Connection) {
         let length = self.length.load(Ordering::Relaxed);

@@ -10,6 +10,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::fault::Fault;
+use super::generation;
 use super::key_proof;
 use super::lock::Lock;
 use super::mount::is_mount;
@@ -105,6 +106,8 @@ fn fill(partial: &Path, real: &Path, keys: &MasterKeys) -> Result<(), OpenError>
     // Without a log: what is written back from one when it is closed may fail without a word.
     schema::migrate(&mut db, real)?;
     key_proof::adopt_first_key(&mut db, keys).map_err(fault)?;
+    // From the first log on, logs of different stores are told apart.
+    generation::begin(&db).map_err(fault)?;
     db.close().map_err(|(_, error)| fault(error.into()))
 }
 
@@ -159,6 +162,11 @@ fn set_up_to_write(db: &Connection) -> Result<(), Fault> {
     db.pragma_update(None, "journal_size_limit", 64 << 20)?;
     // What is deleted or replaced is overwritten, where that takes no further write.
     db.pragma_update(None, "secure_delete", "FAST")?;
+    set_cache(db)
+}
+
+/// How much of the database the connection that writes keeps in memory: 64 MiB.
+pub(super) fn set_cache(db: &Connection) -> Result<(), Fault> {
     // In KiB, when negative.
     db.pragma_update(None, "cache_size", -65_536)?;
     Ok(())

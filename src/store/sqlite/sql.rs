@@ -200,7 +200,7 @@ statements! {
     NUMBER_OF_LOG = "SELECT seq FROM sqlite_sequence WHERE name = ?1";
     SET_NUMBER_OF_LOG = "INSERT INTO sqlite_sequence (name, seq) VALUES (?1, ?2)";
     FORGET_NUMBER_OF_LOG = "DELETE FROM sqlite_sequence WHERE name = ?1";
-    /// Writes so many bytes, which `CLEAR` takes away again.
+    /// Writes so many bytes, to see whether that can be done. `CLEAR` takes them away again.
     FILL = "INSERT INTO master_key (id, proof) VALUES ('', zeroblob(?1))";
     CLEAR = "DELETE FROM master_key WHERE id = ''";
     READY = "SELECT clock_advance_ms FROM state";

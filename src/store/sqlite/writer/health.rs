@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::super::fault::{Fault, damaged};
+use super::super::file;
 use super::super::lock::Files;
 use super::super::sql;
 use super::Writer;
@@ -11,6 +12,9 @@ use crate::store::{CommitError, StoreError};
 /// Bytes that are written to find out whether the store can write again: more than the largest request, which is an event
 /// of 256 KiB.
 const TRIAL: u32 = 512 << 10;
+
+/// How many pages are kept in memory meanwhile.
+const FEW_PAGES: u32 = 8;
 
 /// How often that is tried without having been asked for.
 const TRY_AT_MOST_EVERY: Duration = Duration::from_secs(1);
@@ -79,13 +83,31 @@ impl Writer {
     /// Refuses while the store cannot write, unless it can again: then as much can be written as the largest request
     /// needs, and not just a little.
     pub fn try_to_write(&mut self) -> Result<(), CommitError> {
-        if self.health.is_failing {
-            self.health.is_trying = true;
-            // There and back: pages that are freed are written too.
-            let there = self.db.execute(sql::FILL, [TRIAL]);
-            let back = there.and_then(|_| self.db.execute(sql::CLEAR, []));
-            back.map_err(Fault::from)?;
+        if !self.health.is_failing {
+            return Ok(());
         }
+        self.health.is_trying = true;
+        // With room for few pages in memory they go to the log at once, where they are undone. What the log takes for
+        // them is there for the next commits.
+        self.db
+            .pragma_update(None, "cache_size", FEW_PAGES)
+            .map_err(Fault::from)?;
+        let tried = self.try_large_write().and_then(|()| self.try_small_write());
+        file::set_cache(&self.db)?;
+        Ok(tried.map_err(Fault::from)?)
+    }
+
+    fn try_large_write(&self) -> rusqlite::Result<()> {
+        self.db.execute_batch("SAVEPOINT trial")?;
+        self.db.execute(sql::FILL, [TRIAL])?;
+        self.db.execute_batch("ROLLBACK TO trial; RELEASE trial")
+    }
+
+    /// One that is committed.
+    fn try_small_write(&self) -> rusqlite::Result<()> {
+        // There and back: SQLite writes no page in which nothing has changed.
+        self.db.execute(sql::FILL, [0])?;
+        self.db.execute(sql::CLEAR, [])?;
         Ok(())
     }
 
@@ -97,7 +119,7 @@ impl Writer {
             return;
         }
         if has_tried {
-            self.has_recovered();
+            self.health.note_recovery();
             return;
         }
         let is_recent = |at: Instant| at.elapsed() < TRY_AT_MOST_EVERY;
@@ -108,13 +130,7 @@ impl Writer {
         let tried = self.alone(|writer| writer.try_to_write().map_err(|_| damaged("a trial")));
         self.health.is_trying = false;
         if tried.is_ok() {
-            self.has_recovered();
+            self.health.note_recovery();
         }
-    }
-
-    fn has_recovered(&mut self) {
-        self.health.note_recovery();
-        // What the trial took is to be there for requests.
-        self.checkpoints.hurry();
     }
 }
