@@ -57,7 +57,7 @@ pub const INVALID_REQUEST: ProblemType = ProblemType {
         ),
         (
             "invalid_host",
-            "send one Host header with a host name or an IP address, with or without a port.",
+            "send one Host header: a host, and a port if any.",
         ),
     ],
 };
@@ -349,14 +349,10 @@ fn fields(errors: Cow<'_, [FieldError]>) -> Words<'_> {
 
 fn words(failure: &Failure) -> Words<'_> {
     match failure {
-        Failure::InvalidHost(error) => about(
-            "Host",
-            plain(
-                &INVALID_REQUEST,
-                "invalid_host",
-                format!("The host of the request {error}."),
-            ),
-        ),
+        Failure::InvalidHost(error) => {
+            let detail = format!("The host of the request {error}.");
+            about("Host", plain(&INVALID_REQUEST, "invalid_host", detail))
+        }
         Failure::MissingToken => plain(
             &AUTHENTICATION_FAILED,
             "missing_token",
