@@ -99,14 +99,14 @@ fn make(real: &Path, keys: &MasterKeys) -> Result<(), OpenError> {
     partial.replace(real).map_err(system)
 }
 
-/// Makes an empty file a database without records. What goes wrong is told of `real`, whose name it will have.
+/// Makes an empty file a database without records. Errors name `real`, whose name it will get.
 fn fill(partial: &Path, real: &Path, keys: &MasterKeys) -> Result<(), OpenError> {
     let fault = |fault: Fault| OpenError::of(real, fault);
     let mut db = connect_as_it_is(partial).map_err(fault)?;
     // Without a log: what is written back from one when it is closed may fail without a word.
     schema::migrate(&mut db, real)?;
     key_proof::adopt_first_key(&mut db, keys).map_err(fault)?;
-    // From the first log on, logs of different stores are told apart.
+    // So that the first log is already known from the log of another store.
     generation::begin(&db).map_err(fault)?;
     db.close().map_err(|(_, error)| fault(error.into()))
 }

@@ -57,7 +57,7 @@ pub(super) fn proof_place(id: &str) -> Place<'_> {
     }
 }
 
-/// Makes the first key the one that seals. Whatever rests under another is then to be sealed anew.
+/// Makes the first key the one that encrypts. What is encrypted under another is then encrypted anew.
 pub(super) fn adopt_first_key(db: &mut Connection, keys: &MasterKeys) -> Result<(), Fault> {
     let first = keys.first_id();
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;

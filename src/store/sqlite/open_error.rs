@@ -119,8 +119,8 @@ pub enum OpenError {
         /// By how much.
         ahead: Duration,
     },
-    /// Values rest under a master key that was not given.
-    #[error("the master key `{id}` is missing, and values in {} rest under it: give it too, the newest first", path.display())]
+    /// Values are encrypted under a master key that was not given.
+    #[error("the master key `{id}` is missing, and values in {} are encrypted under it: give it too, the newest first", path.display())]
     KeyMissing {
         /// The file.
         path: PathBuf,
