@@ -13,16 +13,16 @@ use axum::http::{HeaderMap, HeaderValue, Uri, Version};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidHost {
     /// There is no `Host` header, and on HTTP/2 no `:authority` either.
-    #[error("is not named: send a Host header")]
+    #[error("is missing: send one")]
     Missing,
     /// There are several `Host` headers.
-    #[error("is named by more than one Host header")]
+    #[error("is there more than once: send one")]
     Repeated,
     /// It is not `host` or `host:port` (RFC 9110, section 7.2).
-    #[error("is not a host name or an IP address, with or without a port")]
+    #[error("is not a host name or IP address with an optional port")]
     Malformed,
     /// On HTTP/2, `Host` is not what `:authority` is.
-    #[error("is not the same in Host and in :authority")]
+    #[error("is not the same as :authority")]
     Contradictory,
 }
 

@@ -43,7 +43,7 @@ enum Command {
     Listen(Box<listen::ListenArgs>),
     /// Check a saved request and say whether and why it verifies
     Verify(Box<verify::VerifyArgs>),
-    /// Print the `OpenAPI` document of one dialect on stdout
+    /// Print the OpenAPI document of one dialect on stdout
     Openapi(openapi::OpenapiArgs),
     /// Make the keys that encrypt what a durable store keeps, and change to new ones
     Keys(keys::KeysArgs),

@@ -21,10 +21,16 @@ pub(super) fn problem(error: &clap::Error, args: &[OsString]) -> String {
         let Some(found) = command.find_subcommand(word) else {
             break;
         };
+        // Its own help is of no help.
+        if found.get_name() == "help" {
+            break;
+        }
         command = found;
         path = format!("{path} {}", command.get_name());
     }
-    format!("{}; see `{path} --help`", fault(error, command))
+    let fault = fault(error, command);
+    let see = if fault.ends_with('?') { " See" } else { "; see" };
+    format!("{fault}{see} `{path} --help`")
 }
 
 /// Without the hint to the help of `command`, which is the one that was asked for.
@@ -53,7 +59,7 @@ fn fault(error: &clap::Error, command: &clap::Command) -> String {
             }
         }
         ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            format!("no command; there is {}", listed(command))
+            format!("no command is named; there is {}", listed(command))
         }
         ErrorKind::MissingRequiredArgument => match context(ContextKind::InvalidArg) {
             // Here these are the names of what is missing.

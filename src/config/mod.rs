@@ -74,8 +74,8 @@ pub struct ServeArgs {
     #[arg(long, env = "HOOKTURN_DEV", value_parser = parse::switch)]
     dev: bool,
 
-    /// Serve a store whose test clock was moved in real time again: graces, remembered answers and retries keep what is
-    /// left of them. Needed once; not with --dev
+    /// Serve a store in real time again after its test clock was moved: graces, remembered answers and retries keep the
+    /// time that they had left. Needed only once; not with --dev
     #[arg(long, env = "HOOKTURN_END_TEST_CLOCK", value_parser = parse::switch)]
     end_test_clock: bool,
 

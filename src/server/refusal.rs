@@ -21,7 +21,7 @@ pub(super) fn explained(head: &[u8]) -> Option<Vec<u8>> {
     let (status, text) = match status_line.get(9..12)? {
         "400" => (
             400,
-            "This is no HTTP request that the server can read: its first line or a header field is malformed.\n",
+            "This is not a readable HTTP request: its first line or a header field is malformed.\n",
         ),
         "414" => (414, "The target of the request is too long.\n"),
         "431" => (

@@ -266,7 +266,7 @@ fn a_bad_command_line_is_one_line_that_quotes_no_value() {
         (&["openapi", "SECRET"], "write 2026-03-01 or verbex-v1"),
         (
             &["keys"],
-            "no command; there is generate and rewrap; see `hookturn keys --help`",
+            "no command is named; there is generate and rewrap; see `hookturn keys --help`",
         ),
         (
             &["keys", "SECRET"],
@@ -322,7 +322,7 @@ fn only_what_is_near_is_suggested() {
         (&["keys", "genrate"], "generate"),
     ] {
         let said = refusal(args, &[]);
-        let meant = format!("; did you mean {meant}?; see `hookturn ");
+        let meant = format!("; did you mean {meant}? See `hookturn ");
         assert!(said.contains(&meant), "{args:?}: {said}");
     }
     for args in [

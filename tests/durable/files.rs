@@ -188,7 +188,7 @@ async fn the_log_of_another_store_is_refused() {
         moved
     });
     fs::copy(&foreign, one.file("-wal")).expect("room");
-    let parts = ["is the log of another database", "put the files back"];
+    let parts = ["belongs to another database", "put the files back"];
     one.assert_refused(&parts);
     // Also the other way round.
     fs::copy(&own, other.file("-wal")).expect("room");
@@ -290,7 +290,10 @@ async fn a_log_and_a_database_of_different_days_are_refused() {
             fs::copy(from, killed.file(side)).expect("room");
         }
         let _ = fs::remove_file(killed.file("-shm"));
-        killed.assert_refused(&["of another day", "put the files back that belong together"]);
+        killed.assert_refused(&[
+            "an older or newer copy",
+            "put the files back that belong together",
+        ]);
     }
     for day in days {
         for side in ["", "-wal"] {
@@ -342,7 +345,7 @@ async fn the_journal_of_another_database_is_not_played_back() {
     .expect("a change that is not committed");
     fs::copy(beside(&theirs.path, "-journal"), killed.file("-journal")).expect("a journal");
     drop(db);
-    killed.assert_refused(&["is the journal of another database", "take it away"]);
+    killed.assert_refused(&["is the journal of another database", "move it elsewhere"]);
     fs::remove_file(killed.file("-journal")).expect("it is there");
     killed.assert_whole().await;
 }
@@ -355,7 +358,7 @@ async fn a_store_is_not_copied_or_checked_by_a_name_beside_which_its_log_is_not(
     let linked = Setup::on(linked);
     let (code, said) = linked.check();
     assert_eq!(code, Some(2), "{said}");
-    assert!(said.contains("more than one name"), "{said}");
+    assert!(said.contains("several hard links"), "{said}");
     fs::remove_file(linked.path).expect("it is there");
     killed.assert_whole().await;
 }

@@ -161,7 +161,7 @@ async fn a_file_has_one_lock_by_whatever_name() {
     fs::hard_link(&real, &other).expect("another name");
     for path in [real, other] {
         let line = Setup::on(path).refused();
-        assert!(line.contains("has more than one name"), "{line}");
+        assert!(line.contains("has several hard links"), "{line}");
     }
     let pipe = directory.path().join("pipe");
     let made = Command::new("mkfifo").arg(&pipe).status().expect("mkfifo");

@@ -35,7 +35,7 @@ pub const INVALID_REQUEST: ProblemType = ProblemType {
     title: "Invalid request",
     status: StatusCode::BAD_REQUEST,
     explanation: "The request could not be read: its body is not a JSON object of at most 64 KiB sent as \
-                  application/json, its Idempotency-Key is malformed, or it does not name one host. Nothing was changed. Mend the \
+                  application/json, its Idempotency-Key is malformed, or its Host header is missing, repeated or malformed. Nothing was changed. Mend the \
                   request and send it again.",
     codes: &[
         (
@@ -350,7 +350,7 @@ fn fields(errors: Cow<'_, [FieldError]>) -> Words<'_> {
 fn words(failure: &Failure) -> Words<'_> {
     match failure {
         Failure::InvalidHost(error) => {
-            let detail = format!("The host of the request {error}.");
+            let detail = format!("The Host header {error}.");
             about("Host", plain(&INVALID_REQUEST, "invalid_host", detail))
         }
         Failure::MissingToken => plain(

@@ -93,7 +93,7 @@ async fn listen(settings: Settings) -> Result<(), Failure> {
     let unwritable = Arc::new(Unwritable::default());
     let of_output = Arc::clone(&unwritable);
     let dropped = |count| {
-        format!("{count} blocks are missing here: they came faster than they were read\n\n")
+        format!("{count} deliveries are not shown here: they came faster than they were read\n\n")
     };
     let output = Output::start("blocks", io::stdout(), dropped, move |error| {
         of_output.note(error);

@@ -174,6 +174,13 @@ pub enum Hint {
     },
 }
 
+impl Hint {
+    /// Whether a signature matches once the mistake is undone, so that the secrets are known to be right.
+    fn is_proven(&self) -> bool {
+        matches!(self, Self::Body { .. } | Self::Signed { .. })
+    }
+}
+
 /// What gives back the body that was signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BodyChange {
@@ -360,6 +367,9 @@ impl fmt::Display for Failure {
                  clocks is wrong",
                 span(*ahead),
                 span(*tolerance)
+            ),
+            Self::NoMatch { hints } if hints.iter().any(Hint::is_proven) => f.write_str(
+                "no signature was made with one of these secrets for this request as it is",
             ),
             Self::NoMatch { .. } => f.write_str(
                 "no signature was made with one of these secrets for this request: either the \

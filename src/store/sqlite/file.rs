@@ -112,16 +112,17 @@ fn fill(partial: &Path, real: &Path, keys: &MasterKeys) -> Result<(), OpenError>
 }
 
 /// Opens the database at `path`, or makes it when there is none: takes its lock, and makes sure that its files belong
-/// together, that its schema is this version's and that `keys` open it.
+/// together, that its schema is this version's and that `keys` open it. Says whether it was made.
 ///
 /// # Errors
 ///
 /// [`OpenError`]; then the database and its log are as they were.
-pub(super) fn open(path: &Path, keys: &MasterKeys) -> Result<(Lock, Connection), OpenError> {
+pub(super) fn open(path: &Path, keys: &MasterKeys) -> Result<(Lock, Connection, bool), OpenError> {
     let real = real_path(path)?;
     let fault = |fault: Fault| OpenError::of(&real, fault);
     let mut lock = Lock::take(&real)?;
-    if together::inspect(&real)? == Found::Nothing {
+    let is_new = together::inspect(&real)? == Found::Nothing;
+    if is_new {
         make(&real, keys)?;
     }
     lock.take_database(&real)?;
@@ -138,7 +139,7 @@ pub(super) fn open(path: &Path, keys: &MasterKeys) -> Result<(Lock, Connection),
     set_up_to_write(&db).map_err(fault)?;
     schema::migrate(&mut db, &real)?;
     key_proof::adopt_first_key(&mut db, keys).map_err(fault)?;
-    Ok((lock, db))
+    Ok((lock, db, is_new))
 }
 
 fn connect_as_it_is(path: &Path) -> Result<Connection, Fault> {

@@ -104,7 +104,10 @@ impl Opening {
     ///
     /// [`OpenError`] says what is in the way, and how to mend it.
     pub fn new(path: &Path, keys: MasterKeys) -> Result<Self, OpenError> {
-        let (lock, db) = file::open(path, &keys)?;
+        let (lock, db, is_new) = file::open(path, &keys)?;
+        if is_new {
+            tracing::info!(path = %path.display(), "a new, empty store was made");
+        }
         let fault = |fault| OpenError::of(path, fault);
         let millis: i64 = db
             .query_row(sql::READY, [], |row| row.get(0))
@@ -164,9 +167,16 @@ impl Opening {
     ///
     /// [`OpenError`] when a record cannot be read or the file cannot be written; then nothing has changed.
     pub fn end_test_clock(&mut self, now: Timestamp) -> Result<(), OpenError> {
-        if !self.clock_advance.is_zero() {
+        if self.clock_advance.is_zero() {
+            tracing::info!("the test clock is not ahead: --end-test-clock can be left out");
+        } else {
             let ended = end_test_clock::end_test_clock(&mut self.db, &self.keys, now);
             ended.map_err(|fault| OpenError::of(&self.path, fault))?;
+            let seconds = self.clock_advance.as_secs_f64();
+            tracing::info!(
+                seconds,
+                "the test clock is ended: all times ahead were moved back by so much"
+            );
             self.clock_advance = Duration::ZERO;
         }
         Ok(())
@@ -407,8 +417,10 @@ impl Store for SqliteStore {
     }
 
     async fn ready(&self) -> Result<(), StoreError> {
+        // First, since the writer knows whether the files are gone, which a read fails by without knowing why.
+        self.keep(Writer::try_to_write).await?;
         self.read(|view| view.row(sql::READY, &[], |_| Ok(())))
             .await?;
-        self.keep(Writer::try_to_write).await
+        Ok(())
     }
 }

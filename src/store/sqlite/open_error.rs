@@ -39,7 +39,7 @@ pub enum OpenError {
         left: Vec<PathBuf>,
     },
     /// The log of another database lies beside it.
-    #[error("{path}-wal is the log of another database than {path}, or of another day: put the files back that belong together; only if the right log is lost, delete {path}-wal and {path}-shm, and what it held is lost", path = .0.display())]
+    #[error("{path}-wal belongs to another database than {path}, or to an older or newer copy of it: put the files back that belong together; only if the right log is lost, delete {path}-wal and {path}-shm, and what it held is lost", path = .0.display())]
     AnotherLog(PathBuf),
     /// Less of its log can be read than was committed to it.
     #[error("{}-wal is cut short or damaged: {found} of the {expected} pages that were written to it can be read; put the whole file back; if it is lost, delete {}-shm, and start without what was written last", path.display(), path.display())]
@@ -52,7 +52,7 @@ pub enum OpenError {
         expected: u32,
     },
     /// A journal lies beside it, which SQLite would play back into it.
-    #[error("{path}-journal is the journal of another database than {path}: take it away, and start again", path = .0.display())]
+    #[error("{path}-journal is the journal of another database than {path}: move it elsewhere, and start again", path = .0.display())]
     StrayJournal(PathBuf),
     /// It is only looked at, and a server has to finish what it began.
     #[error("{} is a backup on which a server was killed as it started: start a server on it, and stop it again, before you look at it", .0.display())]
@@ -74,7 +74,7 @@ pub enum OpenError {
         expected: u32,
     },
     /// It has other names, by each of which it would have another lock and another log.
-    #[error("{} has more than one name (hard links), by which two servers could write it: remove the others, or copy it to a file of its own", .0.display())]
+    #[error("{} has several hard links, so two servers could write it: remove the other links, or copy it to a file of its own", .0.display())]
     Linked(PathBuf),
     /// It alone was mounted, so that what is beside it is not what is beside the file that was mounted.
     #[error("{} is a mount by itself, and its log belongs beside it: mount the directory instead", .0.display())]
@@ -100,7 +100,7 @@ pub enum OpenError {
         known: usize,
     },
     /// It is written by something that was not there when the reading of it began.
-    #[error("{} began to be written while it was read, by a server that was just started: try again", .0.display())]
+    #[error("a server started writing {} while it was read: try again", .0.display())]
     Changed(PathBuf),
     /// Old contents cannot be taken away, since somebody reads them.
     #[error("{} is being read by another process, such as a backup: run this again when that has ended", .0.display())]
@@ -112,7 +112,7 @@ pub enum OpenError {
     #[error("{} cannot be used: {}; make room if the disk is full, else look at the disk and at the system's log", .0.display(), .1)]
     Disk(PathBuf, String),
     /// Its test clock is ahead, and it is to be served in real time.
-    #[error("{} was served by a test clock that is {} s ahead, so in real time secrets that have expired would sign again: start with --dev, or once with --end-test-clock, which brings all that lies ahead nearer by as much", path.display(), ahead.as_secs_f64().ceil())]
+    #[error("{} was served by a test clock that is {} s ahead, so in real time secrets that have expired would sign again: start with --dev, or once with --end-test-clock, which moves all times ahead back by as much", path.display(), ahead.as_secs_f64().ceil())]
     TestClock {
         /// The file.
         path: PathBuf,

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::checkpoint::Gate;
 use super::fault::Fault;
 use super::file;
+use super::sql;
 use super::view::View;
 use crate::store::StoreError;
 use crate::store::seal::MasterKeys;
@@ -51,6 +52,8 @@ impl Readers {
         };
         for _ in 0..THREADS {
             let db = file::connect_to_read(path)?;
+            // SQLite opens the log with the first read: now, while the files are there.
+            db.query_row(sql::READY, [], |_| Ok(()))?;
             let (keys, gate) = (keys.clone(), gate.clone());
             let waiting = Arc::clone(&waiting);
             let thread = thread::Builder::new()

@@ -212,6 +212,8 @@ impl Writer {
             }
             self.checkpoints.keep_short(&self.db);
         }
+        // Somebody has to know of it, also when nothing was written since.
+        let _ = self.expect_files();
         tracing::info!(
             writes = self.written.jobs,
             commits = self.written.commits,

@@ -63,8 +63,8 @@ impl Health {
             return Ok(());
         };
         let error = StoreError(format!(
-            "{} was removed, renamed, replaced or cut short while it was served: put it back, or stop the server and look at what is \
-             there; until then writes are answered 500",
+            "{} was removed, renamed, replaced or cut short while it was served: put the same file back; if it is lost, stop the \
+             server and restore a backup; until then writes are answered 500",
             gone.display()
         ));
         if !was_gone {

@@ -62,7 +62,7 @@ impl Stage {
         let key = MasterKey::new("k", &[1; 32]).expect("an id");
         let keys = MasterKeys::new(vec![key]).expect("a key");
         let path = folder.path().join("hookturn.db");
-        let (lock, mut db) = file::open(&path, &keys).expect("it opens");
+        let (lock, mut db, _) = file::open(&path, &keys).expect("it opens");
         let (tell, told) = mpsc::unbounded_channel();
         let checkpoints = Checkpoints::new(&mut db, Gate::default()).expect("a log");
         let writer = Writer::new(Parts {
