@@ -66,7 +66,7 @@ impl SecretSource {
                 read(path).map_err(|problem| SettingError::new(names.file, problem))?;
             for (line, secret) in secrets {
                 if let Some(malformed) = secret.malformed() {
-                    let problem = format!("line {line} of {}: {malformed}", path.display());
+                    let problem = format!("line {line} of {}: {malformed}", text_file::shown(path));
                     return Err(SettingError::new(names.file, problem));
                 }
             }
@@ -108,7 +108,7 @@ type Numbered = Vec<(usize, ReceiverSecret)>;
 /// One a line, or several separated by commas. Blank lines and those that start with `#` are none. A line may also be one
 /// of an environment file, `NAME=whsec_…`, and a secret may be in quotes.
 fn read(path: &Path) -> Result<(Numbered, Option<String>), String> {
-    let shown = path.display();
+    let shown = text_file::shown(path);
     let cannot = |problem: &str| format!("cannot read {shown}: {problem}");
     let bytes = fs::read(path).map_err(|error| cannot(&error.to_string()))?;
     let file = text_file::read(bytes).map_err(cannot)?;

@@ -1,8 +1,21 @@
 //! Files of text as editors and shells write them: with a byte order mark, or as UTF-16.
 
+use std::path::Path;
+
 use zeroize::Zeroizing;
 
 const BROKEN: &str = "it is UTF-16 that cannot be read; save it as UTF-8";
+
+/// A path as errors may show it: where a secret was given in place of a path, it is not shown.
+pub(super) fn shown(path: &Path) -> String {
+    let path = path.display().to_string();
+    if path.contains("whsec_") {
+        "a path that looks like a secret (write the secret to a file, and give the path of that)"
+            .to_owned()
+    } else {
+        path
+    }
+}
 
 /// What a file holds, as UTF-8 as far as it says what it is.
 pub(super) struct Text {

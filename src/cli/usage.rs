@@ -29,7 +29,11 @@ pub(super) fn problem(error: &clap::Error, args: &[OsString]) -> String {
         path = format!("{path} {}", command.get_name());
     }
     let fault = fault(error, command);
-    let see = if fault.ends_with('?') { " See" } else { "; see" };
+    let see = if fault.ends_with('?') {
+        " See"
+    } else {
+        "; see"
+    };
     format!("{fault}{see} `{path} --help`")
 }
 
@@ -37,7 +41,8 @@ pub(super) fn problem(error: &clap::Error, args: &[OsString]) -> String {
 fn fault(error: &clap::Error, command: &clap::Command) -> String {
     let context = |kind| error.get(kind).map(ToString::to_string);
     let flag = context(ContextKind::InvalidArg)
-        .filter(|text| text.starts_with("--"))
+        // One that was run together with a secret is not shown.
+        .filter(|text| text.starts_with("--") && !text.contains("whsec_"))
         .and_then(|text| text.split(['=', ' ']).next().map(str::to_owned));
     let flag = flag.as_deref();
     match error.kind() {

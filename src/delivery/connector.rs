@@ -71,10 +71,10 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         let connecting = timeout(self.timeout, self.https.call(uri));
-        let life = self.connection_life;
+        let (life, patience) = (self.connection_life, self.timeout);
         Box::pin(async move {
             let connected = connecting.await.map_err(|_| DialError::TimedOut)?;
-            Ok(Stream::new(connected?, life))
+            Ok(Stream::new(connected?, life, patience))
         })
     }
 }

@@ -24,6 +24,9 @@ pub(super) enum Parsed {
     Whole(Head, usize),
 }
 
+/// The longest body, in bytes: with more, hyper takes the length for none.
+const MAX_LENGTH: u64 = u64::MAX >> 1;
+
 /// What counts of a head.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Head {
@@ -215,7 +218,15 @@ impl Fields {
         let keeps_alive = says(b"keep-alive");
         let framing = match (&self.transfer_encoding, &self.content_length) {
             (None, None) => Framing::UntilClosed,
-            (None, Some(lengths)) => length(lengths).map_or(Framing::BadLength, Framing::Length),
+            (None, Some(lengths)) => match length(lengths) {
+                Some(length) if length <= MAX_LENGTH => Framing::Length(length),
+                // Nobody can send so much.
+                Some(_) => {
+                    closes = true;
+                    Framing::UntilClosed
+                }
+                None => Framing::BadLength,
+            },
             (Some(codings), length) => {
                 // With a length beside it, or in HTTP/1.0, this may have been sent by somebody who reads
                 // the end of the body otherwise (RFC 9112, section 6.1).

@@ -8,6 +8,8 @@
 //! 3. **A connection that has lived long enough begins no other request.** Nothing of the request was
 //!    sent then, so it can be made on a new connection. Under steady traffic a connection would never
 //!    end otherwise, and a name that moved to another address would not be followed.
+//! 4. **A request is written within the time of an attempt, or the connection ends.** A receiver that answers early, or
+//!    never, and does not read would keep a connection for ever: nothing else waits for the rest of the request.
 //!
 //! A request begins with the first byte that is written after a flush: hyper flushes a connection
 //! when it has written a request to its end, and not before.
@@ -20,7 +22,7 @@ use std::time::Duration;
 use bytes::{Buf as _, Bytes};
 use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection};
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::head::{self, Parsed};
 
@@ -40,6 +42,8 @@ pub(super) enum StreamError {
     /// Nothing of the request was sent.
     #[error("connection too old")]
     Retired,
+    #[error("request not taken in time")]
+    NotTaken,
 }
 
 impl From<StreamError> for io::Error {
@@ -54,6 +58,12 @@ pub(super) struct Stream<S> {
     inner: S,
     /// When it may not begin another request.
     end_of_life: Instant,
+    /// How long the writing of a request may take.
+    patience: Duration,
+    /// When it must have been written.
+    write_by: Instant,
+    /// Set while something waits to be written.
+    waiting: Option<Pin<Box<Sleep>>>,
     has_begun: bool,
     is_flushed: bool,
     /// The answer that is awaited, until its head is there.
@@ -121,11 +131,16 @@ impl Awaited {
 }
 
 impl<S> Stream<S> {
-    /// A new connection, on which requests may begin for as long as `life`. The first one always may.
-    pub(super) fn new(inner: S, life: Duration) -> Self {
+    /// A new connection, on which requests may begin for as long as `life`. The first one always may. Each must be
+    /// written within `patience`.
+    pub(super) fn new(inner: S, life: Duration, patience: Duration) -> Self {
+        let now = Instant::now();
         Self {
             inner,
-            end_of_life: Instant::now() + life,
+            end_of_life: now + life,
+            patience,
+            write_by: now + patience,
+            waiting: None,
             has_begun: false,
             is_flushed: true,
             awaited: None,
@@ -136,14 +151,33 @@ impl<S> Stream<S> {
     /// Called before each write.
     fn before_write(&mut self) -> Result<(), StreamError> {
         if self.is_flushed {
-            if self.has_begun && Instant::now() >= self.end_of_life {
+            let now = Instant::now();
+            if self.has_begun && now >= self.end_of_life {
                 return Err(StreamError::Retired);
             }
+            self.write_by = now + self.patience;
             self.has_begun = true;
             self.is_flushed = false;
             self.awaited.get_or_insert_default();
         }
         Ok(())
+    }
+
+    /// Ends a wait to write that has been too long.
+    fn in_time<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            return written;
+        }
+        let write_by = self.write_by;
+        let waiting = self
+            .waiting
+            .get_or_insert_with(|| Box::pin(sleep_until(write_by)));
+        ready!(waiting.as_mut().poll(cx));
+        Poll::Ready(Err(StreamError::NotTaken.into()))
     }
 }
 
@@ -189,7 +223,8 @@ impl<S: Write + Unpin> Write for Stream<S> {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.before_write()?;
-        Pin::new(&mut self.inner).poll_write(cx, buf)
+        let written = Pin::new(&mut self.inner).poll_write(cx, buf);
+        self.in_time(cx, written)
     }
 
     fn poll_write_vectored(
@@ -198,7 +233,8 @@ impl<S: Write + Unpin> Write for Stream<S> {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.before_write()?;
-        Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
+        self.in_time(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -206,12 +242,15 @@ impl<S: Write + Unpin> Write for Stream<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut self.inner).poll_flush(cx))?;
+        let flushed = Pin::new(&mut self.inner).poll_flush(cx);
+        ready!(self.in_time(cx, flushed))?;
         self.is_flushed = true;
+        self.waiting = None;
         Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
+        let shut = Pin::new(&mut self.inner).poll_shutdown(cx);
+        self.in_time(cx, shut)
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use tempfile::TempDir;
 use tokio::task::block_in_place;
@@ -300,6 +301,65 @@ async fn a_log_and_a_database_of_different_days_are_refused() {
             fs::copy(beside(&day.path, side), killed.file(side)).expect("room");
         }
         let _ = fs::remove_file(killed.file("-shm"));
+        killed.assert_whole().await;
+    }
+}
+
+/// The log is older than what came after it: a clean stop, or new master keys.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_was_copied_before_its_server_stopped_is_refused() {
+    let killed = Killed::new().await;
+    let program = block_in_place(|| killed.setup.start());
+    let api = Api::of(&program);
+    api.hook("http://127.0.0.1:9/", &[]).await;
+    let old = fs::read(killed.file("-wal")).expect("a log");
+    let delete = Request {
+        method: reqwest::Method::DELETE,
+        ..Request::get(format!("/webhooks/endpoints/{}", killed.hooks[0]))
+    };
+    api.ask(&delete).await.is(204);
+    block_in_place(|| program.stop());
+    let refused = ["belongs to another database", "an older or newer copy"];
+    fs::write(killed.file("-wal"), &old).expect("room");
+    killed.assert_refused(&refused);
+    fs::remove_file(killed.file("-wal")).expect("it is there");
+    killed.setup.assert_sound();
+
+    let store = format!("sqlite:{}", killed.setup.path.display());
+    let rewrapped = Command::new(env!("CARGO_BIN_EXE_hookturn"))
+        .args(["keys", "rewrap", "--store", &store])
+        .env_clear()
+        .env("HOOKTURN_MASTER_KEYS", &killed.setup.master_keys)
+        .output()
+        .expect("the program starts");
+    assert!(rewrapped.status.success(), "{rewrapped:?}");
+    fs::write(killed.file("-wal"), &old).expect("room");
+    killed.assert_refused(&refused);
+    fs::remove_file(killed.file("-wal")).expect("it is there");
+    killed.setup.assert_sound();
+}
+
+/// Probes ask before anything is written.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_probe_and_the_end_of_a_server_say_that_its_file_is_gone() {
+    for is_asked in [true, false] {
+        let killed = Killed::new().await;
+        let program = block_in_place(|| killed.setup.start());
+        let api = Api::of(&program);
+        let kept = killed.take_away("");
+        if is_asked {
+            api.get("/readyz").await.is_mute_failure();
+            let path = format!("/webhooks/endpoints/{}", killed.hooks[0]);
+            api.get(&path).await.is(200);
+            api.all("/webhooks/endpoints").await;
+        }
+        let log = block_in_place(|| program.stop());
+        assert_eq!(
+            log.matches("a file of the store is gone").count(),
+            1,
+            "{log}"
+        );
+        fs::rename(kept, &killed.setup.path).expect("a name");
         killed.assert_whole().await;
     }
 }

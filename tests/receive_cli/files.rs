@@ -184,3 +184,26 @@ fn a_listener_says_that_its_secrets_file_is_marked() {
     assert_eq!(status(&answer), "200", "{block}");
     assert!(block.contains("byte order mark"), "{block}");
 }
+
+/// A secret where a path belongs, or run together with the flag, is a likely slip.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_in_place_of_a_path_is_not_shown() {
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8G";
+    let run_together = format!("--secret{secret}=");
+    for args in [
+        &["verify", "--headers", secret, "--secrets-file", "x"][..],
+        &["verify", "--headers", "x", "--secrets-file", secret],
+        &["listen", "--secrets-file", secret],
+        &["verify", &run_together],
+    ] {
+        let ended = std::process::Command::new(env!("CARGO_BIN_EXE_hookturn"))
+            .args(args)
+            .env_clear()
+            .output()
+            .expect("the program starts");
+        assert_eq!(ended.status.code(), Some(2), "{args:?}");
+        let said = String::from_utf8([ended.stdout, ended.stderr].concat()).expect("UTF-8");
+        assert!(!said.contains("MfKQ"), "{said}");
+        assert!(!said.is_empty());
+    }
+}

@@ -332,3 +332,45 @@ async fn many_attempts_at_a_time_all_arrive() {
     }
     assert_eq!(receiver.requests().len(), 200);
 }
+
+/// Whether a connection to this port of this machine is open for sending, as the system lists it.
+fn is_open_to(port: u16) -> bool {
+    const ESTABLISHED: &str = "01";
+    let connections = std::fs::read_to_string("/proc/net/tcp").expect("Linux lists them");
+    connections.lines().skip(1).any(|line| {
+        let mut fields = line.split_whitespace().skip(2);
+        let peer = fields.next().and_then(|peer| peer.rsplit_once(':'));
+        let is_it = peer.is_some_and(|(_, hex)| u16::from_str_radix(hex, 16) == Ok(port));
+        is_it && fields.next() == Some(ESTABLISHED)
+    })
+}
+
+/// It answers early, or never, and does not read the rest of a request that no buffer holds.
+#[tokio::test]
+async fn a_receiver_that_stops_reading_costs_its_connection_in_time() {
+    for answers in [true, false] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("it is bound").port();
+        let url = format!("http://127.0.0.1:{port}/");
+        let sender = sender_with(Duration::from_millis(300));
+        let attempt = tokio::spawn(async move {
+            let body = bytes::Bytes::from(vec![b'x'; 64 << 20]);
+            let wall = hookturn::domain::Timestamp::from_millis(0);
+            let headers = hyper::HeaderMap::new();
+            sender.send(&url, headers, body, wall).await
+        });
+        let (mut socket, _) = patiently(listener.accept()).await.expect("a connection");
+        if answers {
+            socket.write_all(OK).await.expect("it is open");
+        }
+        let reply = patiently(attempt).await.expect("it does not panic");
+        assert_eq!(reply.status, answers.then_some(200));
+        patiently(async {
+            while is_open_to(port) {
+                hookturn::clock::real_sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+        drop(socket);
+    }
+}

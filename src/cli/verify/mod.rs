@@ -122,7 +122,10 @@ pub(super) fn run(args: VerifyArgs) -> Result<ExitCode, Failure> {
         return Err(SettingError::new(BODY, problem).into());
     }
     let unfit = |problem: &str| {
-        SettingError::new(HEADERS, format!("{}: {problem}", args.headers.display()))
+        SettingError::new(
+            HEADERS,
+            format!("{}: {problem}", text_file::shown(&args.headers)),
+        )
     };
     let file = text_file::read(read(HEADERS, &args.headers)?).map_err(unfit)?;
     let notice = file
@@ -178,7 +181,10 @@ fn read(flag: &'static str, path: &PathBuf) -> Result<Vec<u8>, SettingError> {
         fs::read(path)
     };
     bytes.map_err(|error| {
-        SettingError::new(flag, format!("cannot read {}: {error}", path.display()))
+        SettingError::new(
+            flag,
+            format!("cannot read {}: {error}", text_file::shown(path)),
+        )
     })
 }
 

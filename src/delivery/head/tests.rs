@@ -38,6 +38,10 @@ fn only_what_counts_is_passed_on() {
             "HTTP/1.1 200 \r\nContent-Length: 7\r\n\r\n",
         ),
         (
+            "HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551615\r\n\r\n",
+            "HTTP/1.1 200 \r\nConnection: close\r\n\r\n",
+        ),
+        (
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip,\r\n\tChunked\r\n\r\n",
             "HTTP/1.1 200 \r\nTransfer-Encoding: chunked\r\n\r\n",
         ),

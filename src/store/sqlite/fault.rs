@@ -23,6 +23,9 @@ pub(super) enum Fault {
     /// The file cannot have a log.
     #[error("its file system does not keep SQLite's write-ahead log, which takes a local disk")]
     NoLog,
+    /// A file of the store was taken away while it is served.
+    #[error("a file of the store is gone")]
+    FilesGone,
     /// The system has no thread to spare.
     #[error("no thread can be started: {0}")]
     Thread(#[from] std::io::Error),
@@ -39,7 +42,7 @@ impl Fault {
                 error.sqlite_error_code(),
                 None | Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
             ),
-            Self::Thread(_) | Self::Randomness(_) => true,
+            Self::FilesGone | Self::Thread(_) | Self::Randomness(_) => true,
             Self::Sealed(_) | Self::Damaged(_) | Self::NoLog => false,
         }
     }

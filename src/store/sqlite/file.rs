@@ -96,7 +96,17 @@ fn make(real: &Path, keys: &MasterKeys) -> Result<(), OpenError> {
     fill(partial.path(), real, keys)?;
     let synced = File::open(partial.path()).and_then(|file| file.sync_all());
     synced.map_err(system)?;
-    partial.replace(real).map_err(system)
+    // One that has been put there meanwhile stays.
+    let is_empty = fs::metadata(real).is_ok_and(|found| found.len() == 0);
+    let named = if is_empty {
+        partial.replace(real)
+    } else {
+        partial.name(real)
+    };
+    named.map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => OpenError::InUse(real.to_owned()),
+        _ => system(error),
+    })
 }
 
 /// Makes an empty file a database without records. Errors name `real`, whose name it will get.

@@ -15,11 +15,21 @@ pub(super) fn is_mount(real: &Path) -> bool {
 }
 
 fn is_in(mounts: &[u8], real: &Path) -> bool {
-    mounts.split(|byte| *byte == b'\n').any(|mount| {
+    let mut is_mount = false;
+    for mount in mounts.split(|byte| *byte == b'\n') {
         // The fifth field (proc_pid_mountinfo(5)).
-        let place = mount.split(|byte| *byte == b' ').nth(4);
-        place.is_some_and(|place| unescaped(place).as_bytes() == real.as_os_str().as_bytes())
-    })
+        let Some(place) = mount.split(|byte| *byte == b' ').nth(4) else {
+            continue;
+        };
+        let place = unescaped(place);
+        if place.as_bytes() == real.as_os_str().as_bytes() {
+            is_mount = true;
+        } else if real.starts_with(&place) {
+            // What was mounted before is hidden by it.
+            is_mount = false;
+        }
+    }
+    is_mount
 }
 
 /// Spaces and the like are written as a backslash and three octal digits.
@@ -60,5 +70,8 @@ mod tests {
             assert_eq!(is_in(mounts, Path::new(path)), expected, "{path}");
         }
         assert!(is_mount(Path::new("/proc")));
+        let hidden = b"96 22 8:1 /x.db /b/h.db rw - ext4 /dev/sda rw\n\
+            97 22 0:9 / /b rw - tmpfs tmpfs rw\n";
+        assert!(!is_in(hidden, Path::new("/b/h.db")));
     }
 }

@@ -55,7 +55,7 @@ pub enum OpenError {
     #[error("{path}-journal is the journal of another database than {path}: move it elsewhere, and start again", path = .0.display())]
     StrayJournal(PathBuf),
     /// It is only looked at, and a server has to finish what it began.
-    #[error("{} is a backup on which a server was killed as it started: start a server on it, and stop it again, before you look at it", .0.display())]
+    #[error("{} was being opened for the first time when its server was killed: start a server on it, and stop it again, before you look at it", .0.display())]
     Unfinished(PathBuf),
     /// Its log is missing.
     #[error("{path}-wal is missing, and may hold what was written last: {path}-shm is left from a server that was killed; put {path}-wal back, or, if it is lost, delete {path}-shm and start with what {path} holds", path = .0.display())]

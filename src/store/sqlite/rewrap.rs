@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use super::Opening;
 use super::fault::Fault;
+use super::generation;
 use super::open_error::OpenError;
 use super::view::View;
 use super::watch::Watch;
@@ -322,6 +323,9 @@ pub fn rewrap(opening: Opening, watch: &mut dyn Watch) -> Result<Rewrapped, Open
     } = opening;
     let fault = |fault: Fault| OpenError::of(&path, fault);
     let sql_fault = |error: rusqlite::Error| OpenError::of(&path, error.into());
+    // From here on the database is another one than any log of it that was copied before.
+    end_log(&db, &path)?;
+    generation::begin(&db).map_err(fault)?;
     // Nothing that is replaced from here on is left behind, and a large file is not copied into memory.
     db.execute_batch("PRAGMA secure_delete = ON; PRAGMA temp_store = FILE")
         .map_err(sql_fault)?;
@@ -378,6 +382,7 @@ pub fn rewrap(opening: Opening, watch: &mut dyn Watch) -> Result<Rewrapped, Open
     transaction.commit().map_err(sql_fault)?;
     done.unopened = end.failed;
     done.may_be_dropped = end.old;
+    generation::begin(&db).map_err(fault)?;
     db.close().map_err(|(_, error)| sql_fault(error))?;
     drop(lock);
     Ok(done)
@@ -387,6 +392,12 @@ pub fn rewrap(opening: Opening, watch: &mut dyn Watch) -> Result<Rewrapped, Open
 fn write_anew(db: &rusqlite::Connection, path: &Path) -> Result<(), OpenError> {
     let fault = |error: rusqlite::Error| OpenError::of(path, error.into());
     db.execute_batch("VACUUM").map_err(fault)?;
+    end_log(db, path)
+}
+
+/// Brings all of the log to the database, and empties it.
+fn end_log(db: &rusqlite::Connection, path: &Path) -> Result<(), OpenError> {
+    let fault = |error: rusqlite::Error| OpenError::of(path, error.into());
     let is_busy: bool = db
         .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
         .map_err(fault)?;

@@ -27,18 +27,13 @@ pub(super) enum Journal {
 }
 
 impl Journal {
-    /// Reads the journal at `path` of a database with pages of `page_size` bytes, so many of them. `is_ours` says whether
-    /// the first page of a database is one of ours.
+    /// Reads the journal at `path` of a database with pages of `page_size` bytes, so many of them, the first of which is
+    /// `first_page` now.
     ///
     /// # Errors
     ///
     /// When it cannot be read.
-    pub fn read(
-        path: &Path,
-        page_size: u32,
-        pages: u64,
-        is_ours: impl FnOnce(&[u8]) -> bool,
-    ) -> io::Result<Self> {
+    pub fn read(path: &Path, page_size: u32, pages: u64, first_page: &[u8]) -> io::Result<Self> {
         let length = match fs::metadata(path) {
             Ok(found) => found.len(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::Nothing),
@@ -65,7 +60,21 @@ impl Journal {
             // Of one that was not written yet nothing is played back.
             && (bytes.len() <= sector
                 || (word(&bytes, sector) == 1
-                    && bytes.get(sector + 4..).is_some_and(is_ours)));
+                    && bytes
+                        .get(sector + 4..sector + 4 + size)
+                        .is_some_and(|before| is_same(before, first_page))));
         Ok(if is_own { Self::Own } else { Self::Other })
     }
+}
+
+/// Whether two first pages differ at most in what changes when a database gets its first log: the versions of the format,
+/// and what counts changes (SQLite's file format, section 1.3).
+fn is_same(before: &[u8], now: &[u8]) -> bool {
+    let may_change = |place: usize| matches!(place, 18 | 19 | 24..28 | 92..100);
+    before.len() == now.len()
+        && before
+            .iter()
+            .zip(now)
+            .enumerate()
+            .all(|(place, (before, now))| before == now || may_change(place))
 }

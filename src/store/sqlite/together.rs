@@ -80,7 +80,9 @@ pub(super) fn inspect(real: &Path) -> Result<Found, OpenError> {
     let is_without_log = header[WRITE_VERSION] == WITHOUT_LOG;
     let pages = fs::metadata(real).map_err(system)?.len() / u64::from(page_size(&header)).max(1);
     let journal = beside(real, "-journal");
-    match Journal::read(&journal, page_size(&header), pages, is_ours).map_err(system)? {
+    let size = page_size(&header);
+    let first_page = read_first(real, size as usize).map_err(system)?;
+    match Journal::read(&journal, size, pages, &first_page).map_err(system)? {
         Journal::Nothing => {}
         Journal::Own if is_ours(&header) => return Ok(Found::Unfinished),
         _ => return Err(OpenError::StrayJournal(real.to_owned())),
@@ -177,11 +179,16 @@ pub(super) fn is_with_log(real: &Path) -> io::Result<bool> {
 }
 
 fn header_of(path: &Path) -> io::Result<Vec<u8>> {
-    let mut header = Vec::with_capacity(HEADER);
+    read_first(path, HEADER)
+}
+
+/// The first bytes of a file, as many as there are.
+fn read_first(path: &Path, most: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(most);
     File::open(path)?
-        .take(HEADER as u64)
-        .read_to_end(&mut header)?;
-    Ok(header)
+        .take(most as u64)
+        .read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Whether the header of a database bears our mark.

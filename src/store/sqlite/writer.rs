@@ -27,11 +27,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use self::health::Health;
 use super::checkpoint::Checkpoints;
 use super::fault::Fault;
+use super::generation;
 use super::lock::Files;
 use super::sql;
 use super::turns::Turns;
@@ -210,15 +212,32 @@ impl Writer {
             if self.is_rewrapping {
                 self.rewrap_some();
             }
-            self.checkpoints.keep_short(&self.db);
+            if self.expect_files().is_ok() {
+                self.checkpoints.keep_short(&self.db);
+            }
         }
-        // Somebody has to know of it, also when nothing was written since.
-        let _ = self.expect_files();
+        self.conclude_log();
         tracing::info!(
             writes = self.written.jobs,
             commits = self.written.commits,
             "the store is closed"
         );
+    }
+
+    /// Writes what tells the logs that were copied before from the database that is left, or leaves the log where it is
+    /// if a file is gone: closing the database would write it to whatever is there now.
+    fn conclude_log(&mut self) {
+        let concluded = match self.expect_files() {
+            Ok(()) => generation::begin(&self.db),
+            Err(_) => self
+                .db
+                .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+                .map(|_| ())
+                .map_err(Fault::from),
+        };
+        if let Err(error) = concluded {
+            tracing::debug!(%error, "the log cannot be concluded");
+        }
     }
 
     /// One commit of what waits, and then what was asked of the committed state.
@@ -382,6 +401,7 @@ impl Writer {
         &mut self,
         write: impl FnOnce(&mut Self) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
+        self.expect_files().map_err(|_| Fault::FilesGone)?;
         self.execute("BEGIN IMMEDIATE")?;
         let outcome = write(self).and_then(|outcome| {
             self.execute("COMMIT")?;
