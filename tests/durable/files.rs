@@ -284,9 +284,9 @@ async fn a_log_and_a_database_of_different_days_are_refused() {
         fs::create_dir(&folder).expect("room");
         days.push(killed.setup.copy_to(&folder));
     }
-    for (database, log) in [(0, 2), (0, 3), (2, 0), (3, 0), (3, 1)] {
+    for (database, log) in [(0_usize, 2_usize), (0, 3), (2, 0), (3, 0), (3, 1)] {
         for (day, side) in [(database, ""), (log, "-wal")] {
-            let from = beside(&days[day as usize].path, side);
+            let from = beside(&days[day].path, side);
             fs::copy(from, killed.file(side)).expect("room");
         }
         let _ = fs::remove_file(killed.file("-shm"));
