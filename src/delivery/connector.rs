@@ -1,4 +1,4 @@
-//! Connections: a [`Dialer`] with TLS and the rules of [`Stream`] over it, and what the pool is told.
+//! Connections: a [`Dialer`] with TLS and the rules of [`Stream`] over it, and what the pool learns of them.
 
 use std::{
     io,

@@ -100,7 +100,7 @@ impl Dialer {
 
     /// A connection to the address that is connected first. The other ones are given up.
     async fn dial_first_of(&self, addresses: Vec<SocketAddr>) -> Result<TcpStream, DialError> {
-        // What is told in the end is the last failure; a closed address counts only when there is
+        // In the end the last failure is reported; a closed address counts only when there is
         // nothing else to tell.
         let mut closed = None;
         let mut failure = None;

@@ -30,7 +30,7 @@ pub(super) fn find(
     secrets: &[ReceiverSecret],
 ) -> Vec<Hint> {
     let mut hints = what_came(headers, body);
-    // A malformed text is told as such, which says more.
+    // A malformed text has an error of its own, which says more.
     let signers: Vec<_> = (1..)
         .zip(secrets)
         .filter_map(|(secret, given)| Some((secret, given.signer(format)?)))
