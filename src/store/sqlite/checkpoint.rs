@@ -68,12 +68,17 @@ impl Checkpoints {
         pages * self.bytes_of_page
     }
 
+    /// Whether the log has become long.
+    pub fn is_due(&self) -> bool {
+        self.length.load(Ordering::Relaxed) >= self.next
+    }
+
     /// Writes the log back if it has become long. Call it after commits, when nobody waits for their answers.
     pub fn keep_short(&mut self, db: &Connection) {
-        let length = self.length.load(Ordering::Relaxed);
-        if length < self.next {
+        if !self.is_due() {
             return;
         }
+        let length = self.length.load(Ordering::Relaxed);
         self.next = match self.write_back(db) {
             Ok(true) => CHECKPOINT_PAGES,
             Ok(false) => length + AGAIN_AFTER,

@@ -212,7 +212,7 @@ impl Writer {
             if self.is_rewrapping {
                 self.rewrap_some();
             }
-            if self.expect_files().is_ok() {
+            if self.checkpoints.is_due() && self.expect_files().is_ok() {
                 self.checkpoints.keep_short(&self.db);
             }
         }
