@@ -3,8 +3,8 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::path::Path;
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::{Path, PathBuf};
 
 /// Where Linux lists what is mounted for this process.
 const MOUNTS: &str = "/proc/self/mountinfo";
@@ -15,21 +15,35 @@ pub(super) fn is_mount(real: &Path) -> bool {
 }
 
 fn is_in(mounts: &[u8], real: &Path) -> bool {
-    let mut is_mount = false;
-    for mount in mounts.split(|byte| *byte == b'\n') {
-        // The fifth field (proc_pid_mountinfo(5)).
-        let Some(place) = mount.split(|byte| *byte == b' ').nth(4) else {
-            continue;
-        };
-        let place = unescaped(place);
-        if place.as_bytes() == real.as_os_str().as_bytes() {
-            is_mount = true;
-        } else if real.starts_with(&place) {
-            // What was mounted before is hidden by it.
-            is_mount = false;
-        }
+    let mounts: Vec<Mount<'_>> = mounts
+        .split(|byte| *byte == b'\n')
+        .filter_map(Mount::read)
+        .collect();
+    let at = mounts.iter().filter(|mount| mount.place == real);
+    let is_hidden = |mount: &Mount<'_>| {
+        // Another one was mounted later above it, on what it was mounted on itself.
+        mounts.iter().any(|other| {
+            other.parent == mount.parent && other.place != real && real.starts_with(&other.place)
+        })
+    };
+    let mut visible = at.filter(|mount| !is_hidden(mount));
+    visible.next().is_some()
+}
+
+/// A line of the list (`proc_pid_mountinfo(5)`).
+struct Mount<'a> {
+    /// The id of the mount that it is on.
+    parent: &'a [u8],
+    place: PathBuf,
+}
+
+impl<'a> Mount<'a> {
+    fn read(line: &'a [u8]) -> Option<Self> {
+        let mut fields = line.split(|byte| *byte == b' ').skip(1);
+        let parent = fields.next()?;
+        let place = unescaped(fields.nth(2)?).into();
+        Some(Self { parent, place })
     }
-    is_mount
 }
 
 /// Spaces and the like are written as a backslash and three octal digits.
@@ -73,5 +87,8 @@ mod tests {
         let hidden = b"96 22 8:1 /x.db /b/h.db rw - ext4 /dev/sda rw\n\
             97 22 0:9 / /b rw - tmpfs tmpfs rw\n";
         assert!(!is_in(hidden, Path::new("/b/h.db")));
+        let visible = b"97 22 0:9 / /b rw - tmpfs tmpfs rw\n\
+            96 97 8:1 /x.db /b/h.db rw - ext4 /dev/sda rw\n";
+        assert!(is_in(visible, Path::new("/b/h.db")));
     }
 }
