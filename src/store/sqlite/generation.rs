@@ -174,6 +174,22 @@ mod tests {
         }
     }
 
+    /// `keys rewrap` writes the database anew, and a log from that moment has pages of before and after.
+    #[test]
+    fn the_numbers_stay_on_their_page_when_the_database_is_written_anew() {
+        let db = schema::blank().expect("a database");
+        begin(&db).expect("a commit");
+        let before = Generation::on(&page(&db)).expect("numbers");
+        let root = || {
+            let sql = "SELECT rootpage FROM sqlite_schema WHERE name = 'sqlite_sequence'";
+            db.query_row(sql, [], |row| row.get::<_, i64>(0))
+        };
+        let place = root();
+        db.execute_batch("VACUUM").expect("it is written anew");
+        assert_eq!(root(), place);
+        assert_eq!(Generation::on(&page(&db)), Some(before));
+    }
+
     proptest! {
         #[test]
         fn whatever_number_there_is_it_is_read(own: i64, before: i64) {

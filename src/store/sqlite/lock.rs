@@ -129,8 +129,11 @@ impl Files {
                 is_log: false,
             })
         };
-        // By the path as it was given, too: it may be made to lead elsewhere.
-        let mut files = vec![database(&real, false)?, database(path, true)?];
+        let mut files = vec![database(&real, false)?];
+        if path != real {
+            // By the path as it was given, too: it may be made to lead elsewhere.
+            files.push(database(path, true)?);
+        }
         for side in ["-wal", "-shm"] {
             let path = beside(&real, side);
             files.push(OpenedFile {
