@@ -8,6 +8,7 @@ use std::time::Duration;
 use hookturn::domain::{EndpointId, EventPattern, Rotation, Settings, TenantId};
 use hookturn::idempotency::{Answer, Claim, IdempotencyKey, RequestFingerprint};
 use hookturn::service::Caller;
+use hookturn::store::Decision;
 use hookturn::store::seal::{MasterKey, MasterKeys};
 use tokio::sync::Barrier;
 
@@ -70,6 +71,15 @@ pub fn says(text: impl Into<String>) -> Answer {
     Answer {
         status: 200,
         body: text.into().into(),
+    }
+}
+
+/// A decision to write something, that says nothing of what it does.
+pub fn decided<T>(write: T, answer: Answer) -> Decision<T> {
+    Decision {
+        write,
+        action: None,
+        answer,
     }
 }
 

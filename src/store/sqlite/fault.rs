@@ -1,5 +1,7 @@
 //! What can go wrong beneath the store, worded for the log: never with data of a record.
 
+use std::path::PathBuf;
+
 use rusqlite::ErrorCode;
 
 use crate::random::NoRandomness;
@@ -24,8 +26,19 @@ pub(super) enum Fault {
     #[error("its file system does not keep SQLite's write-ahead log, which takes a local disk")]
     NoLog,
     /// A file of the store was taken away while it is served.
-    #[error("a file of the store is gone")]
-    FilesGone,
+    #[error(
+        "{} was removed, renamed, replaced or cut short while it was served: put the same file back; if it is lost, stop the \
+         server and restore a backup; until then writes are answered 500", .0.display()
+    )]
+    FileGone(PathBuf),
+    /// A fault of this program, and not of the file.
+    #[error(
+        "this program panicked, which is a fault of its own and not of the file: the lines above have the panic"
+    )]
+    Panicked,
+    /// The transaction ended before its time.
+    #[error("SQLite ended the transaction early")]
+    NoTransaction,
     /// The system has no thread to spare.
     #[error("no thread can be started: {0}")]
     Thread(#[from] std::io::Error),
@@ -42,7 +55,11 @@ impl Fault {
                 error.sqlite_error_code(),
                 None | Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
             ),
-            Self::FilesGone | Self::Thread(_) | Self::Randomness(_) => true,
+            Self::FileGone(_)
+            | Self::Panicked
+            | Self::NoTransaction
+            | Self::Thread(_)
+            | Self::Randomness(_) => true,
             Self::Sealed(_) | Self::Damaged(_) | Self::NoLog => false,
         }
     }
@@ -79,7 +96,7 @@ impl From<rusqlite::types::FromSqlError> for Fault {
 
 impl From<Fault> for StoreError {
     fn from(fault: Fault) -> Self {
-        Self(fault.to_string())
+        Self::new(fault)
     }
 }
 

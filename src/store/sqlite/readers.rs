@@ -1,5 +1,6 @@
 //! Threads that read beside the writer: a read sees the last commit, and waits for none.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -74,13 +75,15 @@ impl Readers {
             if reply.is_closed() {
                 return;
             }
+            let read = AssertUnwindSafe(|| in_transaction(view, read));
+            let outcome = catch_unwind(read).unwrap_or(Err(Fault::Panicked));
             // Nobody waits any more if it cannot be sent.
-            let _ = reply.send(in_transaction(view, read));
+            let _ = reply.send(outcome);
         });
-        let gone = || StoreError("the readers have stopped".to_owned());
-        let reads = self.reads.as_ref().ok_or_else(gone)?;
-        reads.send(read).await.map_err(|_| gone())?;
-        Ok(answer.await.map_err(|_| gone())??)
+        let reads = self.reads.as_ref().ok_or(StoreError::Closed)?;
+        let sent = reads.send(read).await;
+        sent.map_err(|_| StoreError::Closed)?;
+        Ok(answer.await.map_err(|_| StoreError::Closed)??)
     }
 }
 
@@ -101,11 +104,6 @@ fn serve(db: &Connection, keys: &MasterKeys, gate: &Gate, waiting: &Mutex<mpsc::
             return;
         };
         let _passed = gate.pass();
-        let view = View { db, keys };
-        let run = std::panic::AssertUnwindSafe(|| read(view));
-        if std::panic::catch_unwind(run).is_err() {
-            // Its caller is told by the reply that never comes; the others go on.
-            tracing::error!("a read of the store panicked");
-        }
+        read(View { db, keys });
     }
 }

@@ -19,7 +19,6 @@ use super::generation;
 use super::open_error::OpenError;
 use super::view::View;
 use super::watch::Watch;
-use super::writer::Writer;
 use crate::store::seal::{self, Kind, Place};
 
 /// The most records of one step.
@@ -240,39 +239,56 @@ fn end(view: View<'_>) -> Result<End, Fault> {
     Ok(End { failed, old })
 }
 
-impl Writer {
-    /// Whether something may be left to do.
-    pub fn has_more_to_rewrap(&self) -> Result<bool, Fault> {
-        Ok(progress(self.view())?.is_some())
-    }
+/// What a server's step came to.
+pub(super) enum Stepped {
+    /// There may be more to do.
+    More,
+    /// There is nothing left to do.
+    Done,
+}
 
-    /// One step, in a commit of its own. A failure is told once, and it goes on with the next start.
-    pub fn rewrap_some(&mut self) {
-        let stepped = self.alone(|writer| {
-            let step = step(writer.view())?;
-            match step {
-                Some(Step { reached: None, .. }) => end(writer.view()).map(|end| (None, Some(end))),
-                step => Ok((step, None)),
-            }
-        });
-        match stepped {
-            Ok((Some(step), _)) => {
-                for unopened in step.unopened {
-                    tracing::error!(
-                        "a value cannot be sealed under the first master key: {unopened}"
-                    );
-                }
-            }
-            Ok((None, end)) => {
-                self.is_rewrapping = false;
-                if let Some(end) = end {
-                    end.tell(self.keys.first_id());
-                }
-            }
-            Err(error) => {
-                self.is_rewrapping = false;
-                tracing::error!(%error, "sealing under the first master key goes on with the next start");
-            }
+/// Whether something may be left to do.
+pub(super) fn is_unfinished(view: View<'_>) -> Result<bool, Fault> {
+    Ok(progress(view)?.is_some())
+}
+
+/// One step of a server, within the caller's transaction. Returns what to [tell](Tidings::tell) once it is committed.
+pub(super) fn step_of_server(view: View<'_>) -> Result<(Stepped, Tidings), Fault> {
+    Ok(match step(view)? {
+        None => (Stepped::Done, Tidings::default()),
+        Some(Step { reached: None, .. }) => {
+            let end = Some(end(view)?);
+            let tidings = Tidings {
+                end,
+                ..Tidings::default()
+            };
+            (Stepped::Done, tidings)
+        }
+        Some(Step { unopened, .. }) => {
+            let tidings = Tidings {
+                unopened,
+                ..Tidings::default()
+            };
+            (Stepped::More, tidings)
+        }
+    })
+}
+
+/// What the log is to say of a step.
+#[derive(Default)]
+pub(super) struct Tidings {
+    unopened: Vec<String>,
+    end: Option<End>,
+}
+
+impl Tidings {
+    /// Says it. `first` is the id of the first master key.
+    pub fn tell(self, first: &str) {
+        for unopened in self.unopened {
+            tracing::error!("cannot encrypt a value with the first master key: {unopened}");
+        }
+        if let Some(end) = self.end {
+            end.tell(first);
         }
     }
 }

@@ -18,10 +18,10 @@ use tokio::task::JoinHandle;
 use super::store::{Call, Fault, FaultyStore, INSIDE};
 use crate::conformance::Opened;
 use crate::http::{Answered, TestServer, answer};
-use crate::support::{PATIENCE, START, acme, patiently, says};
+use crate::support::{PATIENCE, START, acme, decided, patiently, says};
 
 /// The calls that the worker makes, and nobody else.
-const OF_WORKER: [&str; 2] = ["claim", "settle"];
+const OF_WORKER: [&str; 3] = ["claim", "settle", "sweep"];
 
 /// The call that goes on when its client goes away.
 const KEEP: &str = "keep_clock_advance";
@@ -178,7 +178,7 @@ impl Stage {
     pub async fn wait_until_let_go(&self, id: DeliveryId) {
         until(async || {
             let decide = |delivery: &Delivery, is_in_flight: bool, _| {
-                Ok((delivery.clone(), says(is_in_flight.to_string())))
+                Ok(decided(delivery.clone(), says(is_in_flight.to_string())))
             };
             let write = Write::UpdateDelivery(id, Box::new(decide));
             let asked = self.store().commit(acme(), None, write).await;

@@ -97,6 +97,7 @@ async fn debug_shows_no_secret_of_anything_that_holds_one() {
     let committed = hookturn::store::Committed {
         answer: answer.clone(),
         replayed: false,
+        action: None,
     };
     let page = Page {
         items: vec![endpoint.clone()],
