@@ -16,7 +16,7 @@ use crate::config::{MASTER_KEY, STORE, SettingError, Store};
 use crate::delivery::{EgressGuard, Sender, Worker};
 use crate::server::{self, Limits};
 use crate::service::Service;
-use crate::store::seal::MasterKeys;
+use crate::store::at_rest::MasterKeys;
 use crate::store::sqlite::{OpenError, Opening};
 use crate::store::{self, DeliveryLimits, MemoryStore};
 

@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 pub use self::api_keys::{ApiKey, ApiKeys};
 pub use self::store::{MasterKeysArg, Store, StoreArg};
-use crate::store::seal::MasterKeys;
+use crate::store::at_rest::MasterKeys;
 use crate::telemetry::LogFormat;
 
 /// The settings of `hookturn serve` as they stand on the command line and in the environment: unparsed texts.

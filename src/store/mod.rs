@@ -19,13 +19,12 @@
 //!    A key's record counts until [`RETENTION`](crate::idempotency::RETENTION) after its commit.
 //! 6. *Cancellation.* A dropped call happened wholly or not at all.
 
-mod at_rest;
+pub mod at_rest;
 mod claims;
 mod errors;
 mod fan_out;
 pub mod memory;
 mod queues;
-pub mod seal;
 pub mod sqlite;
 mod writes;
 

@@ -9,7 +9,7 @@ use hookturn::domain::{EndpointId, EventPattern, Rotation, Settings, TenantId};
 use hookturn::idempotency::{Answer, Claim, IdempotencyKey, RequestFingerprint};
 use hookturn::service::Caller;
 use hookturn::store::Decision;
-use hookturn::store::seal::{MasterKey, MasterKeys};
+use hookturn::store::at_rest::{MasterKey, MasterKeys};
 use tokio::sync::Barrier;
 
 /// Longer than anything here takes, on however busy a machine.

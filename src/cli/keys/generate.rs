@@ -10,7 +10,7 @@ use crate::{
     clock::{Clock as _, SystemClock},
     config::SettingError,
     random,
-    store::seal::MasterKey,
+    store::at_rest::MasterKey,
 };
 
 #[derive(clap::Args)]

@@ -7,11 +7,14 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::fault::{Fault, damaged};
-use super::rows;
+use super::sql;
+use super::sql::offline::{self, clock};
 use super::view::View;
 use crate::domain::key_ring::{Current, Retiring};
 use crate::domain::{Attempt, Endpoint, KeyRing, TenantId, Timestamp};
-use crate::store::seal::{Kind, MasterKeys, Place};
+use crate::store::at_rest::MasterKeys;
+use crate::store::at_rest::codec;
+use crate::store::at_rest::fields::Fields;
 
 /// How times change.
 #[derive(Clone, Copy, Debug)]
@@ -81,30 +84,21 @@ pub(super) fn end_test_clock(
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let change = Change {
         now: now.as_millis(),
-        ahead: transaction.query_row("SELECT clock_advance_ms FROM state", [], |row| row.get(0))?,
+        ahead: transaction.query_row(sql::READY, [], |row| row.get(0))?,
     };
     endpoints(&transaction, keys, change)?;
     // An event goes out with the time of its creation: that is changed only where it has not come yet.
-    transaction.execute(
-        "UPDATE event SET created_at = ?1 WHERE created_at > ?1",
-        [change.now],
-    )?;
-    transaction.execute(
-        "UPDATE answer SET expires_at = CASE WHEN expires_at > ?1 + ?2 THEN expires_at - ?2 ELSE ?1 END
-         WHERE expires_at > ?1",
-        (change.now, change.ahead),
-    )?;
+    transaction.execute(clock::SET_EVENTS, [change.now])?;
+    transaction.execute(clock::SET_ANSWERS, (change.now, change.ahead))?;
     deliveries(&transaction, change)?;
-    transaction.execute("UPDATE state SET clock_advance_ms = 0", [])?;
+    transaction.execute(clock::STOP, [])?;
     transaction.commit()?;
     Ok(())
 }
 
 fn endpoints(db: &Connection, keys: &MasterKeys, change: Change) -> Result<(), Fault> {
     let view = View { db, keys };
-    let mut numbers = db.prepare(
-        "SELECT endpoint.number, tenant.name FROM endpoint LEFT JOIN tenant ON tenant.number = endpoint.tenant",
-    )?;
+    let mut numbers = db.prepare(clock::ENDPOINTS)?;
     let mut numbers = numbers.query([])?;
     while let Some(row) = numbers.next()? {
         let number: i64 = row.get(0)?;
@@ -116,27 +110,19 @@ fn endpoints(db: &Connection, keys: &MasterKeys, change: Change) -> Result<(), F
         if changed == endpoint {
             continue;
         }
-        let place = |kind| Place {
-            kind,
-            tenant: tenant.as_str(),
-            record: rows::endpoint_id_bytes(&changed.id),
-        };
-        let settings = rows::settings_to_bytes(&changed)?;
-        db.prepare_cached("UPDATE endpoint SET sealed = ?2 WHERE number = ?1")?
-            .execute((number, keys.seal(&place(Kind::Settings), &settings)?))?;
+        let fields = Fields::of(&tenant, keys);
+        db.prepare_cached(offline::SET_SETTINGS)?
+            .execute((number, fields.seal_settings(&changed)?))?;
         if let Some(ring) = &changed.key_ring {
-            let ring = rows::key_ring_to_bytes(ring);
-            db.prepare_cached("UPDATE key_ring SET sealed = ?2 WHERE endpoint = ?1")?
-                .execute((number, keys.seal(&place(Kind::KeyRing), &ring)?))?;
+            db.prepare_cached(sql::SET_KEY_RING)?
+                .execute((number, fields.seal_key_ring(&changed.id, ring)?))?;
         }
     }
     Ok(())
 }
 
 fn deliveries(db: &Connection, change: Change) -> Result<(), Fault> {
-    let mut all = db.prepare(
-        "SELECT number, created_at, next_attempt_at, finished_at, scheduled_at, attempts FROM delivery",
-    )?;
+    let mut all = db.prepare(clock::DELIVERIES)?;
     let mut all = all.query([])?;
     while let Some(row) = all.next()? {
         let number: i64 = row.get(0)?;
@@ -146,7 +132,7 @@ fn deliveries(db: &Connection, change: Change) -> Result<(), Fault> {
         };
         let past = |at: Option<Timestamp>| at.map(|at| change.past(at).as_millis());
         let deadline = |at: Option<Timestamp>| at.map(|at| change.deadline(at).as_millis());
-        let attempts = rows::attempts_from(row.get_ref(5)?.as_str()?)?;
+        let attempts = codec::attempts_from(row.get_ref(5)?.as_str()?)?;
         let attempts: Vec<_> = attempts
             .into_iter()
             .map(|attempt| change.attempt(attempt))
@@ -157,13 +143,9 @@ fn deliveries(db: &Connection, change: Change) -> Result<(), Fault> {
             deadline(time(2)?),
             past(time(3)?),
             deadline(time(4)?),
-            rows::attempts_to_text(&attempts)?,
+            codec::attempts_to_text(&attempts)?,
         );
-        db.prepare_cached(
-            "UPDATE delivery SET created_at = ?2, next_attempt_at = ?3, finished_at = ?4, scheduled_at = ?5,
-                attempts = ?6 WHERE number = ?1",
-        )?
-        .execute(changed)?;
+        db.prepare_cached(clock::SET_DELIVERY)?.execute(changed)?;
     }
     Ok(())
 }

@@ -2,14 +2,14 @@
 
 use super::events;
 use super::fault::Fault;
-use super::rows;
 use super::sql;
 use super::transaction::Transaction;
 use super::view::Tenant;
 use crate::domain::{DeliveryStatus, Endpoint, EndpointId, KeyRing, Settings, TenantId, Timestamp};
 use crate::idempotency::{Claim, RETENTION, Record};
 use crate::store::at_rest::change::{KeyRingChange, Rewrite};
-use crate::store::seal::{Kind, Place};
+use crate::store::at_rest::codec;
+use crate::store::at_rest::fields::Fields;
 use crate::store::writes::Written;
 use crate::store::{Change, CommitError, Committed, Create, Decision, Update, Write};
 
@@ -51,17 +51,15 @@ fn remember(
         fingerprint: claim.fingerprint,
         answer: written.answer.clone(),
     };
-    let key = claim.key.as_str();
-    let place = Place {
-        kind: Kind::Answer,
-        tenant: tenant.id.as_str(),
-        record: key.as_bytes(),
-    };
-    let sealed = tx.keys.seal(&place, &rows::record_to_bytes(&record))?;
+    let fields = Fields::of(&tenant.id, tx.keys);
+    let sealed = fields.seal_record(&claim.key, &record)?;
     let expires_at = written.at.plus(RETENTION).as_millis();
-    tx.db
-        .prepare_cached(sql::REMEMBER)?
-        .execute((tenant.number, key, expires_at, sealed))?;
+    tx.db.prepare_cached(sql::REMEMBER)?.execute((
+        tenant.number,
+        claim.key.as_str(),
+        expires_at,
+        sealed,
+    ))?;
     Ok(())
 }
 
@@ -77,7 +75,9 @@ fn create(
         answer,
     } = decide(now)?;
     check_name(tx, tenant, &endpoint.settings, None)?;
-    let sealed = seal_settings(tx, tenant, &endpoint)?;
+    let sealed = Fields::of(&tenant.id, tx.keys)
+        .seal_settings(&endpoint)
+        .map_err(Fault::from)?;
     insert(tx, tenant, &endpoint, &sealed)?;
     Ok(Written {
         at: now,
@@ -95,7 +95,7 @@ fn insert(
     let settings = &endpoint.settings;
     tx.db.prepare_cached(sql::ADD_ENDPOINT)?.execute((
         tenant.number,
-        rows::endpoint_id_bytes(&endpoint.id),
+        codec::endpoint_id_bytes(&endpoint.id),
         settings.active,
         &settings.name,
         sealed,
@@ -160,7 +160,7 @@ fn write_rewrite(
 ) -> Result<(), Fault> {
     let settings = &after.settings;
     if rewrite.settings {
-        let sealed = seal_settings(tx, tenant, after)?;
+        let sealed = Fields::of(&tenant.id, tx.keys).seal_settings(after)?;
         tx.db.prepare_cached(sql::SET_ENDPOINT)?.execute((
             number,
             settings.active,
@@ -201,9 +201,9 @@ fn delete(
     tx.run_on(sql::DELETE_ENDPOINT, number)?;
     tx.db.prepare_cached(sql::CANCEL_DELIVERIES)?.execute((
         number,
-        rows::status_to_number(DeliveryStatus::Canceled),
+        codec::status_to_number(DeliveryStatus::Canceled),
         now.as_millis(),
-        rows::endpoint_id_bytes(&endpoint.id),
+        codec::endpoint_id_bytes(&endpoint.id),
     ))?;
     tx.turns.gone(number);
     Ok(())
@@ -227,19 +227,6 @@ fn check_name(
     Ok(())
 }
 
-fn seal_settings(
-    tx: &Transaction<'_>,
-    tenant: &Tenant,
-    endpoint: &Endpoint,
-) -> Result<Vec<u8>, Fault> {
-    let place = Place {
-        kind: Kind::Settings,
-        tenant: tenant.id.as_str(),
-        record: rows::endpoint_id_bytes(&endpoint.id),
-    };
-    Ok(tx.keys.seal(&place, &rows::settings_to_bytes(endpoint)?)?)
-}
-
 fn put_key_ring(
     tx: &Transaction<'_>,
     sql: &str,
@@ -248,12 +235,8 @@ fn put_key_ring(
     id: EndpointId,
     ring: &KeyRing,
 ) -> Result<(), Fault> {
-    let place = Place {
-        kind: Kind::KeyRing,
-        tenant: tenant.id.as_str(),
-        record: rows::endpoint_id_bytes(&id),
-    };
-    let sealed = tx.keys.seal(&place, &rows::key_ring_to_bytes(ring))?;
+    let fields = Fields::of(&tenant.id, tx.keys);
+    let sealed = fields.seal_key_ring(&id, ring)?;
     tx.db.prepare_cached(sql)?.execute((number, sealed))?;
     Ok(())
 }

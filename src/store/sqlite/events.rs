@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::endpoints;
 use super::fault::Fault;
-use super::rows::{self, DeliveryRow};
+use super::rows::DeliveryRow;
 use super::sql;
 use super::transaction::Transaction;
 use super::view::{Events, Tenant};
@@ -12,9 +12,10 @@ use crate::domain::{
     Action, Attempt, Delivery, DeliveryId, EndpointId, Event, EventPattern, Refusal, Timestamp,
     Verdict,
 };
+use crate::store::at_rest::codec;
+use crate::store::at_rest::fields::Fields;
 use crate::store::claims::Receiver;
 use crate::store::fan_out::FanOut;
-use crate::store::seal::{Kind, Place};
 use crate::store::writes::Written;
 use crate::store::{Audience, Claimed, CommitError, Publish, Published, Settled, UpdateDelivery};
 
@@ -72,7 +73,7 @@ fn subscribers(
             &[&tenant.number, &pattern.to_string()],
             |row| {
                 let id = row.get_ref(1)?.as_blob()?;
-                Ok((row.get(0)?, rows::endpoint_id_from(id)?))
+                Ok((row.get(0)?, codec::endpoint_id_from(id)?))
             },
         )?);
     }
@@ -105,7 +106,7 @@ fn active_endpoint(
     tenant: &Tenant,
     id: EndpointId,
 ) -> Result<i64, CommitError> {
-    let id = rows::endpoint_id_bytes(&id);
+    let id = codec::endpoint_id_bytes(&id);
     let found: Option<(i64, bool)> =
         tx.view()
             .row(sql::ENDPOINT_NUMBER, &[&tenant.number, &id], |row| {
@@ -124,12 +125,8 @@ fn insert_event(
     event: &Event,
     deliveries: usize,
 ) -> Result<i64, Fault> {
-    let place = Place {
-        kind: Kind::Event,
-        tenant: tenant.id.as_str(),
-        record: event.id.as_str().as_bytes(),
-    };
-    let sealed = tx.keys.seal(&place, event.data.as_bytes())?;
+    let fields = Fields::of(&tenant.id, tx.keys);
+    let sealed = fields.seal_data(&event.id, &event.data)?;
     tx.db.prepare_cached(sql::ADD_EVENT)?.execute((
         tenant.number,
         event.id.as_str(),
@@ -154,9 +151,9 @@ fn insert_delivery(
         tenant.number,
         delivery.id.as_uuid().as_bytes(),
         endpoint,
-        rows::endpoint_id_bytes(&delivery.endpoint_id),
+        codec::endpoint_id_bytes(&delivery.endpoint_id),
         event,
-        rows::status_to_number(delivery.status),
+        codec::status_to_number(delivery.status),
         delivery.created_at.as_millis(),
         millis(delivery.next_attempt_at),
         millis(delivery.finished_at),
@@ -164,7 +161,7 @@ fn insert_delivery(
         delivery.failures,
         delivery.is_last_attempt,
         delivery.is_resend_wanted,
-        rows::attempts_to_text(&delivery.attempts)?,
+        codec::attempts_to_text(&delivery.attempts)?,
     ))?;
     Ok(())
 }
@@ -173,14 +170,14 @@ fn set_delivery(tx: &Transaction<'_>, number: i64, delivery: &Delivery) -> Resul
     let millis = |at: Option<Timestamp>| at.map(Timestamp::as_millis);
     tx.db.prepare_cached(sql::SET_DELIVERY)?.execute((
         number,
-        rows::status_to_number(delivery.status),
+        codec::status_to_number(delivery.status),
         millis(delivery.next_attempt_at),
         millis(delivery.finished_at),
         millis(delivery.scheduled_at),
         delivery.failures,
         delivery.is_last_attempt,
         delivery.is_resend_wanted,
-        rows::attempts_to_text(&delivery.attempts)?,
+        codec::attempts_to_text(&delivery.attempts)?,
     ))?;
     Ok(())
 }

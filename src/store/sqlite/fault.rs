@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use rusqlite::ErrorCode;
 
 use crate::random::NoRandomness;
-use crate::store::seal::CannotOpen;
+use crate::store::at_rest::CannotOpen;
+use crate::store::at_rest::codec::Damaged;
+use crate::store::at_rest::fields::FieldError;
 use crate::store::{CommitError, StoreError};
 
 /// A failure of SQLite, of a value at rest, or of the machine.
@@ -18,10 +20,8 @@ pub(super) enum Fault {
     #[error("a sealed value does not open: {0}")]
     Sealed(#[from] CannotOpen),
     /// A value is not what this program writes.
-    #[error(
-        "{0} in the database cannot be read: run `hookturn check`, and restore a backup if it finds damage"
-    )]
-    Damaged(&'static str),
+    #[error(transparent)]
+    Damaged(#[from] Damaged),
     /// The file cannot have a log.
     #[error("its file system does not keep SQLite's write-ahead log, which takes a local disk")]
     NoLog,
@@ -84,13 +84,23 @@ fn mend(error: &rusqlite::Error) -> &'static str {
 
 /// A value, named by what it is, that is not what this program writes.
 pub(super) const fn damaged(what: &'static str) -> Fault {
-    Fault::Damaged(what)
+    Fault::Damaged(Damaged(what))
 }
 
 impl From<rusqlite::types::FromSqlError> for Fault {
     fn from(_: rusqlite::types::FromSqlError) -> Self {
         // Its own text could quote the value.
-        Self::Damaged("a column")
+        damaged("a column")
+    }
+}
+
+impl From<FieldError> for Fault {
+    fn from(error: FieldError) -> Self {
+        match error {
+            FieldError::Randomness(error) => error.into(),
+            FieldError::Sealed(error) => error.into(),
+            FieldError::Damaged(error) => error.into(),
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use super::open_error::OpenError;
 use super::partial::Partial;
 use super::schema;
 use super::together::{self, Found};
-use crate::store::seal::MasterKeys;
+use crate::store::at_rest::MasterKeys;
 
 /// How long a connection waits for a lock that another process holds for a moment, such as while it recovers the
 /// write-ahead log.

@@ -19,7 +19,7 @@ use super::{SqliteStore, WAITING, end_test_clock, file, sql, together};
 use crate::clock::Clock;
 use crate::domain::Timestamp;
 use crate::store::DeliveryLimits;
-use crate::store::seal::MasterKeys;
+use crate::store::at_rest::MasterKeys;
 
 /// A file that was opened, and is not served yet.
 pub struct Opening {

@@ -15,7 +15,7 @@ use super::file;
 use super::sql;
 use super::view::View;
 use crate::store::StoreError;
-use crate::store::seal::MasterKeys;
+use crate::store::at_rest::MasterKeys;
 
 /// How many reads run at once. They are short, and the machine has other things to do.
 const THREADS: usize = 4;

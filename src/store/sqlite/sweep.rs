@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use super::fault::Fault;
 use super::queue;
-use super::rows;
 use super::sql;
 use super::transaction::Transaction;
 use super::view::View;
 use crate::domain::{DeliveryStatus, Timestamp};
 use crate::store::DeliveryLimits;
+use crate::store::at_rest::codec;
 
 /// The most records of one kind that one step takes away. With all kinds in it and their commits a step took 1.8 ms in
 /// the median, in an unoptimised build.
@@ -90,7 +90,7 @@ pub(super) fn overdue(tx: &mut Transaction<'_>, now: Timestamp) -> Result<bool, 
     for (at, number) in queue::waiting(tx.view(), tx.turns, endpoint, MOST)? {
         if at.plus(DeliveryLimits::WAIT_WHILE_DISABLED) <= now {
             // As `Delivery::end` has it, without the event, which nobody needs for that.
-            let status = rows::status_to_number(DeliveryStatus::Failed);
+            let status = codec::status_to_number(DeliveryStatus::Failed);
             let mut end = tx.db.prepare_cached(sql::END_DELIVERY)?;
             end.execute((number, status, now.as_millis()))?;
         }

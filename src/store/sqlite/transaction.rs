@@ -9,7 +9,7 @@ use super::view::{Tenant, View};
 use crate::clock::Clock;
 use crate::domain::{Endpoint, EndpointId, TenantId, Timestamp};
 use crate::store::DeliveryLimits;
-use crate::store::seal::MasterKeys;
+use crate::store::at_rest::MasterKeys;
 
 /// The open transaction, with what the writer keeps beside the file. A write decides before it writes, so one that
 /// refuses leaves nothing behind.

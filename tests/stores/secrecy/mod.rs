@@ -9,7 +9,7 @@ mod start;
 use hookturn::config::{ApiKey, ApiKeys};
 use hookturn::domain::{HeaderEntry, KeyRing, Secret, Timestamp};
 use hookturn::store::Page;
-use hookturn::store::seal::{MasterKey, MasterKeys};
+use hookturn::store::at_rest::{MasterKey, MasterKeys};
 use reqwest::Method;
 use serde_json::Value;
 

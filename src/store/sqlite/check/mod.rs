@@ -17,15 +17,18 @@ use rusqlite::Row;
 use zeroize::Zeroizing;
 
 use super::fault::{Fault, damaged};
-use super::key_proof;
 use super::look::Look;
 use super::open_error::OpenError;
 use super::schema::{self, Part};
+use super::sql::offline::{self, check as sql};
 use super::view::View;
 use super::watch::Watch;
 use crate::clock::Clock;
 use crate::domain::{TenantId, Timestamp};
-use crate::store::seal::{self, CannotOpen, Kind, MasterKeys, Place};
+use crate::store::at_rest::check::{self as rules, Problems};
+use crate::store::at_rest::codec::Damaged;
+use crate::store::at_rest::master_keys::Disproof;
+use crate::store::at_rest::{Kind, MasterKeys, Place, key_id};
 
 /// What was looked at, and how much is wrong with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -121,6 +124,13 @@ impl Checker<'_> {
         self.watch.found(&line.join(" "));
     }
 
+    /// What a rule found wrong with a record.
+    fn problems(&mut self, name: &str, found: Problems) {
+        for problem in found {
+            self.problem(&format!("{name}: {problem}"));
+        }
+    }
+
     /// Runs a part of the work. Where it cannot go on, that is a problem, and the next part follows.
     fn part(&mut self, name: &'static str, look: impl FnOnce(&mut Self) -> Result<(), Fault>) {
         self.watch.begin(name, None);
@@ -162,14 +172,14 @@ impl Checker<'_> {
 
     /// The greatest number in a table: how far there is to go.
     fn greatest(&self, table: &str) -> Option<u64> {
-        let sql = format!("SELECT max(rowid) FROM {table}");
+        let sql = sql::greatest(table);
         let greatest: Option<i64> = self.view.db.query_row(&sql, [], |row| row.get(0)).ok()?;
         greatest.map(i64::unsigned_abs)
     }
 
     fn integrity(&mut self) -> Result<(), Fault> {
         let db = self.view.db;
-        let mut statement = db.prepare("PRAGMA integrity_check(1000)")?;
+        let mut statement = db.prepare(sql::INTEGRITY)?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let found = row.get_ref(0)?.as_str()?;
@@ -206,10 +216,9 @@ impl Checker<'_> {
 
     /// The master keys are those that the file knows of.
     fn master_keys(&mut self, path: &Path) -> Result<(), OpenError> {
-        let sql = "SELECT id, proof FROM master_key ORDER BY id";
-        let proofs: Result<Vec<(String, Vec<u8>)>, Fault> = self
-            .view
-            .rows(sql, &[], |row| Ok((row.get(0)?, row.get(1)?)));
+        let proofs: Result<Vec<(String, Vec<u8>)>, Fault> =
+            self.view
+                .rows(offline::PROOFS, &[], |row| Ok((row.get(0)?, row.get(1)?)));
         let proofs = match proofs {
             Ok(proofs) => proofs,
             Err(fault) => {
@@ -218,9 +227,9 @@ impl Checker<'_> {
             }
         };
         for (id, proof) in proofs {
-            match self.view.keys.open(&key_proof::proof_place(&id), &proof) {
-                Ok(proof) if *proof == key_proof::PROOF => {}
-                Err(CannotOpen::UnknownKey { .. }) if !self.is_given(&id) => {
+            match self.view.keys.check_proof(&id, &proof) {
+                Ok(()) => {}
+                Err(Disproof::KeyMissing) if !self.is_given(&id) => {
                     let path = path.to_owned();
                     return Err(OpenError::KeyMissing { path, id });
                 }
@@ -243,11 +252,9 @@ impl Checker<'_> {
     }
 
     fn opens_something(&self, id: &str) -> bool {
-        let sql = "SELECT endpoint.sealed, endpoint.id, tenant.name FROM endpoint
-            JOIN tenant ON tenant.number = endpoint.tenant";
-        let opened = self.view.rows(sql, &[], |row| {
+        let opened = self.view.rows(sql::SETTINGS, &[], |row| {
             let sealed = row.get_ref(0)?.as_blob()?;
-            if seal::key_id(sealed) != Some(id) {
+            if key_id(sealed) != Some(id) {
                 return Ok(false);
             }
             let place = Place {
@@ -262,8 +269,7 @@ impl Checker<'_> {
 
     fn state(&mut self) -> Result<(), Fault> {
         type State = (i64, String, Option<i64>, i64);
-        let sql = "SELECT clock_advance_ms, sealing_key, rewrap_stage, rewrap_failed FROM state";
-        let state: Option<State> = self.view.row(sql, &[], |row| {
+        let state: Option<State> = self.view.row(offline::STATE, &[], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
         })?;
         let Some((advance, sealing_key, stage, failed)) = state else {
@@ -287,16 +293,11 @@ impl Checker<'_> {
     }
 
     fn tenants(&mut self) -> Result<(), Fault> {
-        self.each(
-            "tenants",
-            "tenant",
-            "SELECT number, name FROM tenant",
-            |checker, row, _| {
-                let name = TenantId::new(row.get_ref(1)?.as_str()?);
-                checker.tenants.insert(row.get(0)?, name);
-                Ok(())
-            },
-        )
+        self.each("tenants", "tenant", sql::TENANTS, |checker, row, _| {
+            let name = TenantId::new(row.get_ref(1)?.as_str()?);
+            checker.tenants.insert(row.get(0)?, name);
+            Ok(())
+        })
     }
 
     /// Opens a value that was told of already, if it does not open.
@@ -347,23 +348,15 @@ impl Checker<'_> {
                 return None;
             }
         };
-        let key = seal::key_id(sealed).unwrap_or_default();
+        let key = key_id(sealed).unwrap_or_default();
         match self.summary.sealed.get_mut(key) {
             Some(count) => *count += 1,
             None => {
                 self.summary.sealed.insert(key.to_owned(), 1);
             }
         }
-        if !self.proven.contains(key) {
-            self.problem(&format!(
-                "{name}: {what}: it rests under the master key `{key}`, which the file does not name: keep that key, and \
-                 run `hookturn keys rewrap`"
-            ));
-        } else if self.only_key.as_deref().is_some_and(|only| only != key) {
-            self.problem(&format!(
-                "{name}: {what}: it rests under the master key `{key}` still: keep that key, and run `hookturn keys rewrap`"
-            ));
-        }
+        let found = rules::master_key(key, &self.proven, self.only_key.as_deref());
+        self.problems(&format!("{name}: {what}"), found);
         Some(opened)
     }
 }
@@ -376,7 +369,7 @@ fn name_of_table(name: &str) -> &str {
 /// What is wrong with a row, for whoever is checking already.
 fn words(fault: &Fault) -> String {
     match fault {
-        Fault::Damaged(what) => format!("{what} cannot be read"),
+        Fault::Damaged(Damaged(what)) => format!("{what} cannot be read"),
         fault => fault.to_string(),
     }
 }

@@ -41,7 +41,7 @@ use super::turns::Turns;
 use super::view::View;
 use super::{claim, endpoints, events, generation, queue};
 use crate::clock::Clock;
-use crate::store::seal::MasterKeys;
+use crate::store::at_rest::MasterKeys;
 use crate::store::{Claims, CommitError, DeliveryLimits, StoreError};
 
 pub(super) use self::job::{Answer, Ended, Job, Reply};

@@ -8,7 +8,7 @@ use super::super::file;
 use super::super::lock::Lock;
 use super::*;
 use crate::clock::SystemClock;
-use crate::store::seal::MasterKey;
+use crate::store::at_rest::MasterKey;
 
 /// A job for a batch, by how it ends.
 #[derive(Clone, Copy)]

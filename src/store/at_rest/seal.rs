@@ -19,22 +19,11 @@
 //! alike. A sealed value that somebody moves to another row, column or tenant does not open there. It does open where
 //! it was before: that an old value of the same field is put back is not noticed.
 
-use std::fmt;
-use std::sync::Arc;
-
-use base64::Engine as _;
-use base64::alphabet;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use chacha20poly1305::{AeadInOut as _, Key, KeyInit as _, Tag, XChaCha20Poly1305, XNonce};
+use chacha20poly1305::{AeadInOut as _, Tag, XNonce};
 use zeroize::Zeroizing;
 
+use super::master_keys::{MasterKey, MasterKeys, is_id};
 use crate::random::{self, NONCE_BYTES, NoRandomness};
-
-/// The bytes of a master key.
-pub const KEY_BYTES: usize = 32;
-
-/// The most characters of a master key's id.
-pub const MAX_ID_LENGTH: usize = 64;
 
 /// The bytes of the tag (RFC 8439, section 2.8).
 const TAG_BYTES: usize = 16;
@@ -42,145 +31,7 @@ const TAG_BYTES: usize = 16;
 /// The one version of the format so far.
 const VERSION: u8 = 1;
 
-/// Either padding: `openssl rand -base64 32` pads, many other tools do not.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
-
-/// A key that encrypts what is at rest, and the id by which sealed values name it.
-///
-/// `Debug` shows the id alone. The bytes are on the heap, so that moving it leaves no copy, and wiped when it is dropped.
-pub struct MasterKey {
-    id: Box<str>,
-    cipher: Box<XChaCha20Poly1305>,
-}
-
-/// Why a text is no master key. None of its texts shows anything of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotAMasterKey {
-    /// There is no colon in it.
-    #[error("write ID:BASE64")]
-    Form,
-    /// The id is too long, empty, or has other characters.
-    #[error("the id must be 1 to 64 of A-Z a-z 0-9 _ -; write ID:BASE64")]
-    Id,
-    /// The key is not base64, or not of [`KEY_BYTES`].
-    #[error("the key must be 32 bytes in base64; `hookturn keys generate` makes a whole entry")]
-    Key,
-}
-
-impl MasterKey {
-    /// The master key with this id and these bytes, which must come from the operating system's generator.
-    ///
-    /// # Errors
-    ///
-    /// [`NotAMasterKey::Id`] unless the id is 1 to [`MAX_ID_LENGTH`] of `[A-Za-z0-9_-]`.
-    pub fn new(id: &str, bytes: &[u8; KEY_BYTES]) -> Result<Self, NotAMasterKey> {
-        if !is_id(id.as_bytes()) {
-            return Err(NotAMasterKey::Id);
-        }
-        let key: &Key = bytes.into();
-        Ok(Self {
-            id: id.into(),
-            cipher: Box::new(XChaCha20Poly1305::new(key)),
-        })
-    }
-
-    /// Parses `ID:BASE64`: base64 of the standard alphabet, padded or not.
-    ///
-    /// # Errors
-    ///
-    /// [`NotAMasterKey`] says which part cannot be used.
-    pub fn parse(text: &str) -> Result<Self, NotAMasterKey> {
-        let (id, base64) = text.split_once(':').ok_or(NotAMasterKey::Form)?;
-        if !is_id(id.as_bytes()) {
-            return Err(NotAMasterKey::Id);
-        }
-        // Room for more than a key: what is too long is then told as such, and all of it is wiped.
-        let mut bytes = Zeroizing::new([0; 2 * KEY_BYTES]);
-        match BASE64.decode_slice(base64, bytes.as_mut()) {
-            Ok(KEY_BYTES) => {}
-            _ => return Err(NotAMasterKey::Key),
-        }
-        match bytes.first_chunk() {
-            Some(key) => Self::new(id, key),
-            None => Err(NotAMasterKey::Key),
-        }
-    }
-
-    /// Its id, which is no secret.
-    #[must_use]
-    pub fn id(&self) -> &str {
-        &self.id
-    }
-}
-
-impl fmt::Debug for MasterKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "MasterKey({})", self.id)
-    }
-}
-
-fn is_id(id: &[u8]) -> bool {
-    (1..=MAX_ID_LENGTH).contains(&id.len())
-        && id
-            .iter()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
-}
-
-/// One or more master keys with distinct ids. The first encrypts, all decrypt: so a new key is put before the old one,
-/// which stays until nothing rests under it.
-///
-/// Clones share the keys. `Debug` shows the ids alone.
-#[derive(Clone)]
-pub struct MasterKeys(Arc<[MasterKey]>);
-
-/// Why keys cannot be used together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum UnfitKeys {
-    /// There is none.
-    #[error("there is no key")]
-    None,
-    /// The id of the key at this place, counted from 1, is that of one before it.
-    #[error("entry {0}: its id is given twice; give each key its own")]
-    Twice(usize),
-}
-
 impl MasterKeys {
-    /// Keys of which the first encrypts.
-    ///
-    /// # Errors
-    ///
-    /// [`UnfitKeys`] when there is none, or an id is given twice.
-    pub fn new(keys: Vec<MasterKey>) -> Result<Self, UnfitKeys> {
-        if keys.is_empty() {
-            return Err(UnfitKeys::None);
-        }
-        for (index, key) in keys.iter().enumerate() {
-            if keys[..index].iter().any(|before| before.id == key.id) {
-                return Err(UnfitKeys::Twice(index + 1));
-            }
-        }
-        Ok(Self(keys.into()))
-    }
-
-    /// The id of the key that encrypts.
-    #[must_use]
-    pub fn first_id(&self) -> &str {
-        &self.first().id
-    }
-
-    /// The ids of all, the first one first.
-    pub fn ids(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(MasterKey::id)
-    }
-
-    fn first(&self) -> &MasterKey {
-        // There is one: `new` is the only way to make this.
-        &self.0[0]
-    }
-
     /// Seals a value for one place, under the first key.
     ///
     /// # Errors
@@ -202,7 +53,7 @@ impl MasterKeys {
     /// [`CannotOpen`] when its key is not among these, or when the bytes are not those that were sealed, for this place.
     pub fn open(&self, place: &Place<'_>, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, CannotOpen> {
         let parts = Parts::of(sealed).ok_or(CannotOpen::Damaged)?;
-        let key = self.0.iter().find(|key| &*key.id == parts.id);
+        let key = self.named(parts.id);
         let key = key.ok_or_else(|| CannotOpen::UnknownKey {
             id: parts.id.to_owned(),
         })?;
@@ -210,28 +61,22 @@ impl MasterKeys {
     }
 }
 
-impl fmt::Debug for MasterKeys {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.iter()).finish()
-    }
-}
-
 impl MasterKey {
     fn seal(&self, nonce: &[u8; NONCE_BYTES], place: &Place<'_>, plain: &[u8]) -> Vec<u8> {
-        let start = 2 + self.id.len() + NONCE_BYTES;
+        let start = 2 + self.id().len() + NONCE_BYTES;
         let mut sealed = Vec::with_capacity(start + plain.len() + TAG_BYTES);
         sealed.push(VERSION);
         // `is_id` keeps it within a byte.
-        sealed.extend(u8::try_from(self.id.len()));
-        sealed.extend_from_slice(self.id.as_bytes());
+        sealed.extend(u8::try_from(self.id().len()));
+        sealed.extend_from_slice(self.id().as_bytes());
         sealed.extend_from_slice(nonce);
         sealed.extend_from_slice(plain);
         let nonce: &XNonce = nonce.into();
         let tag = self
-            .cipher
+            .cipher()
             .encrypt_inout_detached(
                 nonce,
-                &place.associated_data(&self.id),
+                &place.associated_data(self.id()),
                 (&mut sealed[start..]).into(),
             )
             .expect("a value is shorter than 256 GiB");
@@ -243,10 +88,10 @@ impl MasterKey {
         let nonce: &XNonce = parts.nonce.into();
         let tag: &Tag = parts.tag.into();
         let mut plain = Zeroizing::new(parts.ciphertext.to_vec());
-        self.cipher
+        self.cipher()
             .decrypt_inout_detached(
                 nonce,
-                &place.associated_data(&self.id),
+                &place.associated_data(self.id()),
                 plain.as_mut_slice().into(),
                 tag,
             )
@@ -342,7 +187,7 @@ pub enum CannotOpen {
         "it rests under the master key `{id}`, which is not given; add that key to --master-key (HOOKTURN_MASTER_KEYS)"
     )]
     UnknownKey {
-        /// The id that the value names: 1 to [`MAX_ID_LENGTH`] of `[A-Za-z0-9_-]`, whatever was found.
+        /// The id that the value names: 1 to [`MAX_ID_LENGTH`](super::MAX_ID_LENGTH) of `[A-Za-z0-9_-]`, whatever was found.
         id: String,
     },
     /// It is not what was sealed, it is not where it was sealed for, or the key of that id has other bytes now.
