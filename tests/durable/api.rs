@@ -98,6 +98,7 @@ impl Answered {
 pub struct Api {
     client: Client,
     address: String,
+    key: &'static str,
 }
 
 impl Api {
@@ -110,7 +111,13 @@ impl Api {
         Self {
             client: Client::builder().no_proxy().build().expect("a client"),
             address,
+            key: API_KEY,
         }
+    }
+
+    /// The same with another API key.
+    pub fn with_key(self, key: &'static str) -> Self {
+        Self { key, ..self }
     }
 
     /// Sends a request. `None` when no whole answer came.
@@ -119,7 +126,7 @@ impl Api {
         let mut sent = self
             .client
             .request(request.method.clone(), url)
-            .bearer_auth(API_KEY)
+            .bearer_auth(self.key)
             .body(request.body.clone());
         if let Some(key) = &request.key {
             sent = sent.header("Idempotency-Key", key);
@@ -216,6 +223,11 @@ pub fn text<'a>(value: &'a Value, name: &str) -> &'a str {
 
 /// A member that is a time, in milliseconds.
 pub fn millis(value: &Value, name: &str) -> i64 {
-    let at = chrono::DateTime::parse_from_rfc3339(text(value, name));
+    millis_of(text(value, name))
+}
+
+/// A time, in milliseconds.
+pub fn millis_of(time: &str) -> i64 {
+    let at = chrono::DateTime::parse_from_rfc3339(time);
     at.expect("RFC 3339").timestamp_millis()
 }

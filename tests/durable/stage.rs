@@ -18,6 +18,9 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// The API key of tenant `acme`.
 pub const API_KEY: &str = "key-of-acme-0123456789";
 
+/// The API key of tenant `globex`.
+pub const OTHER_API_KEY: &str = "key-of-globex-0123456789";
+
 /// The master key of most tests.
 pub const MASTER_KEY: &str = "k1:PH1GGshMtHjp8blV2CuDn6mYbwFtOfE5r0tNpX0QyWk=";
 
@@ -106,7 +109,10 @@ impl Setup {
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOOKTURN_STORE", format!("sqlite:{}", self.path.display()))
-            .env("HOOKTURN_API_KEYS", format!("acme={API_KEY}"))
+            .env(
+                "HOOKTURN_API_KEYS",
+                format!("acme={API_KEY},globex={OTHER_API_KEY}"),
+            )
             .env("HOOKTURN_MASTER_KEYS", &self.master_keys)
             .env("HOOKTURN_DEV", self.dev.to_string())
             .env("HOOKTURN_END_TEST_CLOCK", self.end_test_clock.to_string())
