@@ -20,10 +20,7 @@ use std::{
 
 use hookturn::{
     clock::{Clock as _, SystemClock},
-    domain::{
-        Format, Secret,
-        signature::{self, Signer},
-    },
+    domain::{Format, Secret, signature},
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -47,7 +44,7 @@ fn now() -> i64 {
 fn headers(format: Format, secrets: &[u8], timestamp: i64, body: &str) -> String {
     let signers: Vec<_> = secrets
         .iter()
-        .map(|byte| Signer::new(format, &secret(*byte)))
+        .map(|byte| secret(*byte).signer(format))
         .collect();
     match format {
         Format::StandardWebhooks => format!(

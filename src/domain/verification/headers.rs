@@ -11,21 +11,12 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::names::{
+    WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP, X_WEBHOOK_EVENT, X_WEBHOOK_SIGNATURE,
+    X_WEBHOOK_TRACEID,
+};
 use super::report::{Failure, printable};
-use crate::domain::endpoint::Format;
-
-/// The event's id in Standard Webhooks.
-pub const WEBHOOK_ID: &str = "webhook-id";
-/// The Unix second of the attempt in Standard Webhooks.
-pub const WEBHOOK_TIMESTAMP: &str = "webhook-timestamp";
-/// The signatures in Standard Webhooks.
-pub const WEBHOOK_SIGNATURE: &str = "webhook-signature";
-/// The Unix second of the attempt and the signatures in Verbex v1.
-pub const X_WEBHOOK_SIGNATURE: &str = "X-Webhook-Signature";
-/// The event's type in Verbex v1. It comes with deliveries that are not signed, too.
-pub const X_WEBHOOK_EVENT: &str = "X-Webhook-Event";
-/// The trace id of the delivery in Verbex v1.
-pub const X_WEBHOOK_TRACEID: &str = "X-Webhook-Traceid";
+use crate::domain::format::Format;
 
 /// The one scheme that both formats sign with today: HMAC-SHA256.
 const V1: &str = "v1";

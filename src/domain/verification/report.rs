@@ -5,9 +5,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::headers::WEBHOOK_TIMESTAMP;
+use super::names::WEBHOOK_TIMESTAMP;
 use super::secret::MalformedSecret;
-use crate::domain::endpoint::Format;
+use crate::domain::format::Format;
 use crate::domain::secret::Fingerprint;
 
 /// The outcome of one verification, with all that explains it.

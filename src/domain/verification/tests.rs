@@ -28,10 +28,7 @@ pub(super) struct Sent {
 
 impl Sent {
     pub(super) fn new(format: Format, secrets: &[Secret], timestamp: i64, body: &[u8]) -> Self {
-        let signers: Vec<_> = secrets
-            .iter()
-            .map(|secret| Signer::new(format, secret))
-            .collect();
+        let signers: Vec<_> = secrets.iter().map(|secret| secret.signer(format)).collect();
         let headers = match format {
             Format::StandardWebhooks => vec![
                 (WEBHOOK_ID, b"evt_1".to_vec()),

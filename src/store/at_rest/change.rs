@@ -56,3 +56,102 @@ impl<'a> Rewrite<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::domain::{EndpointId, Format, Secret, Settings, Timestamp};
+
+    fn endpoint() -> Endpoint {
+        let now = Timestamp::from_millis(1);
+        Endpoint {
+            id: EndpointId::Object([7; 12]),
+            format: Format::Verbex,
+            created_at: now,
+            updated_at: now,
+            settings: Arc::new(Settings {
+                url: "https://example.com/".into(),
+                events: Box::default(),
+                description: None,
+                active: true,
+                name: Some("name".into()),
+                headers: Box::default(),
+                agent_ids: Box::default(),
+                workspace_ids: Box::default(),
+            }),
+            key_ring: Some(KeyRing::new(Secret::from_bytes(&[1; 30]), now)),
+        }
+    }
+
+    fn changed(change: impl FnOnce(&mut Settings)) -> Endpoint {
+        let mut changed = endpoint();
+        change(Arc::make_mut(&mut changed.settings));
+        changed
+    }
+
+    const NOTHING: Rewrite<'_> = Rewrite {
+        settings: false,
+        name: false,
+        subscriptions: false,
+        active: None,
+        key_ring: KeyRingChange::Keep,
+    };
+
+    #[test]
+    fn a_rotation_writes_the_key_ring_alone() {
+        let before = endpoint();
+        let fresh = Secret::from_bytes(&[2; 30]);
+        let ring = before.key_ring.as_ref().expect("it is signed");
+        let (ring, _) = ring
+            .rotate(Timestamp::from_millis(2), Duration::from_secs(60), fresh)
+            .expect("there is room");
+        let after = Endpoint {
+            key_ring: Some(ring.clone()),
+            ..before.clone()
+        };
+        let key_ring = KeyRingChange::Set(&ring);
+        assert_eq!(
+            Rewrite::between(&before, &after),
+            Rewrite {
+                key_ring,
+                ..NOTHING
+            }
+        );
+        assert_eq!(Rewrite::between(&before, &before.clone()), NOTHING);
+    }
+
+    #[test]
+    fn a_change_of_settings_writes_what_depends_on_them() {
+        let before = endpoint();
+        let settings = Rewrite {
+            settings: true,
+            ..NOTHING
+        };
+        let url = changed(|settings| settings.url = "https://example.com/new".into());
+        assert_eq!(Rewrite::between(&before, &url), settings);
+        let name = changed(|settings| settings.name = None);
+        assert!(Rewrite::between(&before, &name).name);
+        let off = changed(|settings| settings.active = false);
+        let rewrite = Rewrite::between(&before, &off);
+        assert_eq!((rewrite.subscriptions, rewrite.active), (true, Some(false)));
+        let events = changed(|settings| settings.events = Box::new(["a".parse().expect("sound")]));
+        let rewrite = Rewrite::between(&before, &events);
+        assert_eq!((rewrite.subscriptions, rewrite.active), (true, None));
+    }
+
+    #[test]
+    fn whether_an_endpoint_is_signed_is_part_of_its_settings() {
+        let signed = endpoint();
+        let unsigned = Endpoint {
+            key_ring: None,
+            ..signed.clone()
+        };
+        let off = Rewrite::between(&signed, &unsigned);
+        assert_eq!((off.settings, off.key_ring), (true, KeyRingChange::Delete));
+        let on = Rewrite::between(&unsigned, &signed);
+        let ring = signed.key_ring.as_ref().expect("it is signed");
+        assert_eq!((on.settings, on.key_ring), (true, KeyRingChange::Add(ring)));
+    }
+}

@@ -9,14 +9,11 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use chacha20poly1305::{Key, KeyInit as _, XChaCha20Poly1305};
 use zeroize::Zeroizing;
 
-use super::seal::{CannotOpen, Kind, Place};
-use crate::random::NoRandomness;
+use super::seal::{self, CannotOpen, Kind, Place, is_id};
+use crate::random::{self, NONCE_BYTES, NoRandomness};
 
 /// The bytes of a master key.
 pub const KEY_BYTES: usize = 32;
-
-/// The most characters of a master key's id.
-pub const MAX_ID_LENGTH: usize = 64;
 
 /// Either padding: `openssl rand -base64 32` pads, many other tools do not.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -51,7 +48,7 @@ impl MasterKey {
     ///
     /// # Errors
     ///
-    /// [`NotAMasterKey::Id`] unless the id is 1 to [`MAX_ID_LENGTH`] of `[A-Za-z0-9_-]`.
+    /// [`NotAMasterKey::Id`] unless the id is 1 to [`MAX_ID_LENGTH`](super::MAX_ID_LENGTH) of `[A-Za-z0-9_-]`.
     pub fn new(id: &str, bytes: &[u8; KEY_BYTES]) -> Result<Self, NotAMasterKey> {
         if !is_id(id.as_bytes()) {
             return Err(NotAMasterKey::Id);
@@ -90,9 +87,16 @@ impl MasterKey {
     pub fn id(&self) -> &str {
         &self.id
     }
+}
 
-    pub(super) fn cipher(&self) -> &XChaCha20Poly1305 {
-        &self.cipher
+impl MasterKey {
+    pub(super) fn seal(
+        &self,
+        nonce: &[u8; NONCE_BYTES],
+        place: &Place<'_>,
+        plain: &[u8],
+    ) -> Vec<u8> {
+        seal::seal(&self.cipher, &self.id, nonce, place, plain)
     }
 }
 
@@ -100,13 +104,6 @@ impl fmt::Debug for MasterKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "MasterKey({})", self.id)
     }
-}
-
-pub(super) fn is_id(id: &[u8]) -> bool {
-    (1..=MAX_ID_LENGTH).contains(&id.len())
-        && id
-            .iter()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
 
 /// One or more master keys with distinct ids. The first encrypts, all decrypt: so a new key is put before the old one,
@@ -156,15 +153,37 @@ impl MasterKeys {
         self.0.iter().map(MasterKey::id)
     }
 
-    /// The key with this id.
-    pub(super) fn named(&self, id: &str) -> Option<&MasterKey> {
-        self.0.iter().find(|key| &*key.id == id)
-    }
-
     /// The key that encrypts.
-    pub(super) fn first(&self) -> &MasterKey {
+    fn first(&self) -> &MasterKey {
         // There is one: `new` is the only way to make this.
         &self.0[0]
+    }
+
+    /// Seals a value for one place, under the first key.
+    ///
+    /// # Errors
+    ///
+    /// [`NoRandomness`] when there is none for the nonce.
+    ///
+    /// # Panics
+    ///
+    /// If the value is longer than 256 GiB, where the cipher ends.
+    pub fn seal(&self, place: &Place<'_>, plain: &[u8]) -> Result<Vec<u8>, NoRandomness> {
+        let nonce = random::nonce()?;
+        Ok(self.first().seal(&nonce, place, plain))
+    }
+
+    /// Opens a value that was sealed for this place, under whichever key.
+    ///
+    /// # Errors
+    ///
+    /// [`CannotOpen`] when its key is not among these, or when the bytes are not those that were sealed, for this place.
+    pub fn open(&self, place: &Place<'_>, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, CannotOpen> {
+        let cipher = |id: &str| {
+            let key = self.0.iter().find(|key| &*key.id == id);
+            key.map(|key| &*key.cipher)
+        };
+        seal::open(cipher, place, sealed)
     }
 }
 

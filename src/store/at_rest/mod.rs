@@ -13,5 +13,8 @@ pub(in crate::store) mod rewrap;
 pub mod seal;
 pub(in crate::store) mod sweeps;
 
-pub use master_keys::{KEY_BYTES, MAX_ID_LENGTH, MasterKey, MasterKeys, NotAMasterKey, UnfitKeys};
-pub use seal::{CannotOpen, Kind, Place, key_id};
+pub use master_keys::{KEY_BYTES, MasterKey, MasterKeys, NotAMasterKey, UnfitKeys};
+pub use seal::{CannotOpen, Kind, MAX_ID_LENGTH, Place, key_id};
+
+#[cfg(test)]
+mod tests;

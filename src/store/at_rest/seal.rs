@@ -19,11 +19,13 @@
 //! alike. A sealed value that somebody moves to another row, column or tenant does not open there. It does open where
 //! it was before: that an old value of the same field is put back is not noticed.
 
-use chacha20poly1305::{AeadInOut as _, Tag, XNonce};
+use chacha20poly1305::{AeadInOut as _, Tag, XChaCha20Poly1305, XNonce};
 use zeroize::Zeroizing;
 
-use super::master_keys::{MasterKey, MasterKeys, is_id};
-use crate::random::{self, NONCE_BYTES, NoRandomness};
+use crate::random::NONCE_BYTES;
+
+/// The most characters of a master key's id.
+pub const MAX_ID_LENGTH: usize = 64;
 
 /// The bytes of the tag (RFC 8439, section 2.8).
 const TAG_BYTES: usize = 16;
@@ -31,73 +33,64 @@ const TAG_BYTES: usize = 16;
 /// The one version of the format so far.
 const VERSION: u8 = 1;
 
-impl MasterKeys {
-    /// Seals a value for one place, under the first key.
-    ///
-    /// # Errors
-    ///
-    /// [`NoRandomness`] when there is none for the nonce.
-    ///
-    /// # Panics
-    ///
-    /// If the value is longer than 256 GiB, where the cipher ends.
-    pub fn seal(&self, place: &Place<'_>, plain: &[u8]) -> Result<Vec<u8>, NoRandomness> {
-        let nonce = random::nonce()?;
-        Ok(self.first().seal(&nonce, place, plain))
-    }
-
-    /// Opens a value that was sealed for this place, under whichever key.
-    ///
-    /// # Errors
-    ///
-    /// [`CannotOpen`] when its key is not among these, or when the bytes are not those that were sealed, for this place.
-    pub fn open(&self, place: &Place<'_>, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, CannotOpen> {
-        let parts = Parts::of(sealed).ok_or(CannotOpen::Damaged)?;
-        let key = self.named(parts.id);
-        let key = key.ok_or_else(|| CannotOpen::UnknownKey {
-            id: parts.id.to_owned(),
-        })?;
-        key.open(&parts, place)
-    }
+/// Seals a value for one place, under the key `id`.
+///
+/// # Panics
+///
+/// If the value is longer than 256 GiB, where the cipher ends.
+pub(super) fn seal(
+    cipher: &XChaCha20Poly1305,
+    id: &str,
+    nonce: &[u8; NONCE_BYTES],
+    place: &Place<'_>,
+    plain: &[u8],
+) -> Vec<u8> {
+    let start = 2 + id.len() + NONCE_BYTES;
+    let mut sealed = Vec::with_capacity(start + plain.len() + TAG_BYTES);
+    sealed.push(VERSION);
+    // `is_id` keeps it within a byte.
+    sealed.extend(u8::try_from(id.len()));
+    sealed.extend_from_slice(id.as_bytes());
+    sealed.extend_from_slice(nonce);
+    sealed.extend_from_slice(plain);
+    let nonce: &XNonce = nonce.into();
+    let tag = cipher
+        .encrypt_inout_detached(
+            nonce,
+            &place.associated_data(id),
+            (&mut sealed[start..]).into(),
+        )
+        .expect("a value is shorter than 256 GiB");
+    sealed.extend_from_slice(&tag);
+    sealed
 }
 
-impl MasterKey {
-    fn seal(&self, nonce: &[u8; NONCE_BYTES], place: &Place<'_>, plain: &[u8]) -> Vec<u8> {
-        let start = 2 + self.id().len() + NONCE_BYTES;
-        let mut sealed = Vec::with_capacity(start + plain.len() + TAG_BYTES);
-        sealed.push(VERSION);
-        // `is_id` keeps it within a byte.
-        sealed.extend(u8::try_from(self.id().len()));
-        sealed.extend_from_slice(self.id().as_bytes());
-        sealed.extend_from_slice(nonce);
-        sealed.extend_from_slice(plain);
-        let nonce: &XNonce = nonce.into();
-        let tag = self
-            .cipher()
-            .encrypt_inout_detached(
-                nonce,
-                &place.associated_data(self.id()),
-                (&mut sealed[start..]).into(),
-            )
-            .expect("a value is shorter than 256 GiB");
-        sealed.extend_from_slice(&tag);
-        sealed
-    }
-
-    fn open(&self, parts: &Parts<'_>, place: &Place<'_>) -> Result<Zeroizing<Vec<u8>>, CannotOpen> {
-        let nonce: &XNonce = parts.nonce.into();
-        let tag: &Tag = parts.tag.into();
-        let mut plain = Zeroizing::new(parts.ciphertext.to_vec());
-        self.cipher()
-            .decrypt_inout_detached(
-                nonce,
-                &place.associated_data(self.id()),
-                plain.as_mut_slice().into(),
-                tag,
-            )
-            .map_err(|_| CannotOpen::Damaged)?;
-        Ok(plain)
-    }
+/// Opens a value that was sealed for this place, with the cipher that `find` has for the id of its key.
+///
+/// # Errors
+///
+/// [`CannotOpen`] when there is none, or when the bytes are not those that were sealed, for this place.
+pub(super) fn open<'a>(
+    find: impl FnOnce(&str) -> Option<&'a XChaCha20Poly1305>,
+    place: &Place<'_>,
+    sealed: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, CannotOpen> {
+    let parts = Parts::of(sealed).ok_or(CannotOpen::Damaged)?;
+    let cipher = find(parts.id).ok_or_else(|| CannotOpen::UnknownKey {
+        id: parts.id.to_owned(),
+    })?;
+    let nonce: &XNonce = parts.nonce.into();
+    let tag: &Tag = parts.tag.into();
+    let mut plain = Zeroizing::new(parts.ciphertext.to_vec());
+    cipher
+        .decrypt_inout_detached(
+            nonce,
+            &place.associated_data(parts.id),
+            plain.as_mut_slice().into(),
+            tag,
+        )
+        .map_err(|_| CannotOpen::Damaged)?;
+    Ok(plain)
 }
 
 /// Which field of which record a value belongs to. It opens there and nowhere else.
@@ -128,7 +121,7 @@ pub enum Kind {
 }
 
 impl Place<'_> {
-    fn associated_data(&self, key_id: &str) -> Vec<u8> {
+    pub(super) fn associated_data(&self, key_id: &str) -> Vec<u8> {
         let parts = [
             &[VERSION][..],
             &[self.kind as u8],
@@ -144,6 +137,14 @@ impl Place<'_> {
         }
         data
     }
+}
+
+/// Whether these bytes can be the id of a master key.
+pub(super) fn is_id(id: &[u8]) -> bool {
+    (1..=MAX_ID_LENGTH).contains(&id.len())
+        && id
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
 
 /// The id of the master key under which a value rests, without opening it; `None` if that cannot be a sealed value. Who
@@ -187,7 +188,7 @@ pub enum CannotOpen {
         "it rests under the master key `{id}`, which is not given; add that key to --master-key (HOOKTURN_MASTER_KEYS)"
     )]
     UnknownKey {
-        /// The id that the value names: 1 to [`MAX_ID_LENGTH`](super::MAX_ID_LENGTH) of `[A-Za-z0-9_-]`, whatever was found.
+        /// The id that the value names: 1 to [`MAX_ID_LENGTH`] of `[A-Za-z0-9_-]`, whatever was found.
         id: String,
     },
     /// It is not what was sealed, it is not where it was sealed for, or the key of that id has other bytes now.
@@ -197,6 +198,3 @@ pub enum CannotOpen {
     )]
     Damaged,
 }
-
-#[cfg(test)]
-mod tests;

@@ -12,10 +12,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::file;
 use super::look::Look;
 use super::open_error::OpenError;
 use super::partial::{Partial, SIDES};
+use super::paths;
 use super::watch::Watch;
 
 /// The pages of one step: 1 MiB, a few milliseconds.
@@ -54,7 +54,7 @@ pub fn backup(
 ) -> Result<u64, BackupError> {
     let system = |error: io::Error| BackupError::Target(target.to_owned(), error.to_string());
     // A log that lies beside it would be taken for its own.
-    let beside = SIDES.map(|side| file::beside(target, side));
+    let beside = SIDES.map(|side| paths::beside(target, side));
     for taken in beside.iter().map(PathBuf::as_path).chain([target]) {
         if fs::symlink_metadata(taken).is_ok() {
             return Err(BackupError::Exists(taken.to_owned()));

@@ -7,7 +7,7 @@
 //! - **Sealed at rest** ([`seal`](super::seal)): a stolen file shows ids, names, types of events and times. A new first
 //!   master key is brought to every record in the background (`rewrap`).
 //!
-//! Reading order: `sql` (the tables and every statement), `opening`, `writer`, then what it runs: `endpoints`,
+//! Reading order: `sql` (the tables and every statement), `opening`, `writer`, then what it runs: `commit`, `endpoints`,
 //! `events`, `claim`, `sweep`, `rewrap`.
 
 pub mod backup;
@@ -15,6 +15,7 @@ mod cache;
 pub mod check;
 mod checkpoint;
 mod claim;
+mod commit;
 mod end_test_clock;
 mod endpoints;
 mod events;
@@ -29,6 +30,7 @@ mod mount;
 mod open_error;
 mod opening;
 mod partial;
+mod paths;
 mod queue;
 mod readers;
 pub mod rewrap;

@@ -16,10 +16,10 @@ use std::time::SystemTime;
 use rusqlite::{Connection, OpenFlags};
 use url::Url;
 
-use super::file::beside;
 use super::generation::Generation;
 use super::log_index::LogIndex;
 use super::open_error::OpenError;
+use super::paths::beside;
 use super::rollback_journal::Journal;
 use super::schema::APPLICATION_ID;
 use super::wal::{Log, word};

@@ -39,7 +39,7 @@ use super::lock::Files;
 use super::transaction::Transaction;
 use super::turns::Turns;
 use super::view::View;
-use super::{claim, endpoints, events, generation, queue};
+use super::{claim, commit, events, generation, queue};
 use crate::clock::Clock;
 use crate::store::at_rest::MasterKeys;
 use crate::store::{Claims, CommitError, DeliveryLimits, StoreError};
@@ -228,7 +228,7 @@ impl Writer {
                 write,
                 reply,
             } => self.answer(reply, Answer::Commit, |tx| {
-                endpoints::commit(tx, &tenant, claim.as_ref(), write)
+                commit::commit(tx, &tenant, claim.as_ref(), write)
             }),
             Job::Settle {
                 claimed,
