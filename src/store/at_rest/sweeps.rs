@@ -73,49 +73,51 @@ impl Sweeps {
 mod tests {
     use super::*;
 
-    const NOW: Timestamp = Timestamp::from_millis(1_000_000_000);
+    fn now() -> Timestamp {
+        Timestamp::from_millis(1_000_000_000)
+    }
 
     fn seconds(seconds: u64) -> Timestamp {
-        NOW.plus(Duration::from_secs(seconds))
+        now().plus(Duration::from_secs(seconds))
     }
 
     #[test]
     fn it_looks_at_once_and_goes_on_while_there_is_more() {
         let mut sweeps = Sweeps::default();
-        assert!(sweeps.is_due(NOW));
-        sweeps.note_by_age(NOW, &[Swept::All, Swept::Some], None);
-        assert!(sweeps.is_due(NOW));
-        assert_eq!(sweeps.next(NOW, None), NOW);
+        assert!(sweeps.is_due(now()));
+        sweeps.note_by_age(now(), &[Swept::All, Swept::Some], None);
+        assert!(sweeps.is_due(now()));
+        assert_eq!(sweeps.next(now(), None), now());
     }
 
     #[test]
     fn what_expires_soon_waits_for_a_minute_and_what_is_unknown_for_an_hour() {
         let mut sweeps = Sweeps::default();
-        sweeps.note_by_age(NOW, &[Swept::All], Some(seconds(1)));
+        sweeps.note_by_age(now(), &[Swept::All], Some(seconds(1)));
         assert!(!sweeps.is_due(seconds(59)) && sweeps.is_due(seconds(60)));
-        sweeps.note_by_age(NOW, &[Swept::All], Some(seconds(600)));
+        sweeps.note_by_age(now(), &[Swept::All], Some(seconds(600)));
         assert!(!sweeps.is_due(seconds(599)) && sweeps.is_due(seconds(600)));
-        sweeps.note_by_age(NOW, &[Swept::All], None);
+        sweeps.note_by_age(now(), &[Swept::All], None);
         assert!(!sweeps.is_due(seconds(3599)) && sweeps.is_due(seconds(3600)));
         // However long that is, it is asked for again after a minute.
-        assert_eq!(sweeps.next(NOW, None), seconds(60));
+        assert_eq!(sweeps.next(now(), None), seconds(60));
     }
 
     #[test]
     fn what_failed_is_not_tried_at_once_again() {
         let mut sweeps = Sweeps::default();
-        sweeps.note_by_age(NOW, &[Swept::Failed], Some(NOW));
+        sweeps.note_by_age(now(), &[Swept::Failed], Some(now()));
         assert!(!sweeps.is_due(seconds(3599)));
         sweeps.note_overdue(Swept::Failed);
-        assert_eq!(sweeps.next(NOW, Some(NOW)), seconds(60));
+        assert_eq!(sweeps.next(now(), Some(now())), seconds(60));
         sweeps.note_overdue(Swept::All);
-        assert_eq!(sweeps.next(NOW, Some(seconds(1))), seconds(1));
+        assert_eq!(sweeps.next(now(), Some(seconds(1))), seconds(1));
     }
 
     #[test]
     fn a_clock_that_goes_back_does_not_put_it_off() {
         let mut sweeps = Sweeps::default();
         sweeps.note_by_age(seconds(86_400), &[Swept::All], None);
-        assert!(sweeps.is_due(NOW));
+        assert!(sweeps.is_due(now()));
     }
 }
