@@ -6,9 +6,10 @@ use std::time::Duration;
 use hookturn::clock::Clock as _;
 use hookturn::service::Error;
 use hookturn::store::{Change, CommitError};
+use hookturn_test::patiently;
 
 use super::{Stage, must_not_run, update};
-use crate::support::{acme, at_once, ids, patiently, says};
+use crate::support::{acme, at_once, ids, says};
 
 async fn listed(stage: &Stage) -> Vec<hookturn::domain::EndpointId> {
     let page = stage.store.endpoints(acme(), None, 100).await;
