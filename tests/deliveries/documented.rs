@@ -1,9 +1,9 @@
 //! What receivers get is what the `OpenAPI` documents say that they get.
 
+use hookturn_test::{Received, Receiver};
 use jsonschema::Draft;
 use serde_json::{Value, json};
 
-use crate::receiver::{Received, Receiver};
 use crate::stage::Stage;
 
 fn assert_valid(schema: &Value, value: &Value, what: &str) {
