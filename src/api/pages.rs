@@ -1,27 +1,27 @@
 //! What needs no key: health, and pages for people.
 
 use askama::Template;
-use axum::Router;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse as _, Response};
 use axum::routing::get;
+use utoipa_axum::routes;
 
-use super::App;
+use super::app::App;
 use super::browser::{PAGE_POLICY, guarded};
 use super::failure::Failure;
-use super::v2026_03_01::errors::{PROBLEM_TYPES, PROBLEMS_PATH, ProblemType};
+use super::openapi::{Answers, Operations};
+use super::v2026_03_01::problem_types::{PROBLEM_TYPES, ProblemType};
 use crate::service::Error;
 
-/// The routes that need no key.
-pub fn routes() -> Router<App> {
-    let pages = Router::new()
-        .route("/", get(home))
-        .route(&format!("{PROBLEMS_PATH}/{{slug}}"), get(problem));
-    guarded(pages, PAGE_POLICY)
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz))
+/// The operations that need no key, and the page at `/`.
+pub fn operations() -> Operations {
+    Operations::default()
+        .with(routes!(problem), || vec![Failure::RouteNotFound].into())
+        .map(|pages| guarded(pages.route("/", get(home)), PAGE_POLICY))
+        .with(routes!(healthz), Answers::default)
+        .with(routes!(readyz), || vec![Failure::Panicked].into())
 }
 
 #[derive(Template)]
@@ -56,7 +56,7 @@ async fn home() -> Result<Response, Failure> {
     get, path = "/healthz", operation_id = "healthz", tag = "Server",
     responses((status = 200, description = "It is.", body = String, content_type = "text/plain")),
 )]
-pub(super) async fn healthz() -> &'static str {
+async fn healthz() -> &'static str {
     "ok\n"
 }
 
@@ -65,7 +65,7 @@ pub(super) async fn healthz() -> &'static str {
     get, path = "/readyz", operation_id = "readyz", tag = "Server",
     responses((status = 200, description = "It does.", body = String, content_type = "text/plain")),
 )]
-pub(super) async fn readyz(State(app): State<App>) -> Result<(StatusCode, &'static str), Failure> {
+async fn readyz(State(app): State<App>) -> Result<(StatusCode, &'static str), Failure> {
     app.service().store().ready().await.map_err(Error::from)?;
     Ok((StatusCode::OK, "ok\n"))
 }
@@ -77,9 +77,7 @@ pub(super) async fn readyz(State(app): State<App>) -> Result<(StatusCode, &'stat
     get, path = "/problems/{slug}", operation_id = "readProblemType", tag = "Server",
     responses((status = 200, description = "The page.", body = String, content_type = "text/html")),
 )]
-pub(super) async fn problem(
-    slug: Result<Path<String>, PathRejection>,
-) -> Result<Response, Failure> {
+async fn problem(slug: Result<Path<String>, PathRejection>) -> Result<Response, Failure> {
     let Path(slug) = slug.map_err(|_| Failure::RouteNotFound)?;
     let problem = PROBLEM_TYPES.iter().find(|problem| problem.slug == slug);
     page(&ProblemPage {

@@ -271,7 +271,7 @@ fn require(holds: bool, otherwise: &str) -> Result<(), String> {
 
 impl Document {
     fn read(name: &'static str) -> Self {
-        let text = hookturn::api::openapi::document(name).expect("a document");
+        let text = hookturn::api::documents::document(name).expect("a document");
         let whole: Value = serde_json::from_str(&text).expect("JSON");
         let strict_components = strict(&whole["components"]);
         Self {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use hookturn::api::v2026_03_01::errors::PROBLEM_TYPES;
+use hookturn::api::v2026_03_01::problem_types::PROBLEM_TYPES;
 use hookturn::store::MemoryStore;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use hookturn::{
-    api::{App, AppConfig, auth::Tenants, router, submission::BODY_TIMEOUT},
+    api::{App, AppConfig, auth::Tenants, body::BODY_TIMEOUT, router},
     clock::{Clock, TestClock},
     domain::Timestamp,
     server::{self, Limits},

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hookturn::api::auth::Tenants;
-use hookturn::api::submission::BODY_TIMEOUT;
+use hookturn::api::body::BODY_TIMEOUT;
 use hookturn::api::{App, AppConfig, router};
 use hookturn::clock::TestClock;
 use hookturn::domain::{Endpoint, Timestamp};

@@ -1,4 +1,4 @@
-//! `POST /v1/public/webhook/subscription/{id}/rotate/secret`
+//! Rotating the signing secret of a subscription.
 
 use std::time::Duration;
 
@@ -7,12 +7,27 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
+use utoipa_axum::routes;
 
+use crate::api::app::App;
+use crate::api::body::BodilessChangeRequest;
+use crate::api::extract::EndpointPath;
 use crate::api::failure::Failure;
+use crate::api::openapi::Operations;
+use crate::api::respond::{answer, respond};
 use crate::api::secret_text::SecretText;
-use crate::api::submission::{BodilessSubmission, answer, respond};
-use crate::api::{App, EndpointPath};
 use crate::domain::Timestamp;
+use crate::service::Error;
+
+/// The operation.
+pub fn operations() -> Operations {
+    Operations::default().with(routes!(rotate_secret), || {
+        let too_many = Error::TooManyLiveSecrets {
+            next_expires_at: Timestamp::from_millis(1_781_259_300_000),
+        };
+        vec![Error::SigningDisabled.into(), too_many.into()].into()
+    })
+}
 
 /// The grace of this dialect: always 72 hours.
 pub const GRACE: Duration = Duration::from_secs(72 * 3600);
@@ -36,10 +51,10 @@ pub struct WebhookRotateSecretResponse {
     operation_id = "rotate_webhook_subscription_secret", tag = "Webhook Subscriptions",
     responses((status = 200, description = "The secret was rotated.", body = WebhookRotateSecretResponse)),
 )]
-pub(super) async fn rotate_secret(
+async fn rotate_secret(
     State(app): State<App>,
     path: EndpointPath,
-    BodilessSubmission(caller): BodilessSubmission,
+    BodilessChangeRequest(caller): BodilessChangeRequest,
 ) -> Result<Response, Failure> {
     let rotated = app.service().rotate(caller, path.id()?, GRACE, |rotation| {
         let body = WebhookRotateSecretResponse {
