@@ -4,6 +4,7 @@
 //! No test sleeps: time is the test clock's, and whoever waits, waits for something, within
 //! [`support::PATIENCE`].
 
+mod api_imports;
 mod architecture;
 mod conformance;
 mod damage;
