@@ -10,6 +10,7 @@ use utoipa_axum::routes;
 
 use super::app::App;
 use super::body::JsonBody;
+use super::example;
 use super::failure::{Failure, FieldCode, FieldError};
 use super::fields::{Integer, fields};
 use super::openapi::{Answers, Operations};
@@ -21,11 +22,18 @@ use crate::service::clock::AdvanceError;
 /// The operations on the test clock.
 pub fn operations() -> Operations {
     Operations::default()
-        .with(routes!(read_clock), Answers::default)
+        .with(routes!(read_clock), || {
+            let now = example::now();
+            Answers::new(&DevClock { now }, Vec::new())
+        })
         .with(routes!(advance_clock), || {
-            vec![AdvanceClock::refusal("{}")].into()
+            let now = example::now().plus(Duration::from_secs(EXAMPLE_SECONDS));
+            Answers::new(&DevClock { now }, vec![AdvanceClock::refusal("{}")])
         })
 }
+
+/// Three days.
+const EXAMPLE_SECONDS: u64 = 259_200;
 
 /// The server's time.
 #[derive(Serialize, ToSchema)]
@@ -39,7 +47,7 @@ fields! {
     /// How far to move the clock.
     pub struct AdvanceClock from Object {
         /// Whole seconds to move ahead, 100 years at most in all.
-        seconds: u64 = required(Integer { min: 0, max: MAX_ADVANCE_SECONDS }), example 259_200;
+        seconds: u64 = required(Integer { min: 0, max: MAX_ADVANCE_SECONDS }), example EXAMPLE_SECONDS;
     }
 }
 

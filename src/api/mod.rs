@@ -13,7 +13,8 @@
 //! 4. [`openapi`]: what the operations of all documents share.
 //! 5. [`fields`]: the tables of the fields of requests, over [`json`] and [`query`].
 //! 6. [`body`], [`respond`] and [`extract`]: how requests are read and answered.
-//! 7. [`app`], [`auth`], [`failure`] and the rest, which know nothing of the above.
+//! 7. `example`: the story that the examples in the documents tell.
+//! 8. [`app`], [`auth`], [`failure`] and the rest, which know nothing of the above.
 
 pub mod app;
 pub mod auth;
@@ -22,6 +23,7 @@ mod browser;
 pub mod dev;
 pub mod dialect;
 pub mod documents;
+mod example;
 pub mod extract;
 pub mod failure;
 pub mod fields;

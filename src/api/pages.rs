@@ -12,17 +12,28 @@ use super::app::App;
 use super::browser::{PAGE_POLICY, guarded};
 use super::failure::Failure;
 use super::openapi::{Answers, Operations};
-use super::v2026_03_01::problem_types::{PROBLEM_TYPES, ProblemType};
+use super::v2026_03_01::problem_types::{NOT_FOUND, PROBLEM_TYPES, ProblemType};
 use crate::service::Error;
 
 /// The operations that need no key, and the page at `/`.
 pub fn operations() -> Operations {
     Operations::default()
-        .with(routes!(problem), || vec![Failure::RouteNotFound].into())
+        .with(routes!(problem), || {
+            let page = ProblemPage {
+                problem: &NOT_FOUND,
+            }
+            .render();
+            Answers::new(&page.ok(), vec![Failure::RouteNotFound])
+        })
         .map(|pages| guarded(pages.route("/", get(home)), PAGE_POLICY))
-        .with(routes!(healthz), Answers::default)
-        .with(routes!(readyz), || vec![Failure::Panicked].into())
+        .with(routes!(healthz), || Answers::new(&OK, Vec::new()))
+        .with(routes!(readyz), || {
+            Answers::new(&OK, vec![Failure::Panicked])
+        })
 }
+
+/// What is said when there is nothing to say.
+const OK: &str = "ok\n";
 
 #[derive(Template)]
 #[template(path = "home.html")]
@@ -57,7 +68,7 @@ async fn home() -> Result<Response, Failure> {
     responses((status = 200, description = "It is.", body = String, content_type = "text/plain")),
 )]
 async fn healthz() -> &'static str {
-    "ok\n"
+    OK
 }
 
 /// Whether the store answers
@@ -67,7 +78,7 @@ async fn healthz() -> &'static str {
 )]
 async fn readyz(State(app): State<App>) -> Result<(StatusCode, &'static str), Failure> {
     app.service().store().ready().await.map_err(Error::from)?;
-    Ok((StatusCode::OK, "ok\n"))
+    Ok((StatusCode::OK, OK))
 }
 
 /// Read about a problem type

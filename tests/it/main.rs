@@ -19,6 +19,7 @@ mod documents;
 mod endpoints_2026;
 mod endpoints_2026_list;
 mod envelope;
+mod examples;
 mod pages;
 mod rate_limit;
 mod rotate_2026;

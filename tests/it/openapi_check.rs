@@ -232,9 +232,7 @@ fn check_body(
         return document.validate(&json!({}), schema, &json!(body));
     }
     let body = serde_json::from_str(body).map_err(|error| format!("no JSON: {error}"))?;
-    let strict = json!({ "allOf": [schema], "unevaluatedProperties": false });
-    document.validate(&document.strict_components, &strict, &body)?;
-    check_times("", &body)
+    document.validate_strictly(schema, &body)
 }
 
 /// Times have milliseconds and `Z`, and are `date-time`s.
@@ -302,6 +300,14 @@ impl Document {
                 .unwrap_or_else(|| panic!("{}: {reference} leads nowhere", self.name)),
             None => value,
         }
+    }
+
+    /// Holds the JSON body of an answer against `schema`: it may have no field that is not documented, and times have
+    /// milliseconds and `Z`.
+    pub fn validate_strictly(&self, schema: &Value, body: &Value) -> Result<(), String> {
+        let strict = json!({ "allOf": [schema], "unevaluatedProperties": false });
+        self.validate(&self.strict_components, &strict, body)?;
+        check_times("", body)
     }
 
     /// Holds `value` against `schema`, whose references lead into `components`.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::answers::{Answers, Wording};
 use super::headers::header_references;
 use super::kind::Kind;
-use super::parameters::{header_parameters, path_parameters};
+use super::parameters::{example_path, header_parameters, path_parameters};
 use super::responses::error_responses;
 use crate::api::failure::Failure;
 use crate::api::host::InvalidHost;
@@ -45,8 +45,15 @@ pub(super) fn complete(
     let mut responses = operation["responses"].take();
     for (status, response) in responses.as_object_mut().into_iter().flatten() {
         response["headers"] = header_references(&kind, status, kind.takes_keys);
+        let content = response.get_mut("content").and_then(Value::as_object_mut);
+        for (_, media) in content.into_iter().flatten() {
+            if let Some(example) = &answers.example {
+                media["example"] = example.clone();
+            }
+        }
     }
-    for (status, response) in error_responses(&kind, &failures(&kind, answers), wording) {
+    let path = example_path(path);
+    for (status, response) in error_responses(&kind, &path, &failures(&kind, answers), wording) {
         responses[status] = response;
     }
     operation["responses"] = responses;
@@ -54,8 +61,11 @@ pub(super) fn complete(
 
 /// All that can go wrong, the commonest first.
 fn failures(kind: &Kind, answers: Answers) -> Vec<Failure> {
-    let Answers { failures, max_body } = answers;
-    let mut failures = failures;
+    let Answers {
+        mut failures,
+        max_body,
+        ..
+    } = answers;
     if kind.names_endpoint {
         failures.push(Error::EndpointNotFound.into());
     }

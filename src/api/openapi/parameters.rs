@@ -2,44 +2,40 @@
 
 use serde_json::{Value, json};
 
+/// What may stand in paths: the name, what it is, and what is an example.
+const IN_PATHS: [(&str, &str, &str); 4] = [
+    (
+        "webhook_endpoint_id",
+        "The endpoint's id.",
+        "we_550e8400e29b41d4a716446655440000",
+    ),
+    (
+        "delivery_id",
+        "The delivery's id.",
+        "dlv_550e8400e29b41d4a716446655440000",
+    ),
+    ("id", "The subscription's id.", "665f1c2ab8e4d90012ab34cd"),
+    ("slug", "The last part of a problem's type.", "not-found"),
+];
+
 /// The parameters in `path`.
-pub(super) fn path_parameters(path: &str) -> Vec<Value> {
-    let parameter = |name: &str, description: &str, example: &str| {
+pub(super) fn path_parameters(path: &str) -> impl Iterator<Item = Value> {
+    let named = |name: &str| path.contains(&format!("{{{name}}}"));
+    let in_path = IN_PATHS.into_iter().filter(move |(name, ..)| named(name));
+    in_path.map(|(name, description, example)| {
         json!({
             "name": name, "in": "path", "required": true, "description": description,
             "schema": { "type": "string" }, "example": example,
         })
+    })
+}
+
+/// `path` with an example in the place of each parameter.
+pub(super) fn example_path(path: &str) -> String {
+    let fill = |path: String, (name, _, example): (&str, &str, &str)| {
+        path.replace(&format!("{{{name}}}"), example)
     };
-    let mut parameters = Vec::new();
-    if path.contains("{webhook_endpoint_id}") {
-        parameters.push(parameter(
-            "webhook_endpoint_id",
-            "The endpoint's id.",
-            "we_550e8400e29b41d4a716446655440000",
-        ));
-    }
-    if path.contains("{delivery_id}") {
-        parameters.push(parameter(
-            "delivery_id",
-            "The delivery's id.",
-            "dlv_550e8400e29b41d4a716446655440000",
-        ));
-    }
-    if path.contains("{id}") {
-        parameters.push(parameter(
-            "id",
-            "The subscription's id.",
-            "665f1c2ab8e4d90012ab34cd",
-        ));
-    }
-    if path.contains("{slug}") {
-        parameters.push(parameter(
-            "slug",
-            "The last part of a problem's type.",
-            "not-found",
-        ));
-    }
-    parameters
+    IN_PATHS.into_iter().fold(path.to_owned(), fill)
 }
 
 /// The headers that every operation takes, and those for idempotency where it `takes_keys`.

@@ -9,9 +9,10 @@ use super::headers::header_references;
 use super::kind::Kind;
 use crate::api::failure::{Failure, Rendered};
 
-/// The responses for `failures`, by status, with an example of each.
+/// The responses for `failures` of a request to `path`, by status, with an example of each.
 pub(super) fn error_responses(
     kind: &Kind,
+    path: &str,
     failures: &[Failure],
     wording: &Wording,
 ) -> BTreeMap<String, Value> {
@@ -21,7 +22,7 @@ pub(super) fn error_responses(
             status,
             content_type,
             body,
-        } = (wording.render)(failure);
+        } = (wording.render)(failure, path);
         let body: Value = serde_json::from_slice(&body).unwrap_or_default();
         let key = status.as_str().to_owned();
         let response = responses.entry(key.clone()).or_insert_with(|| {

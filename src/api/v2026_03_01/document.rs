@@ -37,7 +37,7 @@ struct Outline;
 #[must_use]
 pub fn of(operations: Operations) -> Value {
     let wording = Wording {
-        render: |failure| render(failure, "http://127.0.0.1:8080", "/path/of/the/request"),
+        render: |failure, path| render(failure, "http://127.0.0.1:8080", path),
         name,
         schema: |_| "Problem",
         security: "bearerAuth",

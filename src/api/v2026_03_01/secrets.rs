@@ -12,13 +12,14 @@ use utoipa_axum::routes;
 use super::no_fields::NoFields;
 use crate::api::app::App;
 use crate::api::body::ChangeRequest;
+use crate::api::example;
 use crate::api::extract::{Authenticated, EndpointPath};
 use crate::api::failure::Failure;
 use crate::api::fields::{Integer, fields};
 use crate::api::openapi::{Answers, Operations, also_at};
 use crate::api::respond::{answer, json, respond};
 use crate::api::secret_text::SecretText;
-use crate::domain::{EndpointId, Fingerprint, Timestamp};
+use crate::domain::{EndpointId, Fingerprint, Rotation, Timestamp};
 use crate::service::Error;
 use crate::service::rotation::SecretInfo;
 
@@ -31,17 +32,29 @@ pub fn operations() -> Operations {
         "rotateWebhookEndpointSecretAlias",
         "Rotate the signing secret (the path that client libraries call)",
     );
-    let unsigned = || vec![Error::SigningDisabled.into()].into();
     Operations::default()
         .with(routes!(rotate_secret), rotation_answers)
         .with(alias, rotation_answers)
-        .with(routes!(list_secrets), unsigned)
-        .with(routes!(revoke_previous), unsigned)
+        .with(routes!(list_secrets), || {
+            let body = LiveSecretList::from(&example::live_secrets());
+            Answers::new(&body, vec![Error::SigningDisabled.into()])
+        })
+        .with(routes!(revoke_previous), || {
+            let mut left = example::live_secrets();
+            left.retain(|live| live.expires_at.is_none());
+            let body = LiveSecretList::from(&left);
+            Answers::new(&body, vec![Error::SigningDisabled.into()])
+        })
 }
 
+/// The grace when none is asked for, in seconds.
+const DEFAULT_GRACE: u64 = 3600;
+
 fn rotation_answers() -> Answers {
+    let rotation = example::rotation(Duration::from_secs(DEFAULT_GRACE));
+    let body = rotation.map(|rotation| RotatedSecret::new(example::endpoint().id, &rotation));
     let too_many = Error::TooManyLiveSecrets {
-        next_expires_at: Timestamp::from_millis(1_781_259_300_000),
+        next_expires_at: example::now().plus(Duration::from_secs(DEFAULT_GRACE)),
     };
     let failures = vec![
         RotateSecret::refusal(r#"{"expire_current_in":-1}"#),
@@ -49,7 +62,7 @@ fn rotation_answers() -> Answers {
         Error::SigningDisabled.into(),
         too_many.into(),
     ];
-    failures.into()
+    Answers::new(&body, failures)
 }
 
 fields! {
@@ -57,7 +70,7 @@ fields! {
     pub struct RotateSecret from Object {
         /// Seconds until the current secret expires; 0 retires it at once. An integer by JSON Schema's
         /// rule, so `3600.0` is one.
-        expire_current_in: u64 = default(Integer { min: 0, max: 86_400 }, 3600), example 3600;
+        expire_current_in: u64 = default(Integer { min: 0, max: 86_400 }, DEFAULT_GRACE), example 3600;
     }
 }
 
@@ -73,11 +86,21 @@ pub struct RotatedSecret {
     previous_secret_expires_at: Timestamp,
 }
 
+impl RotatedSecret {
+    fn new(id: EndpointId, rotation: &Rotation) -> Self {
+        Self {
+            id,
+            secret: (&rotation.secret).into(),
+            previous_secret_expires_at: rotation.previous_secret_expires_at,
+        }
+    }
+}
+
 /// A live secret without its text.
 #[derive(Serialize, ToSchema)]
 pub struct LiveSecret {
     /// `sha256:` and the first 16 hex digits of SHA-256 of the secret's text.
-    #[schema(value_type = String, pattern = "^sha256:[0-9a-f]{16}$", example = "sha256:9f86d081884c7d65")]
+    #[schema(value_type = String, pattern = "^sha256:[0-9a-f]{16}$", example = "sha256:057e571ddc1299cb")]
     fingerprint: Fingerprint,
     /// Whether it is the one that signs first, or on its way out.
     status: SecretStatus,
@@ -85,7 +108,7 @@ pub struct LiveSecret {
     #[schema(value_type = String, format = DateTime, example = "2026-06-09T10:15:00.000Z")]
     created_at: Timestamp,
     /// When it stops signing; null for the current one.
-    #[schema(value_type = Option<String>, required, format = DateTime, example = "2026-06-12T10:15:00.000Z")]
+    #[schema(value_type = Option<String>, required, format = DateTime, example = json!(null))]
     expires_at: Option<Timestamp>,
 }
 
@@ -109,6 +132,7 @@ pub struct LiveSecretList {
     #[schema(min_items = 1, max_items = 10)]
     data: Vec<LiveSecret>,
     /// Always false: the list is whole.
+    #[schema(example = false)]
     has_more: bool,
 }
 
@@ -154,14 +178,9 @@ async fn rotate_secret(
 
     let id = path.id()?;
     let grace = Duration::from_secs(request.expire_current_in);
-    let rotated = app.service().rotate(caller, id, grace, move |rotation| {
-        let body = RotatedSecret {
-            id,
-            secret: (&rotation.secret).into(),
-            previous_secret_expires_at: rotation.previous_secret_expires_at,
-        };
-        answer(StatusCode::OK, &body)
-    });
+    let render =
+        move |rotation: &Rotation| answer(StatusCode::OK, &RotatedSecret::new(id, rotation));
+    let rotated = app.service().rotate(caller, id, grace, render);
     Ok(respond(rotated.await?))
 }
 

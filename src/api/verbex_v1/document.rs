@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 use utoipa::OpenApi;
 
 use super::errors::{WebhookAuthErrorResponse, WebhookErrorResponse, render};
+use crate::api::example;
 use crate::api::openapi::{Operations, Wording};
-use crate::domain::{Timestamp, TraceId};
+use crate::domain::TraceId;
 
 /// What the document says as a whole.
 #[derive(OpenApi)]
@@ -30,11 +31,7 @@ struct Outline;
 #[must_use]
 pub fn of(operations: Operations) -> Value {
     let wording = Wording {
-        render: |failure| {
-            let path = "/v1/public/webhook/subscription";
-            let now = Timestamp::from_millis(1_781_000_100_000);
-            render(failure, path, TraceId::EXAMPLE, now)
-        },
+        render: |failure, path| render(failure, path, TraceId::EXAMPLE, example::now()),
         name,
         schema: |status| match status {
             401 => "WebhookAuthErrorResponse",

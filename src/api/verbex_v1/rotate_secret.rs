@@ -11,21 +11,24 @@ use utoipa_axum::routes;
 
 use crate::api::app::App;
 use crate::api::body::BodilessChangeRequest;
+use crate::api::example;
 use crate::api::extract::EndpointPath;
 use crate::api::failure::Failure;
-use crate::api::openapi::Operations;
+use crate::api::openapi::{Answers, Operations};
 use crate::api::respond::{answer, respond};
 use crate::api::secret_text::SecretText;
-use crate::domain::Timestamp;
+use crate::domain::{Rotation, Timestamp};
 use crate::service::Error;
 
 /// The operation.
 pub fn operations() -> Operations {
     Operations::default().with(routes!(rotate_secret), || {
+        let rotation = example::rotation(GRACE);
+        let body = rotation.as_ref().map(WebhookRotateSecretResponse::from);
         let too_many = Error::TooManyLiveSecrets {
-            next_expires_at: Timestamp::from_millis(1_781_259_300_000),
+            next_expires_at: example::now().plus(GRACE),
         };
-        vec![Error::SigningDisabled.into(), too_many.into()].into()
+        Answers::new(&body, vec![Error::SigningDisabled.into(), too_many.into()])
     })
 }
 
@@ -39,6 +42,15 @@ pub struct WebhookRotateSecretResponse {
     /// When the previous secret stops signing: 72 hours after the rotation.
     #[schema(value_type = String, format = DateTime, example = "2026-06-12T10:15:00.000Z")]
     previous_secret_expires_at: Timestamp,
+}
+
+impl From<&Rotation> for WebhookRotateSecretResponse {
+    fn from(rotation: &Rotation) -> Self {
+        Self {
+            secret: (&rotation.secret).into(),
+            previous_secret_expires_at: rotation.previous_secret_expires_at,
+        }
+    }
 }
 
 /// Rotate the signing secret
@@ -56,12 +68,8 @@ async fn rotate_secret(
     path: EndpointPath,
     BodilessChangeRequest(caller): BodilessChangeRequest,
 ) -> Result<Response, Failure> {
-    let rotated = app.service().rotate(caller, path.id()?, GRACE, |rotation| {
-        let body = WebhookRotateSecretResponse {
-            secret: (&rotation.secret).into(),
-            previous_secret_expires_at: rotation.previous_secret_expires_at,
-        };
-        answer(StatusCode::OK, &body)
-    });
+    let render =
+        |rotation: &Rotation| answer(StatusCode::OK, &WebhookRotateSecretResponse::from(rotation));
+    let rotated = app.service().rotate(caller, path.id()?, GRACE, render);
     Ok(respond(rotated.await?))
 }

@@ -85,11 +85,11 @@ impl ReadFrom<Object<'_>> for Nullable {
 /// A text that is parsed, and means something only then.
 pub struct Parsed<T> {
     /// The regular expression of what can be parsed.
-    pub pattern: &'static str,
+    pub pattern: fn() -> String,
     /// The greatest number of characters, where the pattern does not say it.
     pub max: Option<usize>,
     /// What is noted of another text.
-    pub detail: &'static str,
+    pub detail: fn() -> String,
     /// The parser.
     pub parse: fn(&str) -> Option<T>,
 }
@@ -99,7 +99,7 @@ impl<T> Rule for Parsed<T> {
 
     fn schema(&self) -> RefOr<Schema> {
         typed(Type::String)
-            .pattern(Some(self.pattern))
+            .pattern(Some((self.pattern)()))
             .max_length(self.max)
             .into()
     }
@@ -109,11 +109,7 @@ impl<T> ReadFrom<Object<'_>> for Parsed<T> {
     fn read(&self, object: &mut Object<'_>, name: &str) -> Option<T> {
         let value = (self.parse)(&object.string(name)?);
         if value.is_none() {
-            let detail = match self.max {
-                Some(max) => &format!("{}, at most {max} characters", self.detail),
-                None => self.detail,
-            };
-            object.fail(name, FieldCode::InvalidFormat, detail);
+            object.fail(name, FieldCode::InvalidFormat, &(self.detail)());
         }
         value
     }

@@ -12,7 +12,7 @@ pub struct Delivery {
     #[schema(value_type = String, pattern = "^dlv_[0-9a-f]{32}$", example = "dlv_550e8400e29b41d4a716446655440000")]
     id: domain::DeliveryId,
     /// The event that it carries.
-    #[schema(value_type = String, pattern = "^[A-Za-z0-9_-]{1,64}$", example = "evt_550e8400e29b41d4a716446655440000")]
+    #[schema(value_type = String, pattern = "^[A-Za-z0-9_-]{1,64}$", example = "call-c_1-started")]
     event_id: domain::EventId,
     /// The type of that event.
     #[schema(value_type = String, example = "call.started")]
@@ -23,10 +23,10 @@ pub struct Delivery {
     /// Where it stands.
     status: DeliveryStatus,
     /// When it was created.
-    #[schema(value_type = String, format = DateTime, example = "2026-06-09T10:15:00.000Z")]
+    #[schema(value_type = String, format = DateTime, example = "2026-06-09T10:20:00.000Z")]
     created_at: Timestamp,
     /// When the next attempt is due; null when there is none to come.
-    #[schema(value_type = Option<String>, required, format = DateTime, example = "2026-06-09T10:15:05.000Z")]
+    #[schema(value_type = Option<String>, required, format = DateTime, example = json!(null))]
     next_attempt_at: Option<Timestamp>,
     /// The attempts so far, oldest first; the newest hundred.
     #[schema(max_items = 100)]
@@ -73,7 +73,7 @@ impl From<DeliveryStatus> for domain::DeliveryStatus {
 #[derive(Serialize, ToSchema)]
 pub struct Attempt {
     /// When it started.
-    #[schema(value_type = String, format = DateTime, example = "2026-06-09T10:15:00.000Z")]
+    #[schema(value_type = String, format = DateTime, example = "2026-06-09T10:20:00.000Z")]
     at: Timestamp,
     /// What the receiver answered; null when it did not.
     #[schema(required, minimum = 100, maximum = 999, example = 200)]
@@ -85,7 +85,7 @@ pub struct Attempt {
     #[schema(value_type = Option<String>, required, example = json!(null))]
     error: Option<Box<str>>,
     /// The fingerprints of the secrets that signed it, in the order of the signatures.
-    #[schema(value_type = Vec<String>, max_items = 10, example = json!(["sha256:9f86d081884c7d65"]))]
+    #[schema(value_type = Vec<String>, max_items = 10, example = json!(["sha256:057e571ddc1299cb", "sha256:f55a534ea58c06f1"]))]
     signed_by: Box<[Fingerprint]>,
 }
 
@@ -116,9 +116,21 @@ impl From<&domain::Delivery> for Delivery {
 pub struct DeliveryList {
     /// Always `list`.
     #[schema(value_type = String, pattern = "^list$", example = "list")]
-    pub object: &'static str,
+    object: &'static str,
     /// The deliveries of this page.
-    pub data: Vec<Delivery>,
+    data: Vec<Delivery>,
     /// Whether older ones follow: ask again with `starting_after` set to the last id of this page.
-    pub has_more: bool,
+    #[schema(example = false)]
+    has_more: bool,
+}
+
+impl DeliveryList {
+    /// The page of these deliveries; `has_more` says whether older ones follow.
+    pub fn new(deliveries: &[domain::Delivery], has_more: bool) -> Self {
+        Self {
+            object: "list",
+            data: deliveries.iter().map(Delivery::from).collect(),
+            has_more,
+        }
+    }
 }

@@ -12,10 +12,11 @@ use super::no_fields::NoFields;
 use super::paging::{DEFAULT_LIMIT, LIMIT, count};
 use crate::api::app::App;
 use crate::api::body::ChangeRequest;
+use crate::api::example;
 use crate::api::extract::{Authenticated, DeliveryPath, EndpointPath, Traced};
 use crate::api::failure::Failure;
 use crate::api::fields::{Choice, Cursor, Query, fields};
-use crate::api::openapi::Operations;
+use crate::api::openapi::{Answers, Operations};
 use crate::api::respond::{answer, json, respond};
 use crate::domain::{self, DeliveryId};
 use crate::service::Error;
@@ -25,22 +26,26 @@ use crate::store::Published;
 pub fn operations() -> Operations {
     Operations::default()
         .with(routes!(send_test_event), || {
-            vec![Error::EndpointDisabled.into()].into()
+            let body = Delivery::from(&example::test_delivery());
+            Answers::new(&body, vec![Error::EndpointDisabled.into()])
         })
         .with(routes!(list_deliveries), || {
+            let body = DeliveryList::new(&[example::delivery()], false);
             let limit = DeliveryQuery::refusal("/deliveries?limit=0");
-            vec![limit, Error::InvalidCursor.into()].into()
+            Answers::new(&body, vec![limit, Error::InvalidCursor.into()])
         })
         .with(routes!(read_delivery), || {
-            vec![Error::DeliveryNotFound.into()].into()
+            let body = Delivery::from(&example::delivery());
+            Answers::new(&body, vec![Error::DeliveryNotFound.into()])
         })
         .with(routes!(resend_delivery), || {
+            let body = Delivery::from(&example::resent_delivery());
             let failures = vec![
                 Error::DeliveryNotFound.into(),
                 Error::EndpointNotFound.into(),
                 Error::EndpointDisabled.into(),
             ];
-            failures.into()
+            Answers::new(&body, failures)
         })
 }
 
@@ -104,11 +109,7 @@ async fn list_deliveries(
     let service = app.service();
     let page = service.deliveries(&tenant, path.id()?, status, after, limit);
     let page = page.await?;
-    Ok(json(&DeliveryList {
-        object: "list",
-        data: page.items.iter().map(Delivery::from).collect(),
-        has_more: page.has_more,
-    }))
+    Ok(json(&DeliveryList::new(&page.items, page.has_more)))
 }
 
 /// Read a delivery

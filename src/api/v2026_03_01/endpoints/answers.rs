@@ -24,10 +24,10 @@ pub struct WebhookEndpoint {
     /// Whether deliveries are made.
     status: EndpointStatus,
     /// When it was created.
-    #[schema(value_type = String, format = DateTime, example = "2026-06-09T10:15:00.000Z")]
+    #[schema(value_type = String, format = DateTime, example = "2026-06-01T08:00:00.000Z")]
     created_at: Timestamp,
     /// When its settings were last changed. A rotation does not count.
-    #[schema(value_type = String, format = DateTime, example = "2026-06-09T10:15:00.000Z")]
+    #[schema(value_type = String, format = DateTime, example = "2026-06-01T08:00:00.000Z")]
     updated_at: Timestamp,
 }
 
@@ -84,9 +84,21 @@ impl CreatedWebhookEndpoint {
 pub struct WebhookEndpointList {
     /// Always `list`.
     #[schema(value_type = String, pattern = "^list$", example = "list")]
-    pub object: &'static str,
+    object: &'static str,
     /// The endpoints of this page.
-    pub data: Vec<WebhookEndpoint>,
+    data: Vec<WebhookEndpoint>,
     /// Whether older ones follow: ask again with `starting_after` set to the last id of this page.
-    pub has_more: bool,
+    #[schema(example = false)]
+    has_more: bool,
+}
+
+impl WebhookEndpointList {
+    /// The page of these endpoints; `has_more` says whether older ones follow.
+    pub fn new(endpoints: &[domain::Endpoint], has_more: bool) -> Self {
+        Self {
+            object: "list",
+            data: endpoints.iter().map(WebhookEndpoint::from).collect(),
+            has_more,
+        }
+    }
 }

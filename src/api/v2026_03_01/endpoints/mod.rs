@@ -11,6 +11,7 @@ use self::answers::{CreatedWebhookEndpoint, EndpointStatus, WebhookEndpoint, Web
 use super::paging::{DEFAULT_LIMIT, LIMIT, count};
 use crate::api::app::App;
 use crate::api::body::ChangeRequest;
+use crate::api::example;
 use crate::api::extract::{Authenticated, EndpointPath};
 use crate::api::failure::Failure;
 use crate::api::fields::settings::{DESCRIPTION, EndpointUrl, EventPatterns};
@@ -25,22 +26,25 @@ use crate::service::endpoints::SettingsPatch;
 pub fn operations() -> Operations {
     Operations::default()
         .with(routes!(create_endpoint), || {
+            let secret = example::first_secret();
+            let body = CreatedWebhookEndpoint::new(&example::endpoint(), Some(&secret));
             let failures = vec![
                 CreateEndpoint::refusal("{}"),
                 CreateEndpoint::refusal(r#"{"url":"http://example.com/hook"}"#),
             ];
-            failures.into()
+            Answers::new(&body, failures)
         })
         .with(routes!(list_endpoints), || {
+            let body = WebhookEndpointList::new(&[example::endpoint()], false);
             let limit = PageQuery::refusal("/webhooks/endpoints?limit=0");
-            vec![limit, Error::InvalidCursor.into()].into()
+            Answers::new(&body, vec![limit, Error::InvalidCursor.into()])
         })
-        .with(routes!(read_endpoint), Answers::default)
+        .with(routes!(read_endpoint), || {
+            Answers::new(&WebhookEndpoint::from(&example::endpoint()), Vec::new())
+        })
         .with(routes!(patch_endpoint), || {
-            vec![PatchEndpoint::refusal(
-                r#"{"url":"http://example.com/hook"}"#,
-            )]
-            .into()
+            let url = PatchEndpoint::refusal(r#"{"url":"http://example.com/hook"}"#);
+            Answers::new(&WebhookEndpoint::from(&example::endpoint()), vec![url])
         })
         .with(routes!(delete_endpoint), Answers::default)
 }
@@ -144,11 +148,7 @@ async fn list_endpoints(
 
     let (after, limit) = (query.starting_after, count(query.limit));
     let page = app.service().endpoints(&tenant, after, limit).await?;
-    Ok(json(&WebhookEndpointList {
-        object: "list",
-        data: page.items.iter().map(WebhookEndpoint::from).collect(),
-        has_more: page.has_more,
-    }))
+    Ok(json(&WebhookEndpointList::new(&page.items, page.has_more)))
 }
 
 /// Read an endpoint

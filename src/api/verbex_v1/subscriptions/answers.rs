@@ -13,6 +13,7 @@ pub struct Subscription {
     #[schema(value_type = String, pattern = "^(we_[0-9a-f]{32}|[0-9a-f]{24})$", example = "665f1c2ab8e4d90012ab34cd")]
     id: EndpointId,
     /// The tenant that owns it.
+    #[schema(example = "acme")]
     organization_id: String,
     /// What it is about: `AGENT` when it names agents, else `WORKSPACE` when it names workspaces, else
     /// `ORGANIZATION`.
@@ -47,10 +48,10 @@ pub struct Subscription {
     #[schema(value_type = Option<Vec<String>>, nullable = false, max_items = 100)]
     workspace_ids: Box<[Box<str>]>,
     /// When it was created.
-    #[schema(value_type = String, format = DateTime, example = "2026-06-09T10:15:00.000Z")]
+    #[schema(value_type = String, format = DateTime, example = "2026-06-01T08:00:00.000Z")]
     created_at: Timestamp,
     /// When it was last changed. A rotation does not count.
-    #[schema(value_type = String, format = DateTime, example = "2026-06-09T10:15:00.000Z")]
+    #[schema(value_type = String, format = DateTime, example = "2026-06-01T08:00:00.000Z")]
     updated_at: Timestamp,
     /// The signing secret, in the answer of the call that made it and nowhere else.
     #[serde(skip_serializing_if = "Option::is_none")]

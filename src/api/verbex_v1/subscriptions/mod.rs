@@ -13,6 +13,7 @@ use self::answers::Subscription;
 use self::input::{SubscriptionInput, SubscriptionReplacement};
 use crate::api::app::App;
 use crate::api::body::ChangeRequest;
+use crate::api::example;
 use crate::api::extract::{Authenticated, EndpointPath};
 use crate::api::failure::Failure;
 use crate::api::openapi::{Answers, Operations};
@@ -23,15 +24,30 @@ use crate::service::Error;
 /// The operations on subscriptions.
 pub fn operations() -> Operations {
     Operations::default()
-        .with(routes!(create_subscription), input_answers)
-        .with(routes!(read_subscription), Answers::default)
-        .with(routes!(replace_subscription), input_answers)
+        .with(routes!(create_subscription), || {
+            let body = Subscription::new(
+                &example::tenant(),
+                &example::subscription(),
+                Some(&example::first_secret()),
+            );
+            Answers::new(&body, input_failures())
+        })
+        .with(routes!(read_subscription), || {
+            Answers::new(&example_body(), Vec::new())
+        })
+        .with(routes!(replace_subscription), || {
+            Answers::new(&example_body(), input_failures())
+        })
         .with(routes!(delete_subscription), Answers::default)
 }
 
-fn input_answers() -> Answers {
+fn input_failures() -> Vec<Failure> {
     let unsaid = r#"{"name":"Production receiver","url":"https://example.com/hook"}"#;
-    vec![SubscriptionInput::refusal(unsaid), Error::NameTaken.into()].into()
+    vec![SubscriptionInput::refusal(unsaid), Error::NameTaken.into()]
+}
+
+fn example_body() -> Subscription {
+    Subscription::new(&example::tenant(), &example::subscription(), None)
 }
 
 /// Create a subscription
