@@ -8,7 +8,8 @@
 //! 4. *Rate.* The tenant's bucket is next, so that no later work can be had beyond it.
 //! 5. *Panics.* A handler that panics is a 500; the server goes on.
 //! 6. *Words.* A [`Failure`] is rendered in the dialect of the path.
-//! 7. *Log.* One line, with the route's template instead of the path, which may hold anything.
+//! 7. *Log.* One line, with the route's template instead of the path, which may hold anything; and a span around what the
+//!    request does, so that lines in it have the request's names.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -19,10 +20,11 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
+use tracing::{Instrument as _, Span};
 
 use super::app::App;
 use super::auth::{Tenant, is_protected};
@@ -51,13 +53,21 @@ pub async fn around_request(State(app): State<App>, mut request: Request, next: 
 
     let mut tenant = None;
     let mut taken = None;
-    let mut response = match admit(&app, &mut request, trace_id, &mut tenant, &mut taken) {
+    let admitted = admit(&app, &mut request, trace_id, &mut tenant, &mut taken);
+    let names = Names {
+        method: method.as_str(),
+        route: route.as_ref().map_or("-", MatchedPath::as_str),
+        tenant: tenant.as_ref().map_or("-", |tenant| tenant.id.as_str()),
+        request_id: request_id.to_str().unwrap_or("-"),
+        trace_id,
+    };
+    let mut response = match admitted {
         Err(failure) => {
             let (parts, body) = request.into_parts();
             discard_unasked(&parts.headers, body).await;
             failure.into_response()
         }
-        Ok(()) => AssertUnwindSafe(next.run(request))
+        Ok(()) => AssertUnwindSafe(next.run(request).instrument(names.span()))
             .catch_unwind()
             .await
             .unwrap_or_else(|_| Failure::Panicked.into_response()),
@@ -65,7 +75,7 @@ pub async fn around_request(State(app): State<App>, mut request: Request, next: 
 
     if let Some(failure) = response.extensions_mut().remove::<Failure>() {
         if let Failure::Service(Error::Internal(error)) = &failure {
-            tracing::error!(%error, %trace_id, "a request failed");
+            names.log_fault(error);
         }
         let (path, now) = (uri.path(), app.service().now());
         let rendered = match Dialect::of(path) {
@@ -85,18 +95,61 @@ pub async fn around_request(State(app): State<App>, mut request: Request, next: 
     if let Some(taken) = taken {
         put_rate_limit(headers, &taken, app.service().wall());
     }
-    tracing::info!(
-        method = %method,
-        route = route.as_ref().map_or("-", MatchedPath::as_str),
-        status = response.status().as_u16(),
-        duration_ms = milliseconds(started.elapsed()),
-        tenant = tenant.as_ref().map_or("-", |tenant| tenant.id.as_str()),
-        request_id = request_id.to_str().unwrap_or("-"),
-        %trace_id,
-        "request"
-    );
+    names.log(response.status(), started.elapsed());
     response.headers_mut().insert(X_REQUEST_ID, request_id);
     response
+}
+
+/// What the log knows a request by. Nothing that may hold anything is among it: no path, no query, no header but the
+/// request id.
+struct Names<'a> {
+    method: &'a str,
+    route: &'a str,
+    tenant: &'a str,
+    request_id: &'a str,
+    trace_id: TraceId,
+}
+
+impl Names<'_> {
+    /// The span of what the request does, whose fields are on every line that is logged meanwhile.
+    ///
+    /// Made when the tenant is known, so that nothing has to be filled in later. The layer of `tower-http` makes its
+    /// span before, and has another line for the answer than the one below.
+    fn span(&self) -> Span {
+        tracing::info_span!(
+            "request",
+            method = %self.method,
+            route = self.route,
+            tenant = self.tenant,
+            request_id = self.request_id,
+            trace_id = %self.trace_id,
+        )
+    }
+
+    /// Logs the one line of the request. It is outside of the span and names everything itself.
+    fn log(&self, status: StatusCode, duration: Duration) {
+        tracing::info!(
+            method = %self.method,
+            route = self.route,
+            status = status.as_u16(),
+            duration_ms = milliseconds(duration),
+            tenant = self.tenant,
+            request_id = self.request_id,
+            trace_id = %self.trace_id,
+            "request"
+        );
+    }
+
+    /// Logs why a request failed, also where the filter leaves spans out.
+    fn log_fault(&self, error: &str) {
+        tracing::error!(
+            %error,
+            tenant = self.tenant,
+            request_id = self.request_id,
+            trace_id = %self.trace_id,
+            "a request failed"
+        );
+    }
 }
 
 /// Lets a request on, or says why not.
