@@ -23,6 +23,30 @@ pub(super) fn complete(
     wording: &Wording,
 ) {
     let kind = Kind::of(path, method, operation);
+    if kind.is_protected {
+        operation["security"] = json!([{ wording.security: [] }]);
+    }
+    add_parameters(path, &kind, operation);
+    if kind.has_body {
+        let body = &mut operation["requestBody"];
+        // A POST that needs no field needs no body.
+        body["required"] = json!(method != "post" || needs_fields(body, schemas));
+    }
+    let responses = &mut operation["responses"];
+    for (status, response) in responses.as_object_mut().into_iter().flatten() {
+        response["headers"] = header_references(&kind, status, kind.takes_keys);
+        if let Some(example) = &answers.example {
+            add_example(response, example);
+        }
+    }
+    let path = example_path(path);
+    let failures = failures(&kind, answers);
+    for (status, response) in error_responses(&kind, &path, &failures, wording) {
+        responses[status] = response;
+    }
+}
+
+fn add_parameters(path: &str, kind: &Kind, operation: &mut Value) {
     let mut parameters = match operation["parameters"].take() {
         Value::Array(parameters) => parameters,
         _ => Vec::new(),
@@ -30,33 +54,21 @@ pub(super) fn complete(
     parameters.extend(path_parameters(path));
     parameters.extend(header_parameters(kind.takes_keys));
     operation["parameters"] = parameters.into();
-    if kind.is_protected {
-        operation["security"] = json!([{ wording.security: [] }]);
-    }
-    if kind.has_body {
-        let body = &mut operation["requestBody"];
-        let schema = &body["content"]["application/json"]["schema"]["$ref"];
-        let name = schema.as_str().and_then(|name| name.rsplit('/').next());
-        let has_required = name.is_some_and(|name| schemas[name].get("required").is_some());
-        // A POST that needs no field needs no body.
-        body["required"] = json!(method != "post" || has_required);
-    }
+}
 
-    let mut responses = operation["responses"].take();
-    for (status, response) in responses.as_object_mut().into_iter().flatten() {
-        response["headers"] = header_references(&kind, status, kind.takes_keys);
-        let content = response.get_mut("content").and_then(Value::as_object_mut);
-        for (_, media) in content.into_iter().flatten() {
-            if let Some(example) = &answers.example {
-                media["example"] = example.clone();
-            }
-        }
+/// Whether a request body has fields that must be sent.
+fn needs_fields(body: &Value, schemas: &Value) -> bool {
+    let schema = &body["content"]["application/json"]["schema"]["$ref"];
+    let name = schema.as_str().and_then(|name| name.rsplit('/').next());
+    name.is_some_and(|name| schemas[name].get("required").is_some())
+}
+
+/// Adds an example to a response, if it has a body.
+fn add_example(response: &mut Value, example: &Value) {
+    let content = response.get_mut("content").and_then(Value::as_object_mut);
+    for (_, media) in content.into_iter().flatten() {
+        media["example"] = example.clone();
     }
-    let path = example_path(path);
-    for (status, response) in error_responses(&kind, &path, &failures(&kind, answers), wording) {
-        responses[status] = response;
-    }
-    operation["responses"] = responses;
 }
 
 /// All that can go wrong, the commonest first.
