@@ -59,7 +59,7 @@ fn the_committed_documents_are_the_generated_ones() {
             document.name
         );
         let committed = std::fs::read_to_string(&path).expect("a committed document");
-        let generated = hookturn::api::openapi::document(document.name).expect("a document");
+        let generated = hookturn::api::documents::document(document.name).expect("a document");
         assert!(
             committed.trim_end() == generated,
             "{path} differs from the code: run `make openapi`"

@@ -10,6 +10,7 @@ mod documents;
 mod endpoints_2026;
 mod endpoints_2026_list;
 mod envelope;
+mod examples;
 mod hostile;
 mod pages;
 mod rate_limit;

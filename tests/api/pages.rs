@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use hookturn::api::v2026_03_01::errors::PROBLEM_TYPES;
+use hookturn::api::v2026_03_01::problem_types::PROBLEM_TYPES;
 use hookturn::store::MemoryStore;
 use hookturn_test::{ACME, Answer, Fault, FaultyStore, Server, frozen};
 use serde_json::{Value, json};

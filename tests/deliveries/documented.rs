@@ -21,7 +21,7 @@ fn assert_valid(schema: &Value, value: &Value, what: &str) {
 
 /// Holds a delivery against the `webhooks` of the document called `name`.
 fn assert_documented(received: &Received, name: &str, is_signed: bool) {
-    let document = hookturn::api::openapi::document(name).expect("there is such a document");
+    let document = hookturn::api::documents::document(name).expect("there is such a document");
     let document: Value = serde_json::from_str(&document).expect("it is JSON");
     let operation = &document["webhooks"]["event"]["post"];
     let parameters = operation["parameters"].as_array().expect("it has headers");

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use hookturn::api::auth::Tenants;
-use hookturn::api::submission::BODY_TIMEOUT;
+use hookturn::api::body::BODY_TIMEOUT;
 use hookturn::api::{App, AppConfig, router};
 use hookturn::clock::{Clock, TestClock};
 use hookturn::delivery::{EgressGuard, Sender, Worker};

@@ -260,9 +260,7 @@ fn check_body(
         return document.validate(Components::None, schema, &json!(body));
     }
     let body = serde_json::from_str(body).map_err(|error| format!("no JSON: {error}"))?;
-    let strict = json!({ "allOf": [schema], "unevaluatedProperties": false });
-    document.validate(Components::Strict, &strict, &body)?;
-    check_times("", &body)
+    document.validate_strictly(schema, &body)
 }
 
 /// Times have milliseconds and `Z`, and are `date-time`s.
@@ -299,7 +297,7 @@ fn require(holds: bool, otherwise: &str) -> Result<(), String> {
 
 impl Document {
     fn read(name: &'static str) -> Self {
-        let text = hookturn::api::openapi::document(name).expect("a document");
+        let text = hookturn::api::documents::document(name).expect("a document");
         let whole: Value = serde_json::from_str(&text).expect("JSON");
         let strict_components = strict(&whole["components"]);
         Self {
@@ -333,7 +331,19 @@ impl Document {
         }
     }
 
-    /// Holds `value` against `schema`.
+    /// Holds the JSON body of an answer against `schema`: it may have no field that is not documented, and times have
+    /// milliseconds and `Z`.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the body, or with the schema.
+    pub fn validate_strictly(&self, schema: &Value, body: &Value) -> Result<(), String> {
+        let strict = json!({ "allOf": [schema], "unevaluatedProperties": false });
+        self.validate(Components::Strict, &strict, body)?;
+        check_times("", body)
+    }
+
+    /// Holds `value` against `schema`, whose references lead into `components`.
     ///
     /// # Errors
     ///

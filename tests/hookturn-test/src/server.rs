@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hookturn::api::auth::Tenants;
-use hookturn::api::submission::BODY_TIMEOUT;
+use hookturn::api::body::BODY_TIMEOUT;
 use hookturn::api::{App, AppConfig, router};
 use hookturn::clock::{Clock, TestClock};
 use hookturn::domain::Timestamp;
