@@ -13,7 +13,7 @@ use tokio::runtime;
 use super::{
     Failure,
     assembly::unopenable,
-    progress::{Progress, print},
+    progress::{ProgressReport, print},
     serve::Stop,
 };
 use crate::{
@@ -54,7 +54,7 @@ pub(super) fn run(args: BackupArgs) -> Result<(), Failure> {
         let mut copying = tokio::task::spawn_blocking({
             let stop = Arc::clone(&stop);
             move || {
-                let mut progress = Progress::new();
+                let mut progress = ProgressReport::new();
                 let copied = backup(&source, &target, &stop, &mut progress);
                 progress.end()?;
                 let length = copied.map_err(failure)?;

@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use super::{
     Failure,
-    progress::{Progress, print},
+    progress::{ProgressReport, print},
 };
 use crate::{
     clock::SystemClock,
@@ -39,7 +39,7 @@ pub(super) fn run(args: CheckArgs) -> Result<ExitCode, Failure> {
     let text = args.path.to_str().unwrap_or_default();
     let path = text.strip_prefix("sqlite:").map(PathBuf::from);
     let path = path.unwrap_or(args.path);
-    let mut progress = Progress::new();
+    let mut progress = ProgressReport::new();
     let checked = check::check(&path, &keys, &SystemClock, &mut progress);
     progress.end()?;
     let summary = checked.map_err(|error| match error {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{Failure, written};
-use crate::store::sqlite::Watch;
+use crate::store::sqlite::Progress;
 
 /// How many findings are told: who has more has seen enough.
 const MOST: u64 = 100;
@@ -14,14 +14,14 @@ const MOST: u64 = 100;
 /// How often the bar shows that something is going on, when nothing is counted.
 const TICK: Duration = Duration::from_millis(200);
 
-/// A [`Watch`] for an operator: a bar on stderr, if that is a terminal, and findings on stdout.
-pub(super) struct Progress {
+/// The [`Progress`] for an operator: a bar on stderr, if that is a terminal, and findings on stdout.
+pub(super) struct ProgressReport {
     bar: ProgressBar,
     found: u64,
     outcome: io::Result<()>,
 }
 
-impl Progress {
+impl ProgressReport {
     pub fn new() -> Self {
         let target = if io::stderr().is_terminal() {
             ProgressDrawTarget::stderr()
@@ -69,7 +69,7 @@ fn style(is_counted: bool) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
-impl Watch for Progress {
+impl Progress for ProgressReport {
     fn begin(&mut self, part: &'static str, all: Option<u64>) {
         self.bar.set_style(style(all.is_some()));
         self.bar.set_position(0);

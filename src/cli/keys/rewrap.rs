@@ -6,7 +6,7 @@ use crate::{
     cli::{
         Failure,
         assembly::unopenable,
-        progress::{Progress, print},
+        progress::{ProgressReport, print},
     },
     config::{MasterKeysArg, STORE, SettingError, StoreArg},
     store::sqlite::{
@@ -50,7 +50,7 @@ pub(super) fn run(args: RewrapArgs) -> Result<ExitCode, Failure> {
         ),
         error => unopenable(&error),
     })?;
-    let mut progress = Progress::new();
+    let mut progress = ProgressReport::new();
     let rewrapped = rewrap(opening, &mut progress);
     progress.end()?;
     let rewrapped = rewrapped.map_err(|error| unopenable(&error))?;

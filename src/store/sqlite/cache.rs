@@ -6,8 +6,8 @@
 use std::collections::HashMap;
 
 use super::fault::{Fault, damaged};
+use super::read::{Reader, Tenant};
 use super::sql;
-use super::view::{Tenant, View};
 use crate::domain::{Endpoint, EndpointId, Settings, TenantId};
 
 /// The most bytes of text in the settings of an endpoint that is kept: few have as much.
@@ -40,10 +40,10 @@ impl Cache {
     }
 
     /// The tenant, which is entered in the file if it is new.
-    pub fn tenant(&mut self, view: View<'_>, id: &TenantId) -> Result<Tenant, Fault> {
+    pub fn tenant(&mut self, reader: Reader<'_>, id: &TenantId) -> Result<Tenant, Fault> {
         let number = match self.tenants.get(id) {
             Some(number) => *number,
-            None => self.enter_tenant(view, id)?,
+            None => self.enter_tenant(reader, id)?,
         };
         Ok(Tenant {
             number,
@@ -51,11 +51,11 @@ impl Cache {
         })
     }
 
-    fn enter_tenant(&mut self, view: View<'_>, id: &TenantId) -> Result<i64, Fault> {
-        let number = if let Some(known) = view.tenant(id)? {
+    fn enter_tenant(&mut self, reader: Reader<'_>, id: &TenantId) -> Result<i64, Fault> {
+        let number = if let Some(known) = reader.tenant(id)? {
             known.number
         } else {
-            let mut add = view.db.prepare_cached(sql::ADD_TENANT)?;
+            let mut add = reader.db.prepare_cached(sql::ADD_TENANT)?;
             let added = add.query_row([id.as_str()], |row| row.get(0))?;
             self.tenants_added += 1;
             added
@@ -65,12 +65,12 @@ impl Cache {
     }
 
     /// The tenant with this number.
-    pub fn tenant_of_number(&mut self, view: View<'_>, number: i64) -> Result<Tenant, Fault> {
+    pub fn tenant_of_number(&mut self, reader: Reader<'_>, number: i64) -> Result<Tenant, Fault> {
         if let Some(id) = self.names.get(&number) {
             let id = id.clone();
             return Ok(Tenant { number, id });
         }
-        let name = view.row(sql::TENANT_NAME, &[&number], |row| {
+        let name = reader.row(sql::TENANT_NAME, &[&number], |row| {
             Ok(TenantId::new(row.get_ref(0)?.as_str()?))
         })?;
         let id = name.ok_or_else(|| damaged("a tenant"))?;
@@ -81,14 +81,14 @@ impl Cache {
     /// An endpoint with its number, as the last write left it.
     pub fn endpoint(
         &mut self,
-        view: View<'_>,
+        reader: Reader<'_>,
         tenant: &Tenant,
         id: EndpointId,
     ) -> Result<Option<(i64, Endpoint)>, Fault> {
         if let Some(known) = self.endpoints.get(&(tenant.number, id)) {
             return Ok(Some(known.clone()));
         }
-        let read = view.endpoint(tenant, id)?;
+        let read = reader.endpoint(tenant, id)?;
         if let Some((number, endpoint)) = &read {
             self.keep(tenant, *number, endpoint.clone());
         }

@@ -7,9 +7,9 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::fault::{Fault, damaged};
+use super::read::Reader;
 use super::sql;
 use super::sql::offline::{self, clock};
-use super::view::View;
 use crate::domain::key_ring::{Current, Retiring};
 use crate::domain::{Attempt, Endpoint, KeyRing, TenantId, Timestamp};
 use crate::store::at_rest::MasterKeys;
@@ -97,14 +97,14 @@ pub(super) fn end_test_clock(
 }
 
 fn endpoints(db: &Connection, keys: &MasterKeys, change: Change) -> Result<(), Fault> {
-    let view = View { db, keys };
+    let reader = Reader { db, keys };
     let mut numbers = db.prepare(clock::ENDPOINTS)?;
     let mut numbers = numbers.query([])?;
     while let Some(row) = numbers.next()? {
         let number: i64 = row.get(0)?;
         let tenant: Option<String> = row.get(1)?;
         let tenant = TenantId::new(&tenant.ok_or_else(|| damaged("the tenant of an endpoint"))?);
-        let endpoint = view.endpoint_of_number(&tenant, number)?;
+        let endpoint = reader.endpoint_of_number(&tenant, number)?;
         let endpoint = endpoint.ok_or_else(|| damaged("an endpoint"))?;
         let changed = change.endpoint(endpoint.clone());
         if changed == endpoint {

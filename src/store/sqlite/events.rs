@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::endpoints;
 use super::fault::Fault;
+use super::read::{Events, Tenant};
 use super::rows::DeliveryRow;
 use super::sql;
 use super::transaction::Transaction;
-use super::view::{Events, Tenant};
 use crate::domain::{
     Action, Attempt, Delivery, DeliveryId, EndpointId, Event, EventPattern, Refusal, Timestamp,
     Verdict,
@@ -68,7 +68,7 @@ fn subscribers(
 ) -> Result<Vec<(i64, EndpointId)>, Fault> {
     let mut found = Vec::new();
     for pattern in EventPattern::matching(event_type) {
-        found.extend(tx.view().rows(
+        found.extend(tx.reader().rows(
             sql::SUBSCRIBERS,
             &[&tenant.number, &pattern.to_string()],
             |row| {
@@ -89,13 +89,13 @@ fn published(
     now: Timestamp,
 ) -> Result<Option<(Event, usize)>, Fault> {
     let since = now.minus(tx.limits.retention).as_millis();
-    let number: Option<i64> = tx.view().row(
+    let number: Option<i64> = tx.reader().row(
         sql::PUBLISHED,
         &[&tenant.number, &publish.id.as_str(), &since],
         |row| Ok(row.get(0)?),
     )?;
     match number {
-        Some(number) => tx.view().event(&tenant.id, number),
+        Some(number) => tx.reader().event(&tenant.id, number),
         None => Ok(None),
     }
 }
@@ -108,7 +108,7 @@ fn active_endpoint(
 ) -> Result<i64, CommitError> {
     let id = codec::endpoint_id_bytes(&id);
     let found: Option<(i64, bool)> =
-        tx.view()
+        tx.reader()
             .row(sql::ENDPOINT_NUMBER, &[&tenant.number, &id], |row| {
                 Ok((row.get(0)?, row.get(1)?))
             })?;
@@ -186,7 +186,9 @@ fn set_delivery(tx: &Transaction<'_>, number: i64, delivery: &Delivery) -> Resul
 fn delivery(tx: &Transaction<'_>, tenant: &Tenant, row: DeliveryRow) -> Result<Delivery, Fault> {
     match tx.turns.held(row.number) {
         Some(held) => Ok(row.with(Arc::clone(&held.event))),
-        None => tx.view().delivery(&tenant.id, row, &mut Events::default()),
+        None => tx
+            .reader()
+            .delivery(&tenant.id, row, &mut Events::default()),
     }
 }
 
@@ -197,7 +199,7 @@ pub(super) fn update_delivery(
     id: DeliveryId,
     decide: &UpdateDelivery,
 ) -> Result<Written, CommitError> {
-    let found = tx.view().delivery_row(tenant, id)?;
+    let found = tx.reader().delivery_row(tenant, id)?;
     let row = found.ok_or(CommitError::DeliveryNotFound)?;
     let (number, endpoint) = (row.number, row.endpoint);
     let delivery = delivery(tx, tenant, row)?;
@@ -227,7 +229,7 @@ pub(super) fn settle(
     };
     let tenant = tx.tenant(&claimed.tenant)?;
     let now = tx.now();
-    let Some(row) = tx.view().delivery_row(&tenant, id)? else {
+    let Some(row) = tx.reader().delivery_row(&tenant, id)? else {
         // It was forgotten by age, and has nothing left to settle. But its place is free.
         let has_failed = Receiver::after(claimed, verdict, None, now).has_failed;
         tx.turns.ended(number, endpoint, has_failed);

@@ -15,7 +15,7 @@ use super::lock::{Files, Lock};
 use super::open_error::OpenError;
 use super::readers::Readers;
 use super::writer::{self, Answers, Writer};
-use super::{SqliteStore, WAITING, end_test_clock, file, paths, sql, together};
+use super::{SqliteStore, WAITING, end_test_clock, file, inspect, paths, sql};
 use crate::clock::Clock;
 use crate::domain::Timestamp;
 use crate::store::DeliveryLimits;
@@ -63,7 +63,7 @@ impl Opening {
     pub fn existing(path: &Path, keys: MasterKeys) -> Result<Self, OpenError> {
         if std::fs::metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
             // Where it is missing, what is left beside it says more.
-            let left = paths::real_path(path).and_then(|real| together::inspect(&real));
+            let left = paths::real_path(path).and_then(|real| inspect::before_opening(&real));
             return Err(match left {
                 Err(error @ OpenError::OrphanedLog { .. }) => error,
                 _ => OpenError::Missing(path.to_owned()),

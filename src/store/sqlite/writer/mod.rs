@@ -36,9 +36,9 @@ use super::cache::Cache;
 use super::checkpoint::Checkpoints;
 use super::fault::Fault;
 use super::lock::Files;
+use super::read::Reader;
 use super::transaction::Transaction;
 use super::turns::Turns;
-use super::view::View;
 use super::{claim, commit, events, generation, queue};
 use crate::clock::Clock;
 use crate::store::at_rest::MasterKeys;
@@ -103,14 +103,14 @@ pub(super) struct Parts {
 
 impl Writer {
     pub fn new(parts: Parts) -> Result<Self, Fault> {
-        let view = View {
+        let reader = Reader {
             db: &parts.db,
             keys: &parts.keys,
         };
         let mut turns = Turns::new(parts.limits);
-        queue::find_all(view, &mut turns)?;
+        queue::find_all(reader, &mut turns)?;
         Ok(Self {
-            upkeep: Upkeep::new(view)?,
+            upkeep: Upkeep::new(reader)?,
             turns,
             db: parts.db,
             keys: parts.keys,
@@ -400,11 +400,11 @@ impl Writer {
     fn take_back(&mut self, unheard: Claims) {
         for claimed in unheard.claimed {
             if let Some(endpoint) = self.turns.release(claimed.delivery.id, claimed.hold) {
-                let view = View {
+                let reader = Reader {
                     db: &self.db,
                     keys: &self.keys,
                 };
-                queue::find_first(view, &mut self.turns, endpoint);
+                queue::find_first(reader, &mut self.turns, endpoint);
             }
         }
         self.work.notify_one();
@@ -412,11 +412,11 @@ impl Writer {
 
     /// Returns whether there may be something to claim that was not there before the commit.
     fn follow_commit(&mut self) -> bool {
-        let view = View {
+        let reader = Reader {
             db: &self.db,
             keys: &self.keys,
         };
-        queue::follow_commit(view, &mut self.turns, self.clock.now())
+        queue::follow_commit(reader, &mut self.turns, self.clock.now())
     }
 
     fn transaction(&mut self) -> Transaction<'_> {

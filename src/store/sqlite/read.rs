@@ -20,7 +20,7 @@ use crate::store::at_rest::fields::Fields;
 
 /// A connection with the keys that open what it reads.
 #[derive(Clone, Copy)]
-pub(super) struct View<'a> {
+pub(super) struct Reader<'a> {
     pub db: &'a Connection,
     pub keys: &'a MasterKeys,
 }
@@ -36,7 +36,7 @@ pub(super) struct Tenant {
 #[derive(Default)]
 pub(super) struct Events(HashMap<i64, Arc<Event>>);
 
-impl View<'_> {
+impl Reader<'_> {
     /// The one row of a statement, if there is any.
     pub fn row<T>(
         &self,
