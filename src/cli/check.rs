@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use super::{
-    Failure,
+    CommandError,
     progress::{ProgressReport, print},
 };
 use crate::{
@@ -34,7 +34,7 @@ pub(super) struct CheckArgs {
     master_keys: MasterKeysArg,
 }
 
-pub(super) fn run(args: CheckArgs) -> Result<ExitCode, Failure> {
+pub(super) fn run(args: CheckArgs) -> Result<ExitCode, CommandError> {
     let keys = args.master_keys.parse_some()?;
     let text = args.path.to_str().unwrap_or_default();
     let path = text.strip_prefix("sqlite:").map(PathBuf::from);
@@ -46,7 +46,7 @@ pub(super) fn run(args: CheckArgs) -> Result<ExitCode, Failure> {
         OpenError::KeyMissing { .. } | OpenError::WrongKey { .. } => {
             SettingError::new(MASTER_KEY, error.to_string()).into()
         }
-        error => Failure::new(&error.to_string()),
+        error => CommandError::new(&error.to_string()),
     })?;
     print(&in_words(&summary))?;
     Ok(match summary.problems {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{Failure, written};
+use super::{CommandError, written};
 use crate::store::sqlite::Progress;
 
 /// How many findings are told: who has more has seen enough.
@@ -43,8 +43,8 @@ impl ProgressReport {
     ///
     /// # Errors
     ///
-    /// [`Failure`] when what was found could not be written.
-    pub fn end(self) -> Result<(), Failure> {
+    /// [`CommandError`] when what was found could not be written.
+    pub fn end(self) -> Result<(), CommandError> {
         self.bar.finish_and_clear();
         written(self.outcome)?;
         match self.found.checked_sub(MOST) {
@@ -55,7 +55,7 @@ impl ProgressReport {
 }
 
 /// Writes a line to stdout.
-pub(super) fn print(line: &str) -> Result<(), Failure> {
+pub(super) fn print(line: &str) -> Result<(), CommandError> {
     let mut out = io::stdout().lock();
     written(writeln!(out, "{line}").and_then(|()| out.flush()))
 }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use crate::{
     cli::{
-        Failure,
+        CommandError,
         assembly::unopenable,
         progress::{ProgressReport, print},
     },
@@ -36,7 +36,7 @@ pub(super) struct RewrapArgs {
     master_keys: MasterKeysArg,
 }
 
-pub(super) fn run(args: RewrapArgs) -> Result<ExitCode, Failure> {
+pub(super) fn run(args: RewrapArgs) -> Result<ExitCode, CommandError> {
     let path = args.store.parse_path()?;
     let keys = args.master_keys.parse_some()?;
     let opening = Opening::existing(&path, keys.clone()).map_err(|error| match error {

@@ -14,7 +14,7 @@ use super::fault::Fault;
 use super::lock::{Files, Lock};
 use super::open_error::OpenError;
 use super::readers::Readers;
-use super::writer::{self, Answers, Writer};
+use super::writer::{self, AnsweredBatch, Writer};
 use super::{SqliteStore, WAITING, end_test_clock, file, inspect, paths, sql};
 use crate::clock::Clock;
 use crate::domain::Timestamp;
@@ -169,7 +169,7 @@ impl Opening {
 
 /// Answers the callers of each batch. Done by a task of the runtime, which puts theirs in its own queue: the writer would
 /// have to wake them from outside, one by one, before it could go on.
-async fn answer(mut answered: mpsc::UnboundedReceiver<Answers>) {
+async fn answer(mut answered: mpsc::UnboundedReceiver<AnsweredBatch>) {
     while let Some((answers, committed)) = answered.recv().await {
         for answer in answers {
             answer.send(committed.as_ref().copied());
