@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use tokio::net::TcpListener;
 
-use super::Failure;
+use super::CommandError;
 use crate::api::auth::Tenants;
 use crate::api::body::BODY_TIMEOUT;
 use crate::api::{self, App, AppConfig};
@@ -46,8 +46,8 @@ impl Assembly {
     ///
     /// # Errors
     ///
-    /// [`Failure`] when the store cannot be opened.
-    pub fn new(parts: Parts<'_>) -> Result<Self, Failure> {
+    /// [`CommandError`] when the store cannot be opened.
+    pub fn new(parts: Parts<'_>) -> Result<Self, CommandError> {
         let mut opening = match parts.store {
             Store::Memory => None,
             Store::Sqlite { path } => {

@@ -15,7 +15,7 @@ use super::names::{
     WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP, X_WEBHOOK_EVENT, X_WEBHOOK_SIGNATURE,
     X_WEBHOOK_TRACEID,
 };
-use super::report::{Failure, printable};
+use super::report::{Rejection, printable};
 use crate::domain::format::Format;
 
 /// The one scheme that both formats sign with today: HMAC-SHA256.
@@ -42,7 +42,7 @@ pub(super) struct Parsed<'a> {
     pub seconds: Option<i64>,
     /// In the order of the header.
     pub marks: Vec<Mark>,
-    pub failures: Vec<Failure>,
+    pub failures: Vec<Rejection>,
 }
 
 /// All values of a header. Names are compared without regard to case (RFC 9110, section 5.1).
@@ -68,7 +68,7 @@ pub(super) fn parse<'a>(headers: &[(&'a str, &'a [u8])]) -> Parsed<'a> {
     };
     let has = |name| values(headers, name).next().is_some();
     match (has(WEBHOOK_SIGNATURE), has(X_WEBHOOK_SIGNATURE)) {
-        (true, true) => parsed.failures.push(Failure::TwoFormats),
+        (true, true) => parsed.failures.push(Rejection::TwoFormats),
         (false, true) => {
             parsed.format = Some(Format::Verbex);
             verbex(headers, &mut parsed);
@@ -82,7 +82,7 @@ pub(super) fn parse<'a>(headers: &[(&'a str, &'a [u8])]) -> Parsed<'a> {
             let verbex = has(X_WEBHOOK_EVENT) || has(X_WEBHOOK_TRACEID);
             let format = verbex.then_some(Format::Verbex);
             parsed.format = format;
-            parsed.failures.push(Failure::NotSigned { format });
+            parsed.failures.push(Rejection::NotSigned { format });
         }
     }
     parsed
@@ -160,7 +160,7 @@ fn verbex<'a>(headers: &[(&'a str, &'a [u8])], parsed: &mut Parsed<'a>) {
 
 impl Parsed<'_> {
     fn malformed(&mut self, header: &'static str, at: usize, problem: &'static str) {
-        self.failures.push(Failure::MalformedHeader {
+        self.failures.push(Rejection::MalformedHeader {
             header,
             at,
             problem,
@@ -196,7 +196,7 @@ impl Parsed<'_> {
                 schemes.push(scheme.clone());
             }
         }
-        self.failures.push(Failure::UnknownScheme { schemes });
+        self.failures.push(Rejection::UnknownScheme { schemes });
     }
 }
 
@@ -212,13 +212,13 @@ fn one<'a>(
         (Some(_), Some(_)) => {
             parsed
                 .failures
-                .push(Failure::RepeatedHeader { header: name });
+                .push(Rejection::RepeatedHeader { header: name });
             None
         }
         (None, _) => {
             parsed
                 .failures
-                .push(Failure::MissingHeader { header: name });
+                .push(Rejection::MissingHeader { header: name });
             None
         }
     }

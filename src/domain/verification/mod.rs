@@ -32,7 +32,7 @@ pub use self::names::{
     X_WEBHOOK_TRACEID,
 };
 pub use self::report::{
-    BodyChange, Difference, Failure, Hint, JsonWriter, Key, Report, Rewrite, SecretOutcome,
+    BodyChange, Difference, Hint, JsonWriter, Key, Rejection, Report, Rewrite, SecretOutcome,
     SecretReport, SignatureReport, SignedBytes, format_name, printable, span,
 };
 pub use self::secret::{KEY_BYTES, MalformedSecret, PREFIX, ReceiverSecret, is_invisible};
@@ -70,7 +70,7 @@ pub fn verify(
 
     let mut failures = parsed.failures.clone();
     if secrets.iter().all(|secret| secret.malformed().is_some()) {
-        failures.push(Failure::NoSecret);
+        failures.push(Rejection::NoSecret);
     }
     // Only a request whose headers were read in full has anything to compare.
     let format = parsed.format.filter(|_| parsed.failures.is_empty());
@@ -89,7 +89,7 @@ pub fn verify(
         && !matched
     {
         let hints = hints::find(headers, body, &parsed, format, &digests, secrets);
-        failures.push(Failure::NoMatch { hints });
+        failures.push(Rejection::NoMatch { hints });
     }
     failures.extend(staleness(age, tolerance));
 
@@ -161,18 +161,18 @@ fn signatures(
         .collect()
 }
 
-fn staleness(age: Option<i64>, tolerance: Option<Duration>) -> Option<Failure> {
+fn staleness(age: Option<i64>, tolerance: Option<Duration>) -> Option<Rejection> {
     let (age, tolerance) = (age?, tolerance?);
     let distance = Duration::from_secs(age.unsigned_abs());
     if distance <= tolerance {
         None
     } else if age > 0 {
-        Some(Failure::TooOld {
+        Some(Rejection::TooOld {
             age: distance,
             tolerance,
         })
     } else {
-        Some(Failure::TooNew {
+        Some(Rejection::TooNew {
             ahead: distance,
             tolerance,
         })

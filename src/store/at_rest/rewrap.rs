@@ -49,7 +49,7 @@ pub(in crate::store) const STAGES: [Stage; 4] = [
 
 /// How far it has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::store) struct Progress {
+pub(in crate::store) struct Reached {
     /// The place in [`STAGES`]; past its end when every record has been seen.
     pub stage: usize,
     /// The number of the last record that was seen of it.
@@ -70,14 +70,14 @@ pub(in crate::store) struct SealedRow {
 /// What one step comes to.
 pub(in crate::store) struct Step {
     /// Where the next one begins.
-    pub progress: Progress,
+    pub reached: Reached,
     /// The values to write, by the numbers of their records.
     pub resealed: Vec<(i64, Vec<u8>)>,
     /// What does not open: one line each, without data.
     pub unopened: Vec<String>,
 }
 
-/// Seals the values of `rows` under the first key: those of the records after `progress`, all that are left of the stage
+/// Seals the values of `rows` under the first key: those of the records after `reached`, all that are left of the stage
 /// if `is_end`. `is_long` says that the step has taken long enough: it ends then, with what it has done.
 ///
 /// # Errors
@@ -86,29 +86,29 @@ pub(in crate::store) struct Step {
 pub(in crate::store) fn step(
     keys: &MasterKeys,
     stage: &Stage,
-    progress: Progress,
+    reached: Reached,
     rows: &[SealedRow],
     mut is_end: bool,
     is_long: impl Fn() -> bool,
 ) -> Result<Step, NoRandomness> {
     let mut step = Step {
-        progress,
+        reached,
         resealed: Vec::new(),
         unopened: Vec::new(),
     };
     for row in rows {
-        if step.progress.after > progress.after && is_long() {
+        if step.reached.after > reached.after && is_long() {
             is_end = false;
             break;
         }
-        step.progress.after = row.number;
+        step.reached.after = row.number;
         if seal::key_id(&row.value) == Some(keys.first_id()) {
             continue;
         }
         match reseal(keys, stage.kind, row)? {
             Ok(sealed) => step.resealed.push((row.number, sealed)),
             Err(problem) => {
-                step.progress.failed += 1;
+                step.reached.failed += 1;
                 let Stage { record, value, .. } = stage;
                 step.unopened
                     .push(format!("{record} {}: {value}: {problem}", row.number));
@@ -116,8 +116,8 @@ pub(in crate::store) fn step(
         }
     }
     if is_end {
-        step.progress.stage += 1;
-        step.progress.after = 0;
+        step.reached.stage += 1;
+        step.reached.after = 0;
     }
     Ok(step)
 }

@@ -7,10 +7,10 @@ use std::collections::{HashMap, VecDeque};
 
 use super::fault::{Fault, damaged};
 use super::queue;
+use super::read::Events;
 use super::rows::DeliveryRow;
 use super::sql;
 use super::transaction::Transaction;
-use super::view::Events;
 use crate::domain::{Delivery, Endpoint, TenantId, Timestamp};
 use crate::store::queues::Passed;
 use crate::store::{Claimed, Claims};
@@ -74,7 +74,7 @@ fn take(
         // One more than is taken, to know what comes next. Few at a time: most claims find room for one or two.
         _ => {
             let most = most.min(LOOK_AHEAD) + 1;
-            queue::waiting(tx.view(), tx.turns, endpoint, most).map(Into::into)
+            queue::waiting(tx.reader(), tx.turns, endpoint, most).map(Into::into)
         }
     };
     let mut waiting: VecDeque<_> = match waiting {
@@ -110,7 +110,7 @@ fn take(
     }
     let next = match waiting.front() {
         Some(next) => Some(*next),
-        None => queue::waiting(tx.view(), tx.turns, endpoint, 1)?.pop(),
+        None => queue::waiting(tx.reader(), tx.turns, endpoint, 1)?.pop(),
     };
     tx.turns.waits(endpoint, next);
     read.waiting.insert(endpoint, waiting);
@@ -138,10 +138,10 @@ fn claimed_endpoint(
     }
     let gone = || damaged("the endpoint of a delivery");
     let tenant: Option<i64> = tx
-        .view()
+        .reader()
         .row(sql::QUEUE, &[&number], |row| Ok(row.get(1)?))?;
     let tenant = tx.tenant_of_number(tenant.ok_or_else(gone)?)?.id;
-    let found = tx.view().endpoint_of_number(&tenant, number)?;
+    let found = tx.reader().endpoint_of_number(&tenant, number)?;
     let found = (tenant, found.ok_or_else(gone)?);
     read.endpoints.insert(number, found.clone());
     Ok(found)
@@ -154,8 +154,11 @@ fn claimed_delivery(
     read: &mut ReadSoFar,
 ) -> Result<Delivery, Fault> {
     let found = tx
-        .view()
+        .reader()
         .row(sql::DELIVERY_OF_NUMBER, &[&number], DeliveryRow::read)?;
     let row = found.ok_or_else(|| damaged("a delivery"))?;
-    tx.view().delivery(tenant, row, &mut read.events)
+    if let Some(event) = tx.cache.event(row.event) {
+        read.events.note(row.event, event);
+    }
+    tx.reader().delivery(tenant, row, &mut read.events)
 }

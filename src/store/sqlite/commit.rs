@@ -1,9 +1,9 @@
 //! A commit as its caller knows it: the change, and the record of its answer.
 
 use super::fault::Fault;
+use super::read::Tenant;
 use super::sql;
 use super::transaction::Transaction;
-use super::view::Tenant;
 use super::{endpoints, events};
 use crate::domain::TenantId;
 use crate::idempotency::{Claim, RETENTION, Record};
@@ -22,7 +22,7 @@ pub(super) fn commit(
     let Some(claim) = claim else {
         return Ok(apply(tx, &tenant, write)?.into());
     };
-    if let Some(record) = tx.view().record(&tenant, &claim.key, tx.now())? {
+    if let Some(record) = tx.reader().record(&tenant, &claim.key, tx.now())? {
         return Ok(Committed::replay(record.replay(claim)?));
     }
     let written = apply(tx, &tenant, write)?;

@@ -7,25 +7,25 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::fault::{Fault, damaged};
+use super::read::Reader;
 use super::sql;
 use super::sql::offline::{self, clock};
-use super::view::View;
 use crate::domain::key_ring::{Current, Retiring};
 use crate::domain::{Attempt, Endpoint, KeyRing, TenantId, Timestamp};
 use crate::store::at_rest::MasterKeys;
 use crate::store::at_rest::codec;
 use crate::store::at_rest::fields::Fields;
 
-/// How times change.
+/// How times shift.
 #[derive(Clone, Copy, Debug)]
-struct Change {
+struct Shift {
     /// Real time, in milliseconds.
     now: i64,
     /// By how much the test clock is ahead, in milliseconds.
     ahead: i64,
 }
 
-impl Change {
+impl Shift {
     /// When something happened.
     fn past(self, at: Timestamp) -> Timestamp {
         Timestamp::from_millis(at.as_millis().min(self.now))
@@ -82,31 +82,31 @@ pub(super) fn end_test_clock(
     now: Timestamp,
 ) -> Result<(), Fault> {
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let change = Change {
+    let shift = Shift {
         now: now.as_millis(),
         ahead: transaction.query_row(sql::READY, [], |row| row.get(0))?,
     };
-    endpoints(&transaction, keys, change)?;
+    endpoints(&transaction, keys, shift)?;
     // An event goes out with the time of its creation: that is changed only where it has not come yet.
-    transaction.execute(clock::SET_EVENTS, [change.now])?;
-    transaction.execute(clock::SET_ANSWERS, (change.now, change.ahead))?;
-    deliveries(&transaction, change)?;
+    transaction.execute(clock::SET_EVENTS, [shift.now])?;
+    transaction.execute(clock::SET_ANSWERS, (shift.now, shift.ahead))?;
+    deliveries(&transaction, shift)?;
     transaction.execute(clock::STOP, [])?;
     transaction.commit()?;
     Ok(())
 }
 
-fn endpoints(db: &Connection, keys: &MasterKeys, change: Change) -> Result<(), Fault> {
-    let view = View { db, keys };
+fn endpoints(db: &Connection, keys: &MasterKeys, shift: Shift) -> Result<(), Fault> {
+    let reader = Reader { db, keys };
     let mut numbers = db.prepare(clock::ENDPOINTS)?;
     let mut numbers = numbers.query([])?;
     while let Some(row) = numbers.next()? {
         let number: i64 = row.get(0)?;
         let tenant: Option<String> = row.get(1)?;
         let tenant = TenantId::new(&tenant.ok_or_else(|| damaged("the tenant of an endpoint"))?);
-        let endpoint = view.endpoint_of_number(&tenant, number)?;
+        let endpoint = reader.endpoint_of_number(&tenant, number)?;
         let endpoint = endpoint.ok_or_else(|| damaged("an endpoint"))?;
-        let changed = change.endpoint(endpoint.clone());
+        let changed = shift.endpoint(endpoint.clone());
         if changed == endpoint {
             continue;
         }
@@ -121,7 +121,7 @@ fn endpoints(db: &Connection, keys: &MasterKeys, change: Change) -> Result<(), F
     Ok(())
 }
 
-fn deliveries(db: &Connection, change: Change) -> Result<(), Fault> {
+fn deliveries(db: &Connection, shift: Shift) -> Result<(), Fault> {
     let mut all = db.prepare(clock::DELIVERIES)?;
     let mut all = all.query([])?;
     while let Some(row) = all.next()? {
@@ -130,12 +130,12 @@ fn deliveries(db: &Connection, change: Change) -> Result<(), Fault> {
             let millis: Option<i64> = row.get(column)?;
             Ok(millis.map(Timestamp::from_millis))
         };
-        let past = |at: Option<Timestamp>| at.map(|at| change.past(at).as_millis());
-        let deadline = |at: Option<Timestamp>| at.map(|at| change.deadline(at).as_millis());
+        let past = |at: Option<Timestamp>| at.map(|at| shift.past(at).as_millis());
+        let deadline = |at: Option<Timestamp>| at.map(|at| shift.deadline(at).as_millis());
         let attempts = codec::attempts_from(row.get_ref(5)?.as_str()?)?;
         let attempts: Vec<_> = attempts
             .into_iter()
-            .map(|attempt| change.attempt(attempt))
+            .map(|attempt| shift.attempt(attempt))
             .collect();
         let changed = (
             number,
@@ -160,9 +160,9 @@ mod tests {
         /// What is left of a deadline by the test clock is left of it in real time, and nothing that is over comes back.
         #[test]
         fn as_much_is_left_of_a_deadline_as_before(now in 0_i64..1 << 45, ahead in 1_i64..1 << 42, left: i32) {
-            let change = Change { now, ahead };
+            let shift = Shift { now, ahead };
             let left = i64::from(left);
-            let after = change.deadline(Timestamp::from_millis(now + ahead + left)).as_millis() - now;
+            let after = shift.deadline(Timestamp::from_millis(now + ahead + left)).as_millis() - now;
             if left > 0 {
                 prop_assert_eq!(after, left);
             } else {
@@ -172,12 +172,12 @@ mod tests {
 
         #[test]
         fn what_happened_is_not_in_the_future(now in 0_i64..1 << 45, ahead in 1_i64..1 << 42, at in 0_i64..1 << 46) {
-            let change = Change { now, ahead };
+            let shift = Shift { now, ahead };
             let at = Timestamp::from_millis(at);
-            let after = change.past(at);
+            let after = shift.past(at);
             prop_assert!(after.as_millis() <= now && after <= at);
             // What expired was made before.
-            prop_assert!(change.past(at) <= change.deadline(at) || change.deadline(at).as_millis() <= now);
+            prop_assert!(shift.past(at) <= shift.deadline(at) || shift.deadline(at).as_millis() <= now);
         }
     }
 }

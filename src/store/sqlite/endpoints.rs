@@ -1,9 +1,9 @@
 //! Writing endpoints, and remembering answers: a commit as the callers know it.
 
 use super::fault::Fault;
+use super::read::Tenant;
 use super::sql;
 use super::transaction::Transaction;
-use super::view::Tenant;
 use crate::domain::{DeliveryStatus, Endpoint, EndpointId, KeyRing, Settings, Timestamp};
 use crate::store::at_rest::change::{KeyRingChange, Rewrite};
 use crate::store::at_rest::codec;
@@ -167,7 +167,7 @@ fn check_name(
         return Ok(());
     };
     let holder: Option<i64> = tx
-        .view()
+        .reader()
         .row(sql::NAME, &[&tenant.number, name], |row| Ok(row.get(0)?))?;
     if holder.is_some() && holder != own {
         return Err(CommitError::NameTaken);

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::endpoints;
 use super::fault::Fault;
+use super::read::{Events, Tenant};
 use super::rows::DeliveryRow;
 use super::sql;
 use super::transaction::Transaction;
-use super::view::{Events, Tenant};
 use crate::domain::{
     Action, Attempt, Delivery, DeliveryId, EndpointId, Event, EventPattern, Refusal, Timestamp,
     Verdict,
@@ -49,6 +49,7 @@ pub(super) fn publish(
     let (fan_out, render) = FanOut::new(publish, endpoints, now).map_err(Fault::from)?;
     let answer = render(&fan_out.published());
     let event = insert_event(tx, tenant, &fan_out.event, fan_out.deliveries.len())?;
+    tx.cache.keep_event(event, &fan_out.event);
     for ((endpoint, _), delivery) in audience.iter().zip(&fan_out.deliveries) {
         insert_delivery(tx, tenant, *endpoint, event, delivery)?;
         tx.turns.touch(*endpoint);
@@ -68,7 +69,7 @@ fn subscribers(
 ) -> Result<Vec<(i64, EndpointId)>, Fault> {
     let mut found = Vec::new();
     for pattern in EventPattern::matching(event_type) {
-        found.extend(tx.view().rows(
+        found.extend(tx.reader().rows(
             sql::SUBSCRIBERS,
             &[&tenant.number, &pattern.to_string()],
             |row| {
@@ -89,13 +90,13 @@ fn published(
     now: Timestamp,
 ) -> Result<Option<(Event, usize)>, Fault> {
     let since = now.minus(tx.limits.retention).as_millis();
-    let number: Option<i64> = tx.view().row(
+    let number: Option<i64> = tx.reader().row(
         sql::PUBLISHED,
         &[&tenant.number, &publish.id.as_str(), &since],
         |row| Ok(row.get(0)?),
     )?;
     match number {
-        Some(number) => tx.view().event(&tenant.id, number),
+        Some(number) => tx.reader().event(&tenant.id, number),
         None => Ok(None),
     }
 }
@@ -108,7 +109,7 @@ fn active_endpoint(
 ) -> Result<i64, CommitError> {
     let id = codec::endpoint_id_bytes(&id);
     let found: Option<(i64, bool)> =
-        tx.view()
+        tx.reader()
             .row(sql::ENDPOINT_NUMBER, &[&tenant.number, &id], |row| {
                 Ok((row.get(0)?, row.get(1)?))
             })?;
@@ -186,7 +187,9 @@ fn set_delivery(tx: &Transaction<'_>, number: i64, delivery: &Delivery) -> Resul
 fn delivery(tx: &Transaction<'_>, tenant: &Tenant, row: DeliveryRow) -> Result<Delivery, Fault> {
     match tx.turns.held(row.number) {
         Some(held) => Ok(row.with(Arc::clone(&held.event))),
-        None => tx.view().delivery(&tenant.id, row, &mut Events::default()),
+        None => tx
+            .reader()
+            .delivery(&tenant.id, row, &mut Events::default()),
     }
 }
 
@@ -197,7 +200,7 @@ pub(super) fn update_delivery(
     id: DeliveryId,
     decide: &UpdateDelivery,
 ) -> Result<Written, CommitError> {
-    let found = tx.view().delivery_row(tenant, id)?;
+    let found = tx.reader().delivery_row(tenant, id)?;
     let row = found.ok_or(CommitError::DeliveryNotFound)?;
     let (number, endpoint) = (row.number, row.endpoint);
     let delivery = delivery(tx, tenant, row)?;
@@ -206,6 +209,7 @@ pub(super) fn update_delivery(
     let is_in_flight = tx.turns.held(number).is_some();
     let decided = decide(&delivery, is_in_flight, now)?;
     set_delivery(tx, number, &decided.write)?;
+    tx.turns.note_change(number);
     tx.turns.touch(endpoint);
     Ok(Written {
         at: now,
@@ -227,12 +231,13 @@ pub(super) fn settle(
     };
     let tenant = tx.tenant(&claimed.tenant)?;
     let now = tx.now();
-    let Some(row) = tx.view().delivery_row(&tenant, id)? else {
+    let Some(current) = claimed_delivery(tx, &tenant, number, claimed)? else {
         // It was forgotten by age, and has nothing left to settle. But its place is free.
         let has_failed = Receiver::after(claimed, verdict, None, now).has_failed;
         tx.turns.ended(number, endpoint, has_failed);
         return Ok(Settled::HoldLost);
     };
+    let settled = current.settle(attempt.clone(), verdict, now);
     let found = match verdict {
         Verdict::Gone => tx.endpoint(&tenant, claimed.endpoint.id)?,
         _ => None,
@@ -242,10 +247,23 @@ pub(super) fn settle(
     if let (Some(before), Some(disabled)) = (current, receiver.disabled) {
         endpoints::replace(tx, &tenant, endpoint, before, disabled)?;
     }
-    let settled = delivery(tx, &tenant, row)?.settle(attempt.clone(), verdict, now);
     set_delivery(tx, number, &settled)?;
     tx.turns.ended(number, endpoint, receiver.has_failed);
     Ok(Settled::Recorded)
+}
+
+/// A claimed delivery as it is now. Its row is read only if something may have changed it since it was claimed.
+fn claimed_delivery(
+    tx: &Transaction<'_>,
+    tenant: &Tenant,
+    number: i64,
+    claimed: &Claimed,
+) -> Result<Option<Delivery>, Fault> {
+    if tx.turns.is_as_claimed(number) {
+        return Ok(Some(claimed.delivery.clone()));
+    }
+    let row = tx.reader().delivery_row(tenant, claimed.delivery.id)?;
+    row.map(|row| delivery(tx, tenant, row)).transpose()
 }
 
 /// Keeps by how much the test clock is ahead, in milliseconds.

@@ -10,13 +10,13 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::fault::Fault;
 use super::generation;
+use super::inspect::{self, Found};
 use super::key_proof;
 use super::lock::Lock;
 use super::open_error::OpenError;
 use super::partial::Partial;
 use super::paths::real_path;
 use super::schema;
-use super::together::{self, Found};
 use crate::store::at_rest::MasterKeys;
 
 /// How long a connection waits for a lock that another process holds for a moment, such as while it recovers the
@@ -72,7 +72,7 @@ pub(super) fn open(path: &Path, keys: &MasterKeys) -> Result<(Lock, Connection, 
     let real = real_path(path)?;
     let fault = |fault: Fault| OpenError::of(&real, fault);
     let mut lock = Lock::take(&real)?;
-    let is_new = together::inspect(&real)? == Found::Nothing;
+    let is_new = inspect::before_opening(&real)? == Found::Nothing;
     if is_new {
         make(&real, keys)?;
     }
@@ -83,7 +83,7 @@ pub(super) fn open(path: &Path, keys: &MasterKeys) -> Result<(Lock, Connection, 
         let set = db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep);
         set.map_err(|error| fault(error.into()))
     };
-    keep_log(&db, together::has_log(&real))?;
+    keep_log(&db, inspect::has_log(&real))?;
     schema::recognise_known(&db, &real)?;
     key_proof::prove(&db, &real, keys)?;
     keep_log(&db, false)?;

@@ -22,29 +22,29 @@ mod events;
 mod fault;
 mod file;
 mod generation;
+mod inspect;
 mod key_proof;
 mod lock;
 mod log_index;
-mod look;
 mod mount;
 mod open_error;
 mod opening;
 mod partial;
 mod paths;
+mod progress;
 mod queue;
+mod read;
 mod readers;
 pub mod rewrap;
 mod rollback_journal;
 mod rows;
 mod schema;
+mod snapshot;
 mod sql;
 mod sweep;
-mod together;
 mod transaction;
 mod turns;
-mod view;
 mod wal;
-mod watch;
 mod writer;
 
 use std::panic::resume_unwind;
@@ -58,8 +58,8 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use self::fault::Fault;
 use self::lock::Lock;
+use self::read::Reader;
 use self::readers::Readers;
-use self::view::View;
 use self::writer::{Job, Reply};
 use super::{Claimed, Claims, CommitError, Committed, Page, Settled, Store, StoreError, Write};
 use crate::clock::Clock;
@@ -71,7 +71,7 @@ use crate::idempotency::{Claim, IdempotencyKey, Record};
 
 pub use open_error::OpenError;
 pub use opening::Opening;
-pub use watch::Watch;
+pub use progress::Progress;
 
 /// How many writes may wait for the writer; who comes then waits before it gets in line.
 const WAITING: usize = 1024;
@@ -129,7 +129,7 @@ impl SqliteStore {
 
     async fn read<T: Send + 'static>(
         &self,
-        read: impl FnOnce(View<'_>) -> Result<T, Fault> + Send + 'static,
+        read: impl FnOnce(Reader<'_>) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, StoreError> {
         let readers = self.readers.as_ref().ok_or(StoreError::Closed)?;
         readers.read(read).await
@@ -145,8 +145,8 @@ impl Store for SqliteStore {
     ) -> Result<Option<Record>, StoreError> {
         let (tenant, key) = (tenant.clone(), key.clone());
         let now = self.clock.now();
-        self.read(move |view| match view.tenant(&tenant)? {
-            Some(tenant) => view.record(&tenant, &key, now),
+        self.read(move |reader| match reader.tenant(&tenant)? {
+            Some(tenant) => reader.record(&tenant, &key, now),
             None => Ok(None),
         })
         .await
@@ -174,11 +174,11 @@ impl Store for SqliteStore {
         id: EndpointId,
     ) -> Result<Option<Endpoint>, StoreError> {
         let tenant = tenant.clone();
-        self.read(move |view| {
-            let Some(tenant) = view.tenant(&tenant)? else {
+        self.read(move |reader| {
+            let Some(tenant) = reader.tenant(&tenant)? else {
                 return Ok(None);
             };
-            Ok(view.endpoint(&tenant, id)?.map(|(_, endpoint)| endpoint))
+            Ok(reader.endpoint(&tenant, id)?.map(|(_, endpoint)| endpoint))
         })
         .await
     }
@@ -190,8 +190,8 @@ impl Store for SqliteStore {
         limit: usize,
     ) -> Result<Option<Page<Endpoint>>, StoreError> {
         let tenant = tenant.clone();
-        self.read(move |view| match view.tenant(&tenant)? {
-            Some(tenant) => view.endpoints(&tenant, after, limit),
+        self.read(move |reader| match reader.tenant(&tenant)? {
+            Some(tenant) => reader.endpoints(&tenant, after, limit),
             None => Ok(after.is_none().then(Page::default)),
         })
         .await
@@ -203,14 +203,14 @@ impl Store for SqliteStore {
         id: DeliveryId,
     ) -> Result<Option<Delivery>, StoreError> {
         let tenant = tenant.clone();
-        self.read(move |view| {
-            let Some(tenant) = view.tenant(&tenant)? else {
+        self.read(move |reader| {
+            let Some(tenant) = reader.tenant(&tenant)? else {
                 return Ok(None);
             };
-            let Some(row) = view.delivery_row(&tenant, id)? else {
+            let Some(row) = reader.delivery_row(&tenant, id)? else {
                 return Ok(None);
             };
-            let delivery = view.delivery(&tenant.id, row, &mut view::Events::default())?;
+            let delivery = reader.delivery(&tenant.id, row, &mut read::Events::default())?;
             Ok(Some(delivery))
         })
         .await
@@ -225,8 +225,8 @@ impl Store for SqliteStore {
         limit: usize,
     ) -> Result<Option<Page<Delivery>>, StoreError> {
         let tenant = tenant.clone();
-        self.read(move |view| match view.tenant(&tenant)? {
-            Some(tenant) => view.deliveries(&tenant, endpoint, status, after, limit),
+        self.read(move |reader| match reader.tenant(&tenant)? {
+            Some(tenant) => reader.deliveries(&tenant, endpoint, status, after, limit),
             None => Ok(after.is_none().then(Page::default)),
         })
         .await
@@ -269,7 +269,7 @@ impl Store for SqliteStore {
     async fn ready(&self) -> Result<(), StoreError> {
         // First, since the writer knows whether the files are gone, which a read fails by without knowing why.
         self.keep(|reply| Job::Try { reply }).await?;
-        self.read(|view| view.row(sql::READY, &[], |_| Ok(())))
+        self.read(|reader| reader.row(sql::READY, &[], |_| Ok(())))
             .await?;
         Ok(())
     }

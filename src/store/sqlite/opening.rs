@@ -14,8 +14,8 @@ use super::fault::Fault;
 use super::lock::{Files, Lock};
 use super::open_error::OpenError;
 use super::readers::Readers;
-use super::writer::{self, Answers, Writer};
-use super::{SqliteStore, WAITING, end_test_clock, file, paths, sql, together};
+use super::writer::{self, AnsweredBatch, Writer};
+use super::{SqliteStore, WAITING, end_test_clock, file, inspect, paths, sql};
 use crate::clock::Clock;
 use crate::domain::Timestamp;
 use crate::store::DeliveryLimits;
@@ -63,7 +63,7 @@ impl Opening {
     pub fn existing(path: &Path, keys: MasterKeys) -> Result<Self, OpenError> {
         if std::fs::metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
             // Where it is missing, what is left beside it says more.
-            let left = paths::real_path(path).and_then(|real| together::inspect(&real));
+            let left = paths::real_path(path).and_then(|real| inspect::before_opening(&real));
             return Err(match left {
                 Err(error @ OpenError::OrphanedLog { .. }) => error,
                 _ => OpenError::Missing(path.to_owned()),
@@ -169,7 +169,7 @@ impl Opening {
 
 /// Answers the callers of each batch. Done by a task of the runtime, which puts theirs in its own queue: the writer would
 /// have to wake them from outside, one by one, before it could go on.
-async fn answer(mut answered: mpsc::UnboundedReceiver<Answers>) {
+async fn answer(mut answered: mpsc::UnboundedReceiver<AnsweredBatch>) {
     while let Some((answers, committed)) = answered.recv().await {
         for answer in answers {
             answer.send(committed.as_ref().copied());

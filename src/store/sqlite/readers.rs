@@ -12,8 +12,8 @@ use tokio::sync::{mpsc, oneshot};
 use super::checkpoint::Gate;
 use super::fault::Fault;
 use super::file;
+use super::read::Reader;
 use super::sql;
-use super::view::View;
 use crate::store::StoreError;
 use crate::store::at_rest::MasterKeys;
 
@@ -23,7 +23,7 @@ const THREADS: usize = 4;
 /// How many reads may wait; who comes then waits before it gets in line.
 const WAITING: usize = 1024;
 
-type Read = Box<dyn FnOnce(View<'_>) + Send>;
+type Read = Box<dyn FnOnce(Reader<'_>) + Send>;
 
 /// The readers of one file. Dropping it waits until they have ended and the file is closed.
 pub(super) struct Readers {
@@ -68,14 +68,14 @@ impl Readers {
     /// Runs `read` on a reader's thread, in one transaction: all that it reads is of one instant.
     pub async fn read<T: Send + 'static>(
         &self,
-        read: impl FnOnce(View<'_>) -> Result<T, Fault> + Send + 'static,
+        read: impl FnOnce(Reader<'_>) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let read: Read = Box::new(move |view| {
+        let read: Read = Box::new(move |reader| {
             if reply.is_closed() {
                 return;
             }
-            let read = AssertUnwindSafe(|| in_transaction(view, read));
+            let read = AssertUnwindSafe(|| in_transaction(reader, read));
             let outcome = catch_unwind(read).unwrap_or(Err(Fault::Panicked));
             // Nobody waits any more if it cannot be sent.
             let _ = reply.send(outcome);
@@ -88,11 +88,11 @@ impl Readers {
 }
 
 fn in_transaction<T>(
-    view: View<'_>,
-    read: impl FnOnce(View<'_>) -> Result<T, Fault>,
+    reader: Reader<'_>,
+    read: impl FnOnce(Reader<'_>) -> Result<T, Fault>,
 ) -> Result<T, Fault> {
-    let transaction = view.db.unchecked_transaction()?;
-    let outcome = read(view)?;
+    let transaction = reader.db.unchecked_transaction()?;
+    let outcome = read(reader)?;
     transaction.finish()?;
     Ok(outcome)
 }
@@ -104,6 +104,6 @@ fn serve(db: &Connection, keys: &MasterKeys, gate: &Gate, waiting: &Mutex<mpsc::
             return;
         };
         let _passed = gate.pass();
-        read(View { db, keys });
+        read(Reader { db, keys });
     }
 }

@@ -14,10 +14,10 @@ use super::Opening;
 use super::fault::Fault;
 use super::generation;
 use super::open_error::OpenError;
+use super::progress::Progress;
+use super::read::Reader;
 use super::sql::offline;
-use super::view::View;
-use super::watch::Watch;
-use crate::store::at_rest::rewrap::{self, Progress, STAGES, SealedRow, Step};
+use crate::store::at_rest::rewrap::{self, Reached, STAGES, SealedRow, Step};
 
 /// After how long a step ends, with what it has done: whoever wants to write meanwhile waits for it.
 const LONG: Duration = Duration::from_millis(2);
@@ -31,12 +31,12 @@ struct End {
 }
 
 /// How far it has come; `None` when there is nothing to do.
-fn progress(view: View<'_>) -> Result<Option<Progress>, Fault> {
-    let found = view.row(offline::REWRAP_PROGRESS, &[], |row| {
+fn reached(reader: Reader<'_>) -> Result<Option<Reached>, Fault> {
+    let found = reader.row(offline::REWRAP_PROGRESS, &[], |row| {
         let stage: Option<i64> = row.get(0)?;
         let (after, failed) = (row.get(1)?, row.get(2)?);
         let stage = stage.and_then(|stage| usize::try_from(stage).ok());
-        Ok(stage.map(|stage| Progress {
+        Ok(stage.map(|stage| Reached {
             stage,
             after,
             failed,
@@ -56,31 +56,33 @@ enum Did {
 }
 
 /// One step, within the caller's transaction.
-fn step(view: View<'_>) -> Result<Did, Fault> {
-    let Some(progress) = progress(view)? else {
+fn step(reader: Reader<'_>) -> Result<Did, Fault> {
+    let Some(reached) = reached(reader)? else {
         return Ok(Did::Nothing);
     };
     let (Some(stage), Some(sql)) = (
-        STAGES.get(progress.stage),
-        offline::REWRAP.get(progress.stage),
+        STAGES.get(reached.stage),
+        offline::REWRAP.get(reached.stage),
     ) else {
         return Ok(Did::All);
     };
     let began = Instant::now();
-    let (rows, is_end) = read(view, sql, progress.after)?;
+    let (rows, is_end) = read(reader, sql, reached.after)?;
     let is_long = || began.elapsed() > LONG;
-    let step = rewrap::step(view.keys, stage, progress, &rows, is_end, is_long)?;
+    let step = rewrap::step(reader.keys, stage, reached, &rows, is_end, is_long)?;
     for (number, value) in &step.resealed {
-        view.db
+        reader
+            .db
             .prepare_cached(sql.write)?
             .execute((number, value))?;
     }
-    let Progress {
+    let Reached {
         stage,
         after,
         failed,
-    } = step.progress;
-    view.db
+    } = step.reached;
+    reader
+        .db
         .prepare_cached(offline::SET_REWRAP_PROGRESS)?
         .execute((stage, after, failed))?;
     Ok(Did::Some(step))
@@ -88,11 +90,11 @@ fn step(view: View<'_>) -> Result<Did, Fault> {
 
 /// The rows of one step, and whether the table ends with them.
 fn read(
-    view: View<'_>,
+    reader: Reader<'_>,
     sql: &offline::Rewrap,
     after: i64,
 ) -> Result<(Vec<SealedRow>, bool), Fault> {
-    let mut statement = view.db.prepare_cached(sql.read)?;
+    let mut statement = reader.db.prepare_cached(sql.read)?;
     let mut rows = statement.query([after])?;
     let mut found = Vec::with_capacity(rewrap::MOST);
     let mut bytes = 0;
@@ -114,18 +116,18 @@ fn read(
 
 /// What follows when every record has been seen, within the caller's transaction: unless something did not open, the
 /// file forgets the other keys.
-fn end(view: View<'_>) -> Result<End, Fault> {
-    let failed = progress(view)?.map_or(0, |progress| progress.failed.unsigned_abs());
-    view.db.execute(offline::END_REWRAP, [])?;
+fn end(reader: Reader<'_>) -> Result<End, Fault> {
+    let failed = reached(reader)?.map_or(0, |reached| reached.failed.unsigned_abs());
+    reader.db.execute(offline::END_REWRAP, [])?;
     if failed > 0 {
         return Ok(End {
             failed,
             old: Vec::new(),
         });
     }
-    let first = view.keys.first_id();
-    let old = view.rows(offline::OTHER_KEYS, &[&first], |row| Ok(row.get(0)?))?;
-    view.db.execute(offline::FORGET_OTHER_KEYS, [first])?;
+    let first = reader.keys.first_id();
+    let old = reader.rows(offline::OTHER_KEYS, &[&first], |row| Ok(row.get(0)?))?;
+    reader.db.execute(offline::FORGET_OTHER_KEYS, [first])?;
     Ok(End { failed, old })
 }
 
@@ -138,16 +140,16 @@ pub(super) enum Stepped {
 }
 
 /// Whether something may be left to do.
-pub(super) fn is_unfinished(view: View<'_>) -> Result<bool, Fault> {
-    Ok(progress(view)?.is_some())
+pub(super) fn is_unfinished(reader: Reader<'_>) -> Result<bool, Fault> {
+    Ok(reached(reader)?.is_some())
 }
 
 /// One step of a server, within the caller's transaction. Returns what to [tell](Tidings::tell) once it is committed.
-pub(super) fn step_of_server(view: View<'_>) -> Result<(Stepped, Tidings), Fault> {
-    Ok(match step(view)? {
+pub(super) fn step_of_server(reader: Reader<'_>) -> Result<(Stepped, Tidings), Fault> {
+    Ok(match step(reader)? {
         Did::Nothing => (Stepped::Done, Tidings::default()),
         Did::All => {
-            let end = Some(end(view)?);
+            let end = Some(end(reader)?);
             let tidings = Tidings {
                 end,
                 ..Tidings::default()
@@ -212,14 +214,14 @@ pub struct Rewrapped {
 }
 
 /// Brings every value in the file at `path` to the first of `keys`, in steps that are each committed, and then writes the
-/// file anew, so that nothing of the old values is left in it. `watch` is told of each value that does not open; then
+/// file anew, so that nothing of the old values is left in it. `progress` is told of each value that does not open; then
 /// nothing is dropped, and the file is not written anew.
 ///
 /// # Errors
 ///
 /// [`OpenError`] when the file is not there, is in use, or cannot be written. What was done stays done, and the next run
 /// goes on from there.
-pub fn rewrap(opening: Opening, watch: &mut dyn Watch) -> Result<Rewrapped, OpenError> {
+pub fn rewrap(opening: Opening, progress: &mut dyn Progress) -> Result<Rewrapped, OpenError> {
     let Opening {
         path,
         keys,
@@ -243,45 +245,45 @@ pub fn rewrap(opening: Opening, watch: &mut dyn Watch) -> Result<Rewrapped, Open
     let mut stage_told = None;
     loop {
         let transaction = db.transaction().map_err(sql_fault)?;
-        let view = View {
+        let reader = Reader {
             db: &transaction,
             keys: &keys,
         };
-        let did = step(view).map_err(fault)?;
-        if let Did::Some(Step { progress, .. }) = &did
-            && stage_told != Some(progress.stage)
+        let did = step(reader).map_err(fault)?;
+        if let Did::Some(Step { reached, .. }) = &did
+            && stage_told != Some(reached.stage)
             && let (Some(stage), Some(sql)) = (
-                STAGES.get(progress.stage),
-                offline::REWRAP.get(progress.stage),
+                STAGES.get(reached.stage),
+                offline::REWRAP.get(reached.stage),
             )
         {
-            stage_told = Some(progress.stage);
-            let last = view.row(sql.last, &[], |row| Ok(row.get::<_, Option<i64>>(0)?));
+            stage_told = Some(reached.stage);
+            let last = reader.row(sql.last, &[], |row| Ok(row.get::<_, Option<i64>>(0)?));
             let last = last.map_err(fault)?.flatten();
-            watch.begin(stage.record, last.map(i64::unsigned_abs));
+            progress.begin(stage.record, last.map(i64::unsigned_abs));
         }
         transaction.commit().map_err(sql_fault)?;
         let Did::Some(step) = did else { break };
-        watch.reach(step.progress.after.unsigned_abs());
+        progress.reach(step.reached.after.unsigned_abs());
         done.sealed += step.resealed.len() as u64;
-        step.unopened.iter().for_each(|line| watch.found(line));
+        step.unopened.iter().for_each(|line| progress.found(line));
     }
-    let view = View {
+    let reader = Reader {
         db: &db,
         keys: &keys,
     };
-    let has_failed = progress(view).map_err(fault)?;
-    let has_failed = has_failed.is_some_and(|progress| progress.failed > 0);
+    let has_failed = reached(reader).map_err(fault)?;
+    let has_failed = has_failed.is_some_and(|reached| reached.failed > 0);
     if !has_failed {
-        watch.begin("writing the file anew", None);
+        progress.begin("writing the file anew", None);
         write_anew(&db, &path)?;
     }
     let transaction = db.transaction().map_err(sql_fault)?;
-    let view = View {
+    let reader = Reader {
         db: &transaction,
         keys: &keys,
     };
-    let end = end(view).map_err(fault)?;
+    let end = end(reader).map_err(fault)?;
     transaction.commit().map_err(sql_fault)?;
     done.unopened = end.failed;
     done.may_be_dropped = end.old;

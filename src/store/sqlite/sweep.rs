@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::fault::Fault;
 use super::queue;
+use super::read::Reader;
 use super::sql;
 use super::transaction::Transaction;
-use super::view::View;
 use crate::domain::{DeliveryStatus, Timestamp};
 use crate::store::DeliveryLimits;
 use crate::store::at_rest::codec;
@@ -23,11 +23,11 @@ pub(super) const BY_AGE: [Sweep; 3] = [answers, deliveries, events];
 
 /// When the next record expires, of those that are taken [by their age](BY_AGE).
 pub(super) fn earliest_expiry(
-    view: View<'_>,
+    reader: Reader<'_>,
     retention: Duration,
 ) -> Result<Option<Timestamp>, Fault> {
     let first = |sql: &str, plus: Duration| -> Result<Option<Timestamp>, Fault> {
-        let at: Option<Option<i64>> = view.row(sql, &[], |row| Ok(row.get(0)?))?;
+        let at: Option<Option<i64>> = reader.row(sql, &[], |row| Ok(row.get(0)?))?;
         Ok(at.flatten().map(|at| Timestamp::from_millis(at).plus(plus)))
     };
     let all = [
@@ -47,7 +47,7 @@ fn deliveries(tx: &mut Transaction<'_>, now: Timestamp) -> Result<bool, Fault> {
     let old = older_than_retention(tx, sql::OLD_DELIVERIES, now)?;
     for (number, event) in &old {
         tx.run_on(sql::DELETE_DELIVERY, *number)?;
-        let left: Option<(i64, bool)> = tx.view().row(sql::LET_GO_OF_EVENT, &[event], |row| {
+        let left: Option<(i64, bool)> = tx.reader().row(sql::LET_GO_OF_EVENT, &[event], |row| {
             Ok((row.get(0)?, row.get(1)?))
         })?;
         if let Some((..=0, false)) = left {
@@ -76,7 +76,7 @@ fn older_than_retention(
     now: Timestamp,
 ) -> Result<Vec<(i64, i64)>, Fault> {
     let until = now.minus(tx.limits.retention).as_millis();
-    tx.view().rows(sql, &[&until, &most()], |row| {
+    tx.reader().rows(sql, &[&until, &most()], |row| {
         Ok((row.get(0)?, row.get(1)?))
     })
 }
@@ -87,7 +87,7 @@ pub(super) fn overdue(tx: &mut Transaction<'_>, now: Timestamp) -> Result<bool, 
     let Some((_, endpoint)) = first.filter(|(at, _)| *at <= now) else {
         return Ok(false);
     };
-    for (at, number) in queue::waiting(tx.view(), tx.turns, endpoint, MOST)? {
+    for (at, number) in queue::waiting(tx.reader(), tx.turns, endpoint, MOST)? {
         if at.plus(DeliveryLimits::WAIT_WHILE_DISABLED) <= now {
             // As `Delivery::end` has it, without the event, which nobody needs for that.
             let status = codec::status_to_number(DeliveryStatus::Failed);

@@ -4,8 +4,8 @@ use rusqlite::Connection;
 
 use super::cache::Cache;
 use super::fault::Fault;
+use super::read::{Reader, Tenant};
 use super::turns::Turns;
-use super::view::{Tenant, View};
 use crate::clock::Clock;
 use crate::domain::{Endpoint, EndpointId, TenantId, Timestamp};
 use crate::store::DeliveryLimits;
@@ -24,8 +24,8 @@ pub(super) struct Transaction<'a> {
 
 impl Transaction<'_> {
     /// The file, with the keys that open its values.
-    pub fn view(&self) -> View<'_> {
-        View {
+    pub fn reader(&self) -> Reader<'_> {
+        Reader {
             db: self.db,
             keys: self.keys,
         }
@@ -38,20 +38,20 @@ impl Transaction<'_> {
 
     /// The tenant, which is entered if it is new.
     pub fn tenant(&mut self, id: &TenantId) -> Result<Tenant, Fault> {
-        let view = View {
+        let reader = Reader {
             db: self.db,
             keys: self.keys,
         };
-        self.cache.tenant(view, id)
+        self.cache.tenant(reader, id)
     }
 
     /// The tenant with this number.
     pub fn tenant_of_number(&mut self, number: i64) -> Result<Tenant, Fault> {
-        let view = View {
+        let reader = Reader {
             db: self.db,
             keys: self.keys,
         };
-        self.cache.tenant_of_number(view, number)
+        self.cache.tenant_of_number(reader, number)
     }
 
     /// An endpoint with its number, as the last write left it.
@@ -60,11 +60,11 @@ impl Transaction<'_> {
         tenant: &Tenant,
         id: EndpointId,
     ) -> Result<Option<(i64, Endpoint)>, Fault> {
-        let view = View {
+        let reader = Reader {
             db: self.db,
             keys: self.keys,
         };
-        self.cache.endpoint(view, tenant, id)
+        self.cache.endpoint(reader, tenant, id)
     }
 
     /// Runs a statement on the record with this number.

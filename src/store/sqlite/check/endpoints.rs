@@ -59,12 +59,11 @@ impl Checker<'_> {
         name: &str,
     ) -> Result<(), Fault> {
         for pattern in rules::subscriptions(&endpoint.settings) {
-            let found =
-                self.view.row(
-                    sql::IS_SUBSCRIBED,
-                    &[&tenant, &pattern, &number],
-                    |_| Ok(()),
-                )?;
+            let found = self.reader.row(
+                sql::IS_SUBSCRIBED,
+                &[&tenant, &pattern, &number],
+                |_| Ok(()),
+            )?;
             if found.is_some() {
                 self.subscriptions_found += 1;
             } else {
@@ -78,7 +77,7 @@ impl Checker<'_> {
 
     /// Every entry of the index is a pattern of an active endpoint.
     pub fn subscriptions(&mut self) -> Result<(), Fault> {
-        let db = self.view.db;
+        let db = self.reader.db;
         let all: u64 = db.query_row(sql::COUNT_SUBSCRIPTIONS, [], |row| row.get(0))?;
         if all == self.subscriptions_found {
             // Those that the endpoints asked for, and no other.
@@ -89,7 +88,7 @@ impl Checker<'_> {
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             self.summary.subscriptions += 1;
-            self.watch.reach(self.summary.subscriptions);
+            self.progress.reach(self.summary.subscriptions);
             let name = format!("endpoint {}", row.get::<_, i64>(0)?);
             if let Err(fault) = self.subscription(row, &name) {
                 self.problem(&format!("{name}: {}", super::words(&fault)));

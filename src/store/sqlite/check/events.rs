@@ -55,7 +55,7 @@ impl Checker<'_> {
     }
 
     pub fn deliveries(&mut self) -> Result<(), Fault> {
-        let db = self.view.db;
+        let db = self.reader.db;
         let mut statement = db.prepare(sql::KEPT)?;
         let mut kept = Kept::new(statement.query([])?);
         self.each(

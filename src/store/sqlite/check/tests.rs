@@ -16,7 +16,7 @@ const NOW: i64 = 1_000_000;
 #[derive(Default)]
 struct Found(Vec<String>);
 
-impl Watch for Found {
+impl Progress for Found {
     fn found(&mut self, line: &str) {
         self.0.push(line.to_owned());
     }

@@ -47,13 +47,13 @@ pub(in super::super) enum Job {
 }
 
 /// A write that has run, and whose caller is told when its batch is committed.
-pub(in super::super) enum Answer {
+pub(in super::super) enum Answered {
     Commit(Reply<Committed>, Ended<Committed>),
     Settle(Reply<Settled>, Ended<Settled>),
     Done(Reply<()>, Ended<()>),
 }
 
-impl Answer {
+impl Answered {
     /// Tells the caller, given whether the batch was committed.
     pub fn send(self, committed: Result<(), &StoreError>) {
         match self {

@@ -36,15 +36,15 @@ use super::cache::Cache;
 use super::checkpoint::Checkpoints;
 use super::fault::Fault;
 use super::lock::Files;
+use super::read::Reader;
 use super::transaction::Transaction;
 use super::turns::Turns;
-use super::view::View;
 use super::{claim, commit, events, generation, queue};
 use crate::clock::Clock;
 use crate::store::at_rest::MasterKeys;
 use crate::store::{Claims, CommitError, DeliveryLimits, StoreError};
 
-pub(super) use self::job::{Answer, Ended, Job, Reply};
+pub(super) use self::job::{Answered, Ended, Job, Reply};
 
 /// The most jobs of one commit.
 const MOST_JOBS: usize = 256;
@@ -57,7 +57,7 @@ const GROWS: Duration = Duration::from_millis(5);
 const CAREFUL_JOBS: u32 = 10_000;
 
 /// The writes of a batch, and whether it was committed.
-pub(super) type Answers = (Vec<Answer>, Result<(), StoreError>);
+pub(super) type AnsweredBatch = (Vec<Answered>, Result<(), StoreError>);
 
 /// How much was written, which tells how well commits are shared.
 #[derive(Default)]
@@ -78,7 +78,7 @@ pub(super) struct Writer {
     careful_jobs: u32,
     /// See [`GROWS`].
     grows: Duration,
-    answers: mpsc::UnboundedSender<Answers>,
+    answers: mpsc::UnboundedSender<AnsweredBatch>,
     work: Arc<Notify>,
     health: Health,
     checkpoints: Checkpoints,
@@ -98,19 +98,19 @@ pub(super) struct Parts {
     /// Notified when there may be something to claim that was not there before.
     pub work: Arc<Notify>,
     /// Where the answers of each batch go.
-    pub answers: mpsc::UnboundedSender<Answers>,
+    pub answers: mpsc::UnboundedSender<AnsweredBatch>,
 }
 
 impl Writer {
     pub fn new(parts: Parts) -> Result<Self, Fault> {
-        let view = View {
+        let reader = Reader {
             db: &parts.db,
             keys: &parts.keys,
         };
         let mut turns = Turns::new(parts.limits);
-        queue::find_all(view, &mut turns)?;
+        queue::find_all(reader, &mut turns)?;
         Ok(Self {
-            upkeep: Upkeep::new(view)?,
+            upkeep: Upkeep::new(reader)?,
             turns,
             db: parts.db,
             keys: parts.keys,
@@ -220,14 +220,14 @@ impl Writer {
     }
 
     /// Runs a write within the batch. `None` when its caller went away before it began.
-    fn write(&mut self, job: Job) -> Option<Answer> {
+    fn write(&mut self, job: Job) -> Option<Answered> {
         match job {
             Job::Commit {
                 tenant,
                 claim,
                 write,
                 reply,
-            } => self.answer(reply, Answer::Commit, |tx| {
+            } => self.answer(reply, Answered::Commit, |tx| {
                 commit::commit(tx, &tenant, claim.as_ref(), write)
             }),
             Job::Settle {
@@ -235,15 +235,15 @@ impl Writer {
                 attempt,
                 verdict,
                 reply,
-            } => self.answer(reply, Answer::Settle, |tx| {
+            } => self.answer(reply, Answered::Settle, |tx| {
                 events::settle(tx, &claimed, &attempt, verdict)
             }),
-            Job::KeepClockAdvance { millis, reply } => self.answer(reply, Answer::Done, |tx| {
+            Job::KeepClockAdvance { millis, reply } => self.answer(reply, Answered::Done, |tx| {
                 Ok(events::keep_clock_advance(tx, millis)?)
             }),
             Job::Try { reply } => {
                 let is_needed = self.health.begin_trial();
-                self.answer(reply, Answer::Done, |tx| {
+                self.answer(reply, Answered::Done, |tx| {
                     if is_needed {
                         health::try_to_write(tx.db)?;
                     }
@@ -257,9 +257,9 @@ impl Writer {
     fn answer<T>(
         &mut self,
         reply: Reply<T>,
-        answer: impl FnOnce(Reply<T>, Ended<T>) -> Answer,
+        answer: impl FnOnce(Reply<T>, Ended<T>) -> Answered,
         write: impl FnOnce(&mut Transaction<'_>) -> Result<T, CommitError>,
-    ) -> Option<Answer> {
+    ) -> Option<Answered> {
         if reply.is_closed() {
             return None;
         }
@@ -400,11 +400,11 @@ impl Writer {
     fn take_back(&mut self, unheard: Claims) {
         for claimed in unheard.claimed {
             if let Some(endpoint) = self.turns.release(claimed.delivery.id, claimed.hold) {
-                let view = View {
+                let reader = Reader {
                     db: &self.db,
                     keys: &self.keys,
                 };
-                queue::find_first(view, &mut self.turns, endpoint);
+                queue::find_first(reader, &mut self.turns, endpoint);
             }
         }
         self.work.notify_one();
@@ -412,11 +412,11 @@ impl Writer {
 
     /// Returns whether there may be something to claim that was not there before the commit.
     fn follow_commit(&mut self) -> bool {
-        let view = View {
+        let reader = Reader {
             db: &self.db,
             keys: &self.keys,
         };
-        queue::follow_commit(view, &mut self.turns, self.clock.now())
+        queue::follow_commit(reader, &mut self.turns, self.clock.now())
     }
 
     fn transaction(&mut self) -> Transaction<'_> {

@@ -54,7 +54,7 @@ struct Stage {
     folder: TempDir,
     _lock: Lock,
     writer: Writer,
-    _answers: mpsc::UnboundedReceiver<Answers>,
+    _answers: mpsc::UnboundedReceiver<AnsweredBatch>,
 }
 
 impl Stage {
@@ -95,7 +95,7 @@ impl Stage {
         let mut callers = Vec::new();
         for (number, ends) in (0..).zip(ends.iter().copied()) {
             let (reply, answer) = oneshot::channel();
-            let ran = writer.answer(reply, Answer::Done, |tx| run(tx, number, ends));
+            let ran = writer.answer(reply, Answered::Done, |tx| run(tx, number, ends));
             let ran = ran.expect("its caller waits");
             callers.push((ran, answer));
         }

@@ -1,9 +1,9 @@
 //! What the writer does for the file itself, between batches: the sweep, and a new first master key for every value.
 
 use super::super::fault::Fault;
+use super::super::read::Reader;
 use super::super::rewrap::{self, Stepped};
 use super::super::sweep::{self, Sweep};
-use super::super::view::View;
 use super::Writer;
 use crate::domain::Timestamp;
 use crate::store::at_rest::sweeps::{Sweeps, Swept};
@@ -17,9 +17,9 @@ pub(super) struct Upkeep {
 
 impl Upkeep {
     /// What is left to do of the file.
-    pub fn new(view: View<'_>) -> Result<Self, Fault> {
+    pub fn new(reader: Reader<'_>) -> Result<Self, Fault> {
         Ok(Self {
-            is_rewrapping: rewrap::is_unfinished(view)?,
+            is_rewrapping: rewrap::is_unfinished(reader)?,
             sweeps: Sweeps::default(),
         })
     }
@@ -47,11 +47,11 @@ impl Writer {
         if self.upkeep.sweeps.is_due(now) {
             // Each by itself: a record that is damaged must not keep the others from being swept.
             let swept = sweep::BY_AGE.map(|sweep| self.sweep_one(sweep, now));
-            let view = View {
+            let reader = Reader {
                 db: &self.db,
                 keys: &self.keys,
             };
-            let earliest = sweep::earliest_expiry(view, self.limits.retention);
+            let earliest = sweep::earliest_expiry(reader, self.limits.retention);
             let earliest = earliest.unwrap_or_default();
             self.upkeep.sweeps.note_by_age(now, &swept, earliest);
         }
@@ -84,7 +84,7 @@ impl Writer {
     /// One step of encrypting all values with the first master key, in a commit of its own. A failure is logged once, and
     /// the next start goes on from there.
     pub(super) fn rewrap_some(&mut self) {
-        let stepped = self.alone(|writer| rewrap::step_of_server(writer.transaction().view()));
+        let stepped = self.alone(|writer| rewrap::step_of_server(writer.transaction().reader()));
         match stepped {
             Ok((stepped, tidings)) => {
                 self.upkeep.is_rewrapping = matches!(stepped, Stepped::More);

@@ -20,7 +20,7 @@ use crate::store::at_rest::fields::Fields;
 
 /// A connection with the keys that open what it reads.
 #[derive(Clone, Copy)]
-pub(super) struct View<'a> {
+pub(super) struct Reader<'a> {
     pub db: &'a Connection,
     pub keys: &'a MasterKeys,
 }
@@ -36,7 +36,14 @@ pub(super) struct Tenant {
 #[derive(Default)]
 pub(super) struct Events(HashMap<i64, Arc<Event>>);
 
-impl View<'_> {
+impl Events {
+    /// Notes an event that is at hand, so that it need not be read.
+    pub fn note(&mut self, number: i64, event: &Arc<Event>) {
+        self.0.entry(number).or_insert_with(|| Arc::clone(event));
+    }
+}
+
+impl Reader<'_> {
     /// The one row of a statement, if there is any.
     pub fn row<T>(
         &self,

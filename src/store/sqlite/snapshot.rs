@@ -13,13 +13,13 @@ use url::Url;
 
 use super::fault::Fault;
 use super::file;
+use super::inspect::{self, Found};
 use super::open_error::OpenError;
 use super::paths;
 use super::schema;
-use super::together::{self, Found};
 
 /// A database in one read transaction.
-pub(super) struct Look {
+pub(super) struct Snapshot {
     pub db: Connection,
     path: PathBuf,
     /// How the file looked before, if it is read as one that nobody writes.
@@ -51,7 +51,7 @@ fn is_logged(real: &Path) -> bool {
     log.is_ok_and(|log| log.len() > 0) || paths::beside(real, "-shm").exists()
 }
 
-impl Look {
+impl Snapshot {
     /// Begins to read the file at `path`, which must be a database of this version's schema.
     ///
     /// # Errors
@@ -64,7 +64,7 @@ impl Look {
         };
         let real = path.canonicalize().map_err(|error| {
             // Where it is missing, what is left beside it says more.
-            let left = paths::real_path(path).and_then(|real| together::inspect(&real));
+            let left = paths::real_path(path).and_then(|real| inspect::before_opening(&real));
             match left {
                 Err(left @ OpenError::OrphanedLog { .. }) => left,
                 _ => system(error),
@@ -73,12 +73,12 @@ impl Look {
         if !fs::metadata(&real).map_err(system)?.is_file() {
             return Err(OpenError::Foreign(path.to_owned()));
         }
-        let keeps_log = together::is_with_log(&real).map_err(system)?;
+        let keeps_log = inspect::is_with_log(&real).map_err(system)?;
         if keeps_log {
             // By another name, a log that lies beside the file of a server would not be seen.
             paths::real_path(path)?;
         }
-        match together::inspect_beside_a_server(&real)? {
+        match inspect::beside_a_server(&real)? {
             Found::Database => {}
             Found::Nothing => return Err(OpenError::Foreign(path.to_owned())),
             Found::Unfinished => return Err(OpenError::Unfinished(path.to_owned())),
