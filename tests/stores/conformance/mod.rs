@@ -22,7 +22,7 @@ use hookturn::clock::{Clock, TestClock};
 use hookturn::domain::{
     Endpoint, EndpointId, Format, KeyRing, Refusal, Rotation, Settings, TenantId, Timestamp,
 };
-use hookturn::idempotency::{Answer, Claim};
+use hookturn::idempotency::{Answer, KeyUse};
 use hookturn::random;
 use hookturn::service::{Error, Service};
 use hookturn::store::sqlite::Opening;
@@ -242,7 +242,7 @@ impl Stage {
         &self,
         id: EndpointId,
         grace_seconds: u64,
-        claim: Option<Claim>,
+        claim: Option<KeyUse>,
     ) -> Result<Committed, Error> {
         let grace = Duration::from_secs(grace_seconds);
         let render = |rotation: &Rotation| {
