@@ -11,7 +11,8 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use hookturn::domain::signature::{Signer, standard_webhooks, verbex};
+use hookturn::domain::signature::{standard_webhooks, verbex};
+use hookturn::domain::signer::Signer;
 use hookturn::domain::{Format, Secret};
 use sha2::Sha256;
 
@@ -56,7 +57,7 @@ fn signing(criterion: &mut Criterion, format: Format, size: &str, body: &[u8]) {
             Format::Verbex => texts.iter().map(String::as_bytes).collect(),
         };
         let key = |key: &&[u8]| Hmac::<Sha256>::new_from_slice(key).expect("any length is a key");
-        let signer = |secret: &Secret| Signer::new(format, secret);
+        let signer = |secret: &Secret| secret.signer(format);
         let signers: Vec<Signer> = secrets.iter().map(signer).collect();
         let keyed: Vec<Hmac<Sha256>> = keys.iter().map(key).collect();
 

@@ -4,7 +4,7 @@
 
 use std::sync::LazyLock;
 
-use hookturn::store::seal::{CannotOpen, Kind, MasterKey, MasterKeys, Place, key_id};
+use hookturn::store::at_rest::{CannotOpen, Kind, MasterKey, MasterKeys, Place, key_id};
 
 static KEYS: LazyLock<MasterKeys> = LazyLock::new(|| {
     let key = |id, byte| MasterKey::new(id, &[byte; 32]).expect("a sound id");

@@ -130,10 +130,7 @@ async fn read(
     if let Some(claim) = &claim
         && let Some(answer) = remembered(app, &tenant, claim).await.map_err(fail)?
     {
-        return Err(respond(Committed {
-            answer,
-            replayed: true,
-        }));
+        return Err(respond(Committed::replay(answer)));
     }
     Ok((Caller { tenant, claim }, body))
 }
@@ -235,7 +232,9 @@ fn is_json(headers: &HeaderMap) -> bool {
 /// The response that carries an answer, fresh or repeated.
 #[must_use]
 pub fn respond(committed: Committed) -> Response {
-    let Committed { answer, replayed } = committed;
+    let Committed {
+        answer, replayed, ..
+    } = committed;
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
     let json = HeaderValue::from_static("application/json");
     let mut response = (status, [(CONTENT_TYPE, json)], answer.body).into_response();
@@ -261,5 +260,6 @@ pub(super) fn json(value: &impl serde::Serialize) -> Response {
     respond(Committed {
         answer: answer(StatusCode::OK, value),
         replayed: false,
+        action: None,
     })
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use tokio::net::TcpListener;
 
-use super::Failure;
+use super::CommandError;
 use crate::api::auth::Tenants;
 use crate::api::submission::BODY_TIMEOUT;
 use crate::api::{self, App, AppConfig};
@@ -16,7 +16,7 @@ use crate::config::{MASTER_KEY, STORE, SettingError, Store};
 use crate::delivery::{EgressGuard, Sender, Worker};
 use crate::server::{self, Limits};
 use crate::service::Service;
-use crate::store::seal::MasterKeys;
+use crate::store::at_rest::MasterKeys;
 use crate::store::sqlite::{OpenError, Opening};
 use crate::store::{self, DeliveryLimits, MemoryStore};
 
@@ -46,8 +46,8 @@ impl Assembly {
     ///
     /// # Errors
     ///
-    /// [`Failure`] when the store cannot be opened.
-    pub fn new(parts: Parts<'_>) -> Result<Self, Failure> {
+    /// [`CommandError`] when the store cannot be opened.
+    pub fn new(parts: Parts<'_>) -> Result<Self, CommandError> {
         let mut opening = match parts.store {
             Store::Memory => None,
             Store::Sqlite { path } => {

@@ -11,9 +11,9 @@ use std::{
 use tokio::runtime;
 
 use super::{
-    Failure,
+    CommandError,
     assembly::unopenable,
-    progress::{Progress, print},
+    progress::{ProgressReport, print},
     serve::Stop,
 };
 use crate::{
@@ -41,20 +41,20 @@ pub(super) struct BackupArgs {
     store: StoreArg,
 }
 
-pub(super) fn run(args: BackupArgs) -> Result<(), Failure> {
+pub(super) fn run(args: BackupArgs) -> Result<(), CommandError> {
     let source = args.store.parse_path()?;
     let target = args.target;
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::new(&format!("cannot start threads: {error}")))?;
+        .map_err(|error| CommandError::new(&format!("cannot start threads: {error}")))?;
     runtime.block_on(async {
         let mut asked = Stop::install()?;
         let stop = Arc::new(AtomicBool::new(false));
         let mut copying = tokio::task::spawn_blocking({
             let stop = Arc::clone(&stop);
             move || {
-                let mut progress = Progress::new();
+                let mut progress = ProgressReport::new();
                 let copied = backup(&source, &target, &stop, &mut progress);
                 progress.end()?;
                 let length = copied.map_err(failure)?;
@@ -64,7 +64,7 @@ pub(super) fn run(args: BackupArgs) -> Result<(), Failure> {
         loop {
             tokio::select! {
                 done = &mut copying => {
-                    return done.unwrap_or_else(|_| Err(Failure::new("the copying panicked")));
+                    return done.unwrap_or_else(|_| Err(CommandError::new("the copying panicked")));
                 }
                 () = asked.asked() => stop.store(true, Ordering::Relaxed),
             }
@@ -72,10 +72,10 @@ pub(super) fn run(args: BackupArgs) -> Result<(), Failure> {
     })
 }
 
-fn failure(error: BackupError) -> Failure {
+fn failure(error: BackupError) -> CommandError {
     match error {
         BackupError::Source(error) => unopenable(&error).into(),
-        BackupError::Stopped => Failure::new(&error.to_string()),
+        BackupError::Stopped => CommandError::new(&error.to_string()),
         error => SettingError::new(TARGET, error.to_string()).into(),
     }
 }

@@ -3,8 +3,8 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use super::{
-    Failure,
-    progress::{Progress, print},
+    CommandError,
+    progress::{ProgressReport, print},
 };
 use crate::{
     clock::SystemClock,
@@ -34,19 +34,19 @@ pub(super) struct CheckArgs {
     master_keys: MasterKeysArg,
 }
 
-pub(super) fn run(args: CheckArgs) -> Result<ExitCode, Failure> {
+pub(super) fn run(args: CheckArgs) -> Result<ExitCode, CommandError> {
     let keys = args.master_keys.parse_some()?;
     let text = args.path.to_str().unwrap_or_default();
     let path = text.strip_prefix("sqlite:").map(PathBuf::from);
     let path = path.unwrap_or(args.path);
-    let mut progress = Progress::new();
+    let mut progress = ProgressReport::new();
     let checked = check::check(&path, &keys, &SystemClock, &mut progress);
     progress.end()?;
     let summary = checked.map_err(|error| match error {
         OpenError::KeyMissing { .. } | OpenError::WrongKey { .. } => {
             SettingError::new(MASTER_KEY, error.to_string()).into()
         }
-        error => Failure::new(&error.to_string()),
+        error => CommandError::new(&error.to_string()),
     })?;
     print(&in_words(&summary))?;
     Ok(match summary.problems {

@@ -8,11 +8,11 @@ mod assembly;
 mod backup;
 mod check;
 mod demo;
-mod explain;
 mod keys;
 mod listen;
 mod openapi;
 mod progress;
+mod report_text;
 mod secrets;
 mod serve;
 mod text_file;
@@ -56,16 +56,16 @@ enum Command {
 /// Why a command did not do what was asked: one line, without the program's name.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct Failure(String);
+pub struct CommandError(String);
 
-impl Failure {
+impl CommandError {
     fn new(problem: &str) -> Self {
         // Texts of the system and of libraries go into it, which promise no single line.
         Self(problem.lines().map(str::trim).collect::<Vec<_>>().join(" "))
     }
 }
 
-impl From<SettingError> for Failure {
+impl From<SettingError> for CommandError {
     fn from(error: SettingError) -> Self {
         Self::new(&error.to_string())
     }
@@ -76,8 +76,8 @@ impl From<SettingError> for Failure {
 ///
 /// # Errors
 ///
-/// [`Failure`] when it cannot start, or cannot write what it was asked for.
-pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failure> {
+/// [`CommandError`] when it cannot start, or cannot write what it was asked for.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, CommandError> {
     let done = |()| ExitCode::SUCCESS;
     let args: Vec<_> = args.into_iter().collect();
     match Cli::try_parse_from(&args).map(|cli| cli.command) {
@@ -97,16 +97,16 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failure
         {
             written(error.print()).map(done)
         }
-        Err(error) => Err(Failure::new(&usage::problem(&error, &args))),
+        Err(error) => Err(CommandError::new(&usage::problem(&error, &args))),
     }
 }
 
 /// The outcome of writing to stdout. A reader that has gone away, such as `head`, has what it wanted.
-fn written(outcome: io::Result<()>) -> Result<(), Failure> {
+fn written(outcome: io::Result<()>) -> Result<(), CommandError> {
     match outcome {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::new(&format!(
-            "cannot write to standard output: {error}"
-        ))),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CommandError::new(
+            &format!("cannot write to standard output: {error}"),
+        )),
         _ => Ok(()),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write as _};
 
-use super::{Failure, written};
+use super::{CommandError, written};
 use crate::api;
 
 #[derive(clap::Args)]
@@ -12,9 +12,9 @@ pub(super) struct OpenapiArgs {
     dialect: String,
 }
 
-pub(super) fn run(args: &OpenapiArgs) -> Result<(), Failure> {
+pub(super) fn run(args: &OpenapiArgs) -> Result<(), CommandError> {
     let Some(document) = api::openapi::document(&args.dialect) else {
-        return Err(Failure::new(
+        return Err(CommandError::new(
             "DIALECT: no such document; write 2026-03-01 or verbex-v1",
         ));
     };

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{Failure, written};
-use crate::store::sqlite::Watch;
+use super::{CommandError, written};
+use crate::store::sqlite::Progress;
 
 /// How many findings are told: who has more has seen enough.
 const MOST: u64 = 100;
@@ -14,14 +14,14 @@ const MOST: u64 = 100;
 /// How often the bar shows that something is going on, when nothing is counted.
 const TICK: Duration = Duration::from_millis(200);
 
-/// A [`Watch`] for an operator: a bar on stderr, if that is a terminal, and findings on stdout.
-pub(super) struct Progress {
+/// The [`Progress`] for an operator: a bar on stderr, if that is a terminal, and findings on stdout.
+pub(super) struct ProgressReport {
     bar: ProgressBar,
     found: u64,
     outcome: io::Result<()>,
 }
 
-impl Progress {
+impl ProgressReport {
     pub fn new() -> Self {
         let target = if io::stderr().is_terminal() {
             ProgressDrawTarget::stderr()
@@ -43,8 +43,8 @@ impl Progress {
     ///
     /// # Errors
     ///
-    /// [`Failure`] when what was found could not be written.
-    pub fn end(self) -> Result<(), Failure> {
+    /// [`CommandError`] when what was found could not be written.
+    pub fn end(self) -> Result<(), CommandError> {
         self.bar.finish_and_clear();
         written(self.outcome)?;
         match self.found.checked_sub(MOST) {
@@ -55,7 +55,7 @@ impl Progress {
 }
 
 /// Writes a line to stdout.
-pub(super) fn print(line: &str) -> Result<(), Failure> {
+pub(super) fn print(line: &str) -> Result<(), CommandError> {
     let mut out = io::stdout().lock();
     written(writeln!(out, "{line}").and_then(|()| out.flush()))
 }
@@ -69,7 +69,7 @@ fn style(is_counted: bool) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
-impl Watch for Progress {
+impl Progress for ProgressReport {
     fn begin(&mut self, part: &'static str, all: Option<u64>) {
         self.bar.set_style(style(all.is_some()));
         self.bar.set_position(0);

@@ -14,10 +14,10 @@ use tokio::{
 };
 use zeroize::Zeroizing;
 
-use super::Failure;
+use super::CommandError;
 use super::assembly::{Assembly, Parts};
 use crate::{
-    config::{ApiKey, ApiKeys, LISTEN, ServeArgs, SettingError, Settings, local_url},
+    config::{ApiKey, ApiKeys, LISTEN, ServeArgs, ServeSettings, SettingError, local_url},
     random,
     server::Limits,
     store::DeliveryLimits,
@@ -31,15 +31,15 @@ const DEFAULT_TENANT: &str = "default";
 /// the second for the last lines of the log, it must stay below the 30 s within which the program promises to end.
 pub(super) const LAST_WAIT: Duration = Duration::from_secs(1);
 
-pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
-    let settings = Settings::new(args)?;
+pub(super) fn run(args: ServeArgs) -> Result<(), CommandError> {
+    let settings = ServeSettings::new(args)?;
     // Ends last, so that it has the last lines of all else.
     let _log = telemetry::init(settings.log.clone(), settings.log_format)
-        .map_err(|error| Failure::new(&format!("cannot start logging: {error}")))?;
+        .map_err(|error| CommandError::new(&format!("cannot start logging: {error}")))?;
     let runtime = runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::new(&format!("cannot start threads: {error}")))?;
+        .map_err(|error| CommandError::new(&format!("cannot start threads: {error}")))?;
     let outcome = runtime.block_on(serve(settings));
     runtime.shutdown_timeout(LAST_WAIT);
     outcome
@@ -47,12 +47,12 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
 
 /// Everything that can fail comes first; from the first answered request on, nothing here does. A key is told last of
 /// all: whoever reads it can use it.
-async fn serve(settings: Settings) -> Result<(), Failure> {
+async fn serve(settings: ServeSettings) -> Result<(), CommandError> {
     let mut stop = Stop::install()?;
     let listener = bind(LISTEN, &settings.listen).await?;
-    let address = listener
-        .local_addr()
-        .map_err(|error| Failure::new(&format!("{LISTEN}: {error}; choose another address")))?;
+    let address = listener.local_addr().map_err(|error| {
+        CommandError::new(&format!("{LISTEN}: {error}; choose another address"))
+    })?;
     let url = local_url(address);
     let generated = settings
         .api_keys
@@ -60,9 +60,8 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
         .then(generate_key)
         .transpose()?;
     let keys = match &generated {
-        Some(key) => {
-            ApiKeys::one(DEFAULT_TENANT, key.clone()).map_err(|problem| Failure::new(&problem))?
-        }
+        Some(key) => ApiKeys::one(DEFAULT_TENANT, key.clone())
+            .map_err(|problem| CommandError::new(&problem))?,
         None => settings.api_keys,
     };
     let assembly = Assembly::new(Parts {
@@ -124,7 +123,7 @@ pub(super) async fn bind(
 }
 
 /// Tells the API key that was made, once, to whoever started the server.
-fn announce(url: &str, key: &ApiKey) -> Result<(), Failure> {
+fn announce(url: &str, key: &ApiKey) -> Result<(), CommandError> {
     let mut out = io::stdout().lock();
     let text = Zeroizing::new(format!(
         "Hookturn listens on {url} and is documented at {url}/docs\n\
@@ -140,20 +139,20 @@ fn announce(url: &str, key: &ApiKey) -> Result<(), Failure> {
     out.write_all(text.as_bytes())
         .and_then(|()| out.flush())
         .map_err(|error| {
-            Failure::new(&format!(
+            CommandError::new(&format!(
                 "--api-key (HOOKTURN_API_KEYS): none is configured, and the generated one cannot be told on standard \
                  output: {error}; configure one"
             ))
         })
 }
 
-fn generate_key() -> Result<ApiKey, Failure> {
-    let bytes = random::key().map_err(|error| Failure::new(&error.to_string()))?;
+fn generate_key() -> Result<ApiKey, CommandError> {
+    let bytes = random::key().map_err(|error| CommandError::new(&error.to_string()))?;
     let text = Zeroizing::new(format!(
         "hk_{}",
         *Zeroizing::new(BASE64_URL_SAFE_NO_PAD.encode(*bytes))
     ));
-    ApiKey::parse(&text).map_err(|problem| Failure::new(&problem))
+    ApiKey::parse(&text).map_err(|problem| CommandError::new(&problem))
 }
 
 /// SIGTERM, as service managers send it, and SIGINT, which is Ctrl-C.
@@ -164,10 +163,10 @@ pub(super) struct Stop {
 
 impl Stop {
     /// From now on the signals do not end the process by themselves.
-    pub(super) fn install() -> Result<Self, Failure> {
+    pub(super) fn install() -> Result<Self, CommandError> {
         let listen = |kind| {
             signal(kind)
-                .map_err(|error| Failure::new(&format!("cannot listen for signals: {error}")))
+                .map_err(|error| CommandError::new(&format!("cannot listen for signals: {error}")))
         };
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,

@@ -1,7 +1,7 @@
 //! Every setting of `hookturn serve`: its flag, its environment variable, its unit and its default.
 //!
 //! A flag takes precedence over its variable, and an empty value counts as not given, as container set-ups pass on
-//! unset variables as empty ones. [`ServeArgs`] takes the texts from the command line and [`Settings::new`] parses
+//! unset variables as empty ones. [`ServeArgs`] takes the texts from the command line and [`ServeSettings::new`] parses
 //! them here rather than within clap, which quotes a bad value in its errors: a setting's error must never show a key
 //! or a password, also not one that was misplaced into the wrong flag.
 
@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 pub use self::api_keys::{ApiKey, ApiKeys};
 pub use self::store::{MasterKeysArg, Store, StoreArg};
-use crate::store::seal::MasterKeys;
+use crate::store::at_rest::MasterKeys;
 use crate::telemetry::LogFormat;
 
 /// The settings of `hookturn serve` as they stand on the command line and in the environment: unparsed texts.
@@ -90,7 +90,7 @@ pub struct ServeArgs {
 
 /// The parsed settings of `hookturn serve`.
 #[derive(Debug)]
-pub struct Settings {
+pub struct ServeSettings {
     /// `--listen`: where to listen, `HOST:PORT`; the host may be a name that is yet to be resolved.
     pub listen: String,
     /// `--api-key`: who may call. Empty when none was given: then the caller must make one.
@@ -157,7 +157,7 @@ pub const STORE: &str = "--store (HOOKTURN_STORE)";
 /// How `--master-key` is named in errors.
 pub const MASTER_KEY: &str = "--master-key (HOOKTURN_MASTER_KEYS)";
 
-impl Settings {
+impl ServeSettings {
     /// Parses the settings.
     ///
     /// # Errors
@@ -230,7 +230,7 @@ mod tests {
     #[test]
     fn a_store_that_outlives_the_program_needs_a_master_key() {
         let settings = |store: &str, master_keys: &[&str]| {
-            Settings::new(ServeArgs {
+            ServeSettings::new(ServeArgs {
                 store: StoreArg {
                     store: Some(store.to_owned()),
                 },

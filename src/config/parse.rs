@@ -12,7 +12,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::Store;
-use crate::store::seal::{MasterKey, MasterKeys, UnfitKeys};
+use crate::store::at_rest::{MasterKey, MasterKeys, UnfitKeys};
 use crate::telemetry::LogFormat;
 
 /// Both of `rate_limit` and `max_connections`.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use zeroize::Zeroizing;
 
 use super::{MASTER_KEY, STORE, SettingError, named, parse};
-use crate::store::seal::MasterKeys;
+use crate::store::at_rest::MasterKeys;
 
 /// `--store`, unparsed.
 #[derive(clap::Args, Default)]

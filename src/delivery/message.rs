@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::headers::Headers;
-use crate::domain::signature::Signer;
+use crate::domain::signer::Signer;
 use crate::domain::{
     DeliveryId, Endpoint, EventId, Fingerprint, Format, Timestamp, TraceId, signature,
 };

@@ -19,9 +19,9 @@ use tokio::task::JoinSet;
 use super::message::Message;
 use super::sender::{Reply, Sender};
 use crate::clock::{Clock, real_sleep};
-use crate::domain::{Attempt, Delivery, Timestamp, Verdict};
+use crate::domain::{Attempt, Timestamp, Verdict};
 use crate::random;
-use crate::store::{Claimed, ReceiverState, Store, StoreError};
+use crate::store::{Claimed, Settled, Store, StoreError};
 
 /// How many deliveries are claimed at once.
 const BATCH: usize = 64;
@@ -77,13 +77,14 @@ impl Worker {
         }
     }
 
-    /// One bounded step: makes one attempt of each of some deliveries that are due, and ends when all
+    /// One bounded step: sweeps the store, makes one attempt of each of some deliveries that are due, and ends when all
     /// of them are settled. Returns how many there were; 0 means that nothing is due now.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when nothing could be claimed.
+    /// [`StoreError`] when the store could not be swept, or nothing be claimed.
     pub async fn step(&self) -> Result<usize, StoreError> {
+        unpanicking(self.store.sweep()).await?;
         let mut attempts = JoinSet::new();
         for claimed in unpanicking(self.store.claim(BATCH)).await?.claimed {
             attempts.spawn(self.clone().attempt(claimed));
@@ -93,11 +94,41 @@ impl Worker {
         Ok(count)
     }
 
-    /// Makes attempts until `stop`, and then waits for those under way, for at most
-    /// [`Options::drain`]. Does not panic, whatever the store does: that would end all attempts under
-    /// way, and leave their deliveries held for ever.
+    /// Makes attempts until `stop`, and then waits for those under way, for at most [`Options::drain`]. Has the store
+    /// swept meanwhile. Does not panic, whatever the store does: that would end all attempts under way, and leave their
+    /// deliveries held for ever.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let mut attempts = JoinSet::new();
+        tokio::select! {
+            biased;
+            () = self.attempt_all(&mut attempts, stop) => {}
+            () = self.sweep_all() => {}
+        }
+        let drained = tokio::time::timeout(self.options.drain, async {
+            while attempts.join_next().await.is_some() {}
+        });
+        if drained.await.is_err() {
+            tracing::warn!("attempts that were under way will be made again");
+        }
+    }
+
+    /// Has the store take away what expires, for as long as this is polled.
+    async fn sweep_all(&self) {
+        loop {
+            match unpanicking(self.store.sweep()).await {
+                Ok(next) if next > self.clock.now() => self.clock.sleep_until(next).await,
+                // There is more to do. The others get their turn in between.
+                Ok(_) => tokio::task::yield_now().await,
+                Err(error) => {
+                    tracing::error!(%error, "cannot sweep the store; trying again");
+                    real_sleep(self.options.pause).await;
+                }
+            }
+        }
+    }
+
+    /// Makes attempts until `stop`.
+    async fn attempt_all(&self, attempts: &mut JoinSet<()>, stop: impl Future<Output = ()>) {
         tokio::pin!(stop);
         loop {
             let claims = tokio::select! {
@@ -109,7 +140,7 @@ impl Worker {
             let claims = match claims {
                 Ok(claims) => claims,
                 Err(error) => {
-                    tracing::error!(%error, "deliveries cannot be claimed");
+                    tracing::error!(%error, "cannot claim deliveries; trying again");
                     tokio::select! {
                         () = &mut stop => break,
                         () = real_sleep(self.options.pause) => continue,
@@ -137,12 +168,6 @@ impl Worker {
                 }
                 () = wait => {}
             }
-        }
-        let drained = tokio::time::timeout(self.options.drain, async {
-            while attempts.join_next().await.is_some() {}
-        });
-        if drained.await.is_err() {
-            tracing::warn!("attempts that were under way will be made again");
         }
     }
 
@@ -196,31 +221,19 @@ impl Worker {
 
     /// Settles, as often as it takes: nobody else can, while the delivery is held.
     async fn settle(&self, claimed: &Claimed, attempt: &Attempt, verdict: Verdict) {
-        let receiver = match verdict {
-            Verdict::Success => ReceiverState::Well,
-            Verdict::Gone => ReceiverState::Gone {
-                url: claimed.endpoint.settings.url.clone(),
-            },
-            Verdict::Failure { .. } => ReceiverState::Failing,
-        };
         let mut has_failed = false;
         loop {
-            let attempt = attempt.clone();
-            let before = has_failed.then(|| claimed.delivery.attempts.clone());
-            let settle = Box::new(move |delivery: &Delivery, now| match before {
-                // What failed before was written all the same, and must not count twice.
-                Some(before) if before != delivery.attempts => delivery.clone().let_go(now),
-                _ => delivery.settle(attempt, verdict, now),
-            });
-            let id = claimed.delivery.id;
-            let settled = self
-                .store
-                .settle(&claimed.tenant, id, settle, receiver.clone());
+            let settled = self.store.settle(claimed, attempt, verdict);
             match unpanicking(settled).await {
-                Ok(()) => return,
+                Ok(Settled::Recorded) => return,
+                Ok(Settled::HoldLost) => {
+                    // After a failure this is the rule: it was written all the same.
+                    tracing::debug!(delivery = %claimed.delivery.id, has_failed, "the attempt is not recorded: its delivery is held no more");
+                    return;
+                }
                 Err(error) => {
                     if !has_failed {
-                        tracing::error!(%error, delivery = %id, "an attempt cannot be recorded, which is tried until it is");
+                        tracing::error!(%error, delivery = %claimed.delivery.id, "cannot record an attempt; retrying until it is recorded");
                     }
                     has_failed = true;
                     real_sleep(self.options.pause).await;
@@ -235,5 +248,5 @@ async fn unpanicking<T>(
     call: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
     let done = AssertUnwindSafe(call).catch_unwind().await;
-    done.unwrap_or_else(|_| Err(StoreError("it panicked".to_owned())))
+    done.unwrap_or_else(|_| Err(StoreError::Panicked))
 }

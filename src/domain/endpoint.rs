@@ -6,19 +6,10 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::event::EventPattern;
+use super::format::Format;
 use super::id::EndpointId;
 use super::key_ring::KeyRing;
 use super::time::Timestamp;
-
-/// How an endpoint's deliveries look and are signed: fixed when it is created, by the dialect that
-/// creates it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// Standard Webhooks 1.0.0, for records made through the 2026-03-01 API.
-    StandardWebhooks,
-    /// `X-Webhook-Signature`, for records made through the Verbex v1 API.
-    Verbex,
-}
 
 /// An endpoint. Cheap to clone: the settings are shared.
 #[derive(Clone, Debug, PartialEq, Eq)]

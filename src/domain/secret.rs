@@ -9,8 +9,8 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-use super::endpoint::Format;
-use super::signature::Signer;
+use super::format::Format;
+use super::signer::Signer;
 
 /// What the text of every secret starts with (Standard Webhooks 1.0.0, "Signature scheme").
 pub const PREFIX: &str = "whsec_";
@@ -59,10 +59,17 @@ impl Secret {
     /// only, that of its endpoint; another one is keyed anew at each call.
     #[must_use]
     pub fn signer(&self, format: Format) -> Signer {
-        let keyed = || Box::new((format, Signer::new(format, self)));
+        let keyed = || Box::new((format, self.key(format)));
         match &**self.0.signer.get_or_init(keyed) {
             (of, signer) if *of == format => signer.clone(),
-            _ => Signer::new(format, self),
+            _ => self.key(format),
+        }
+    }
+
+    fn key(&self, format: Format) -> Signer {
+        match format {
+            Format::StandardWebhooks => Signer::from_key(self.as_bytes()),
+            Format::Verbex => Signer::from_key(self.expose().as_bytes()),
         }
     }
 

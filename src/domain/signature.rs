@@ -10,45 +10,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::Sha256;
 
-use super::endpoint::Format;
-use super::secret::Secret;
-
-/// A secret with its HMAC keyed once, to be cloned for each message: keying costs two of the
-/// compression rounds that a short message needs in all.
-#[derive(Clone)]
-pub struct Signer(Hmac<Sha256>);
-
-impl Signer {
-    /// Keys an HMAC-SHA256 (RFC 2104) with `secret`, in the way that `format` demands.
-    #[must_use]
-    pub fn new(format: Format, secret: &Secret) -> Self {
-        match format {
-            Format::StandardWebhooks => Self::from_key(secret.as_bytes()),
-            Format::Verbex => Self::from_key(secret.expose().as_bytes()),
-        }
-    }
-
-    /// Keys an HMAC-SHA256 (RFC 2104) with these bytes.
-    #[must_use]
-    pub fn from_key(key: &[u8]) -> Self {
-        match Hmac::new_from_slice(key) {
-            Ok(keyed) => Self(keyed),
-            Err(_) => unreachable!("HMAC takes keys of every length (RFC 2104, section 2)"),
-        }
-    }
-
-    /// The HMAC of `parts`, one after the other. Compare it in constant time.
-    pub(super) fn sign(&self, parts: &[&[u8]]) -> [u8; 32] {
-        let mut mac = self.0.clone();
-        for part in parts {
-            mac.update(part);
-        }
-        mac.finalize().into_bytes().into()
-    }
-}
+use super::signer::Signer;
 
 /// The bytes that Standard Webhooks signs, in parts: `id.timestamp.body`.
 pub(super) fn standard_webhooks_parts<'a>(
@@ -104,6 +67,7 @@ pub fn verbex(signers: &[Signer], timestamp: i64, body: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{Format, Secret};
 
     fn secret(byte: u8) -> Secret {
         Secret::from_bytes(&[byte; 30])
@@ -114,7 +78,7 @@ mod tests {
         let secrets = [secret(1), secret(2)];
         let signers = secrets
             .each_ref()
-            .map(|secret| Signer::new(Format::StandardWebhooks, secret));
+            .map(|secret| secret.signer(Format::StandardWebhooks));
         let body = br#"{"hello":"world"}"#;
         // The library checks the age of the timestamp against the wall clock, save in this call.
         let header = standard_webhooks(&signers, "evt_1", 1_700_000_000, body);
@@ -128,7 +92,7 @@ mod tests {
 
     #[test]
     fn the_verbex_header_is_keyed_with_the_whole_text() {
-        let signers = [secret(1), secret(2)].map(|secret| Signer::new(Format::Verbex, &secret));
+        let signers = [secret(1), secret(2)].map(|secret| secret.signer(Format::Verbex));
         let header = verbex(&signers, 1_700_000_000, b"{}");
         // From: printf %s '1700000000.{}' | openssl dgst -sha256 -hmac "whsec_AQEB…" (each secret's text)
         let by_openssl = [VERBEX_BY_OPENSSL_1, VERBEX_BY_OPENSSL_2];

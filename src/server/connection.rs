@@ -15,7 +15,7 @@ use super::{
     Limits, Phase,
     activity::Activity,
     socket::Watched,
-    watchdog::{Verdict, Watchdog},
+    watchdog::{Expiry, Watchdog},
 };
 
 /// Bytes of an HTTP/1 request head, and of an HTTP/2 header list. Also bounds the buffers of a connection.
@@ -87,11 +87,11 @@ pub(super) async fn run(
                 return;
             }
             verdict = std::future::poll_fn(|cx| watchdog.poll(cx)) => match verdict {
-                Verdict::Close => {
+                Expiry::Close => {
                     connection.as_mut().graceful_shutdown();
                     watchdog.closing();
                 }
-                Verdict::Cut => {
+                Expiry::Cut => {
                     tracing::debug!("connection timed out");
                     return;
                 }

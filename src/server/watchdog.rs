@@ -30,7 +30,7 @@ const CLOSE_GRACE: Duration = Duration::from_secs(3);
 
 /// What is to become of a connection whose time is up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum Expiry {
     /// Ask it to end: it has been idle for long enough.
     Close,
     /// End it without more ado.
@@ -90,7 +90,7 @@ impl Watchdog {
     }
 
     /// Ready when the connection's time is up.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Verdict> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Expiry> {
         loop {
             let deadline = self.deadline();
             if let Some((at, _)) = deadline
@@ -110,7 +110,7 @@ impl Watchdog {
     }
 
     /// When the connection's time is up as things stand, and what then; `None` while a request is in flight.
-    fn deadline(&mut self) -> Option<(Instant, Verdict)> {
+    fn deadline(&mut self) -> Option<(Instant, Expiry)> {
         if self.activity.is_busy() {
             self.head_since = None;
             return None;
@@ -120,24 +120,24 @@ impl Watchdog {
             Course::Closing(since) => {
                 return Some((
                     since.max(self.activity.idle_since()) + CLOSE_GRACE,
-                    Verdict::Cut,
+                    Expiry::Cut,
                 ));
             }
-            Course::Ending(since) => return Some((since, Verdict::Cut)),
+            Course::Ending(since) => return Some((since, Expiry::Cut)),
         }
         if !self.activity.has_served() {
-            return Some((self.activity.accepted() + self.header_timeout, Verdict::Cut));
+            return Some((self.activity.accepted() + self.header_timeout, Expiry::Cut));
         }
         if self.activity.has_partial_head() {
             // hyper has just been polled, so the head is incomplete. The clock is read here and not where the bytes
             // arrive: a head that arrives whole, as nearly all do, then needs no reading.
             let since = *self.head_since.get_or_insert_with(Instant::now);
-            return Some((since + self.header_timeout, Verdict::Cut));
+            return Some((since + self.header_timeout, Expiry::Cut));
         }
         self.head_since = None;
         Some((
             self.activity.idle_since() + self.idle_timeout,
-            Verdict::Close,
+            Expiry::Close,
         ))
     }
 }

@@ -1,9 +1,9 @@
 //! Reading and repeating deliveries.
 
 use super::{Caller, Error, Service};
-use crate::domain::{Delivery, DeliveryId, DeliveryStatus, EndpointId, TenantId};
+use crate::domain::{Action, Delivery, DeliveryId, DeliveryStatus, EndpointId, TenantId};
 use crate::idempotency::Answer;
-use crate::store::{Committed, Page, Write};
+use crate::store::{Committed, Decision, Page, Write};
 
 impl Service {
     /// One delivery of the tenant.
@@ -47,12 +47,15 @@ impl Service {
         &self,
         caller: Caller,
         id: DeliveryId,
-        render: impl FnOnce(&Delivery) -> Answer + Send + 'static,
+        render: impl Fn(&Delivery) -> Answer + Send + Sync + 'static,
     ) -> Result<Committed, Error> {
-        let decide = |delivery: &Delivery, is_in_flight, now| {
+        let decide = move |delivery: &Delivery, is_in_flight, now| {
             let resent = delivery.resend(now, is_in_flight);
-            let answer = render(&resent);
-            Ok((resent, answer))
+            Ok(Decision {
+                answer: render(&resent),
+                action: Some(Action::DeliveryResent),
+                write: resent,
+            })
         };
         let write = Write::UpdateDelivery(id, Box::new(decide));
         let committed = self.store.commit(&caller.tenant, caller.claim, write);

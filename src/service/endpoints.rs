@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Caller, Error, Service};
 use crate::domain::{
-    Endpoint, EndpointId, EventPattern, Format, KeyRing, Secret, Settings, TenantId,
+    Action, Endpoint, EndpointId, EventPattern, Format, KeyRing, Secret, Settings, TenantId,
 };
 use crate::idempotency::Answer;
 use crate::random;
@@ -24,16 +24,16 @@ pub struct SettingsPatch {
 }
 
 impl SettingsPatch {
-    fn apply(self, settings: &Settings) -> Settings {
+    fn apply(&self, settings: &Settings) -> Settings {
         let mut settings = settings.clone();
-        if let Some(url) = self.url {
-            settings.url = url;
+        if let Some(url) = &self.url {
+            settings.url.clone_from(url);
         }
-        if let Some(events) = self.events {
-            settings.events = events;
+        if let Some(events) = &self.events {
+            settings.events.clone_from(events);
         }
-        if let Some(description) = self.description {
-            settings.description = description;
+        if let Some(description) = &self.description {
+            settings.description.clone_from(description);
         }
         if let Some(active) = self.active {
             settings.active = active;
@@ -55,26 +55,26 @@ impl Service {
         format: Format,
         settings: Settings,
         signing: bool,
-        render: impl FnOnce(&Endpoint, Option<&Secret>) -> Answer + Send + 'static,
+        render: impl Fn(&Endpoint, Option<&Secret>) -> Answer + Send + Sync + 'static,
     ) -> Result<Committed, Error> {
         let secret = signing.then(random::secret).transpose()?;
         let id = match format {
             Format::StandardWebhooks => random::endpoint_id()?,
             Format::Verbex => random::subscription_id()?,
         };
-        let decide = move |now| {
-            let endpoint = Endpoint {
-                id,
-                format,
-                created_at: now,
-                updated_at: now,
-                settings: Arc::new(settings),
-                key_ring: secret.clone().map(|secret| KeyRing::new(secret, now)),
-            };
-            (endpoint, secret)
+        let settings = Arc::new(settings);
+        let decide = move |now| Endpoint {
+            id,
+            format,
+            created_at: now,
+            updated_at: now,
+            settings: Arc::clone(&settings),
+            key_ring: secret.clone().map(|secret| KeyRing::new(secret, now)),
         };
-        let render =
-            |endpoint: &Endpoint, secret: &Option<Secret>| render(endpoint, secret.as_ref());
+        let render = move |endpoint: &Endpoint| {
+            let key_ring = endpoint.key_ring.as_ref();
+            render(endpoint, key_ring.map(|ring| &ring.current().secret))
+        };
         self.create(caller, decide, render).await
     }
 
@@ -114,17 +114,18 @@ impl Service {
         caller: Caller,
         id: EndpointId,
         patch: SettingsPatch,
-        render: impl FnOnce(&Endpoint) -> Answer + Send + 'static,
+        render: impl Fn(&Endpoint) -> Answer + Send + Sync + 'static,
     ) -> Result<Committed, Error> {
-        let decide = |endpoint: &Endpoint, now| {
+        let decide = move |endpoint: &Endpoint, now| {
             let patched = Endpoint {
                 updated_at: now,
                 settings: Arc::new(patch.apply(&endpoint.settings)),
                 ..endpoint.clone()
             };
-            Ok((Change::Replace(patched.clone()), patched))
+            let change = Change::Replace(patched.clone());
+            Ok((change, Action::EndpointUpdated, patched))
         };
-        Ok(self.update(caller, id, decide, render).await?.0)
+        self.update(caller, id, decide, render).await
     }
 
     /// Replaces the settings of an endpoint. Turning signing on makes a first secret; turning it off
@@ -140,27 +141,30 @@ impl Service {
         id: EndpointId,
         settings: Settings,
         signing: bool,
-        render: impl FnOnce(&Endpoint, Option<&Secret>) -> Answer + Send + 'static,
+        render: impl Fn(&Endpoint, Option<&Secret>) -> Answer + Send + Sync + 'static,
     ) -> Result<Committed, Error> {
         // Made before it is known whether it is needed: the decision must not fail half-way.
         let fresh = random::secret()?;
+        let settings = Arc::new(settings);
         let decide = move |endpoint: &Endpoint, now| {
             let (key_ring, issued) = match (&endpoint.key_ring, signing) {
                 (_, false) => (None, None),
                 (Some(key_ring), true) => (Some(key_ring.clone()), None),
-                (None, true) => (Some(KeyRing::new(fresh.clone(), now)), Some(fresh)),
+                (None, true) => (Some(KeyRing::new(fresh.clone(), now)), Some(fresh.clone())),
             };
             let replaced = Endpoint {
                 updated_at: now,
-                settings: Arc::new(settings),
+                settings: Arc::clone(&settings),
                 key_ring,
                 ..endpoint.clone()
             };
-            Ok((Change::Replace(replaced.clone()), (replaced, issued)))
+            let change = Change::Replace(replaced.clone());
+            Ok((change, Action::EndpointUpdated, (replaced, issued)))
         };
-        let render =
-            |(endpoint, issued): &(Endpoint, Option<Secret>)| render(endpoint, issued.as_ref());
-        Ok(self.update(caller, id, decide, render).await?.0)
+        let render = move |(endpoint, issued): &(Endpoint, Option<Secret>)| {
+            render(endpoint, issued.as_ref())
+        };
+        self.update(caller, id, decide, render).await
     }
 
     /// Deletes an endpoint with its secrets.
@@ -173,7 +177,7 @@ impl Service {
             tenant: tenant.clone(),
             claim: None,
         };
-        let decide = |_: &Endpoint, _| Ok((Change::Delete, ()));
+        let decide = |_: &Endpoint, _| Ok((Change::Delete, Action::EndpointDeleted, ()));
         let render = |(): &()| Answer {
             status: 204,
             body: bytes::Bytes::new(),

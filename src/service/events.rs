@@ -37,7 +37,7 @@ impl Service {
         &self,
         caller: Caller,
         event: NewEvent,
-        render: impl FnOnce(&Published) -> Answer + Send + 'static,
+        render: impl Fn(&Published) -> Answer + Send + Sync + 'static,
     ) -> Result<Committed, Error> {
         let id = match event.id {
             Some(id) => id,
@@ -67,7 +67,7 @@ impl Service {
         caller: Caller,
         endpoint: EndpointId,
         trace_id: TraceId,
-        render: impl FnOnce(&Published) -> Answer + Send + 'static,
+        render: impl Fn(&Published) -> Answer + Send + Sync + 'static,
     ) -> Result<Committed, Error> {
         let publish = Publish {
             id: random::event_id(self.now())?,

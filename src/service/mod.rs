@@ -12,13 +12,11 @@ pub mod rotation;
 
 use std::sync::Arc;
 
-use tokio::sync::oneshot;
-
 use crate::clock::Clock;
-use crate::domain::{Endpoint, EndpointId, Refusal, TenantId, Timestamp};
+use crate::domain::{Action, Endpoint, EndpointId, Refusal, TenantId, Timestamp};
 use crate::idempotency::{Answer, Claim};
 use crate::random::NoRandomness;
-use crate::store::{Change, CommitError, Committed, Store, StoreError, Write};
+use crate::store::{Change, CommitError, Committed, Decision, Store, StoreError, Write};
 
 /// Why a request could not be served. Each case has one meaning, whichever dialect tells it.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -129,42 +127,48 @@ impl Service {
         self.clock.wall()
     }
 
-    async fn create<T: Send + 'static>(
+    /// Creates an endpoint, and renders the answer from it.
+    async fn create(
         &self,
         caller: Caller,
-        decide: impl FnOnce(Timestamp) -> (Endpoint, T) + Send + 'static,
-        render: impl FnOnce(&Endpoint, &T) -> Answer + Send + 'static,
+        decide: impl Fn(Timestamp) -> Endpoint + Send + Sync + 'static,
+        render: impl Fn(&Endpoint) -> Answer + Send + Sync + 'static,
     ) -> Result<Committed, Error> {
         let write = Write::Create(Box::new(move |now| {
-            let (endpoint, outcome) = decide(now);
-            let answer = render(&endpoint, &outcome);
-            Ok((endpoint, answer))
+            let endpoint = decide(now);
+            Ok(Decision {
+                answer: render(&endpoint),
+                action: Some(Action::EndpointCreated),
+                write: endpoint,
+            })
         }));
         let committed = self.store.commit(&caller.tenant, caller.claim, write);
         Ok(committed.await?)
     }
 
-    /// Changes one endpoint. The outcome comes back beside the answer when this call made the change,
-    /// and not when the answer is that of an earlier one.
-    async fn update<T: Send + 'static>(
+    /// Changes one endpoint. `decide` says what becomes of it, what that does, and what the answer is rendered from.
+    async fn update<T>(
         &self,
         caller: Caller,
         id: EndpointId,
-        decide: impl FnOnce(&Endpoint, Timestamp) -> Result<(Change, T), Refusal> + Send + 'static,
-        render: impl FnOnce(&T) -> Answer + Send + 'static,
-    ) -> Result<(Committed, Option<T>), Error> {
-        let (sender, mut receiver) = oneshot::channel();
+        decide: impl Fn(&Endpoint, Timestamp) -> Result<(Change, Action, T), Refusal>
+        + Send
+        + Sync
+        + 'static,
+        render: impl Fn(&T) -> Answer + Send + Sync + 'static,
+    ) -> Result<Committed, Error> {
         let write = Write::Update(
             id,
             Box::new(move |endpoint, now| {
-                let (change, outcome) = decide(endpoint, now)?;
-                let answer = render(&outcome);
-                // The receiver is gone only when the caller is: then nobody needs the outcome.
-                let _ = sender.send(outcome);
-                Ok((change, answer))
+                let (change, action, outcome) = decide(endpoint, now)?;
+                Ok(Decision {
+                    write: change,
+                    action: Some(action),
+                    answer: render(&outcome),
+                })
             }),
         );
         let committed = self.store.commit(&caller.tenant, caller.claim, write);
-        Ok((committed.await?, receiver.try_recv().ok()))
+        Ok(committed.await?)
     }
 }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::{Caller, Error, Service};
-use crate::domain::{Endpoint, EndpointId, Fingerprint, Refusal, Rotation, TenantId, Timestamp};
+use crate::domain::{
+    Action, Endpoint, EndpointId, Fingerprint, Refusal, Rotation, TenantId, Timestamp,
+};
 use crate::idempotency::Answer;
 use crate::random;
 use crate::store::{Change, Committed};
@@ -43,25 +45,35 @@ impl Service {
         caller: Caller,
         id: EndpointId,
         grace: Duration,
-        render: impl FnOnce(&Rotation) -> Answer + Send + 'static,
+        render: impl Fn(&Rotation) -> Answer + Send + Sync + 'static,
     ) -> Result<Committed, Error> {
         let fresh = random::secret()?;
         let decide = move |endpoint: &Endpoint, now| {
             let key_ring = endpoint.key_ring.as_ref().ok_or(Refusal::SigningDisabled)?;
-            let (key_ring, rotation) = key_ring.rotate(now, grace, fresh)?;
+            let (key_ring, rotation) = key_ring.rotate(now, grace, fresh.clone())?;
             let rotated = Endpoint {
                 key_ring: Some(key_ring),
                 ..endpoint.clone()
             };
-            Ok((Change::Replace(rotated), rotation))
+            let action = Action::SecretRotated {
+                previous: rotation.previous,
+                current: rotation.secret.fingerprint(),
+                previous_secret_expires_at: rotation.previous_secret_expires_at,
+            };
+            Ok((Change::Replace(rotated), action, rotation))
         };
-        let (committed, rotation) = self.update(caller, id, decide, render).await?;
-        if let Some(rotation) = rotation {
+        let committed = self.update(caller, id, decide, render).await?;
+        if let Some(Action::SecretRotated {
+            previous,
+            current,
+            previous_secret_expires_at,
+        }) = &committed.action
+        {
             tracing::info!(
                 endpoint = %id,
-                previous = %rotation.previous,
-                current = %rotation.secret.fingerprint(),
-                previous_secret_expires_at = %rotation.previous_secret_expires_at,
+                %previous,
+                %current,
+                %previous_secret_expires_at,
                 "signing secret rotated"
             );
         }
@@ -92,7 +104,7 @@ impl Service {
         &self,
         caller: Caller,
         id: EndpointId,
-        render: impl FnOnce(&Vec<SecretInfo>) -> Answer + Send + 'static,
+        render: impl Fn(&Vec<SecretInfo>) -> Answer + Send + Sync + 'static,
     ) -> Result<Committed, Error> {
         let decide = |endpoint: &Endpoint, now| {
             let key_ring = endpoint.key_ring.as_ref().ok_or(Refusal::SigningDisabled)?;
@@ -101,10 +113,10 @@ impl Service {
                 ..endpoint.clone()
             };
             let left = live_secrets(&revoked, now)?;
-            Ok((Change::Replace(revoked), left))
+            Ok((Change::Replace(revoked), Action::SecretsRevoked, left))
         };
-        let (committed, left) = self.update(caller, id, decide, render).await?;
-        if left.is_some() {
+        let committed = self.update(caller, id, decide, render).await?;
+        if committed.action.is_some() {
             tracing::info!(endpoint = %id, "retiring signing secrets revoked");
         }
         Ok(committed)

@@ -12,8 +12,7 @@ use std::{
 use hookturn::{
     clock::{Clock as _, SystemClock},
     domain::{
-        Format, Secret,
-        signature::{self, Signer},
+        Format, Secret, signature,
         verification::{DEFAULT_TOLERANCE, ReceiverSecret, verify},
     },
 };
@@ -42,7 +41,7 @@ fn secret(byte: u8) -> Secret {
 
 /// A delivery during a grace: signed with the new secret (2) and the old one (1).
 fn delivery(format: Format, timestamp: i64) -> Vec<(&'static str, String)> {
-    let signers = [secret(2), secret(1)].map(|secret| Signer::new(format, &secret));
+    let signers = [secret(2), secret(1)].map(|secret| secret.signer(format));
     let body = BODY.as_bytes();
     match format {
         Format::StandardWebhooks => vec![

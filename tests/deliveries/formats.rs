@@ -1,7 +1,7 @@
 //! What a delivery looks like, in both formats.
 
 use hookturn::clock::Clock as _;
-use hookturn::domain::verification::{Failure, ReceiverSecret, verify};
+use hookturn::domain::verification::{ReceiverSecret, Rejection, verify};
 use hookturn_test::{Received, Receiver, SUBSCRIPTIONS, after, fields, id, signers, status};
 use reqwest::header::HeaderName;
 use serde_json::{Value, json};
@@ -308,7 +308,7 @@ async fn a_delivery_whose_names_were_sorted_is_found_out() {
             let mut failures = report.failures.into_iter();
             failures.next().map(|failure| match failure {
                 // The length is another when the space is.
-                Failure::NoMatch { hints } => hints.last().cloned(),
+                Rejection::NoMatch { hints } => hints.last().cloned(),
                 other => panic!("{other}"),
             })
         };

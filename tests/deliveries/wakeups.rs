@@ -6,13 +6,11 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use hookturn::clock::Clock;
-use hookturn::domain::{
-    Attempt, Delivery, Format, Settings, TenantId, Timestamp, TraceId, Verdict,
-};
+use hookturn::domain::{Attempt, Format, Settings, TenantId, Timestamp, TraceId, Verdict};
 use hookturn::idempotency::Answer;
 use hookturn::service::events::NewEvent;
 use hookturn::service::{Caller, Service};
-use hookturn::store::{MemoryStore, ReceiverState, Store};
+use hookturn::store::{MemoryStore, Settled, Store};
 
 /// A clock that goes on by `pace` milliseconds whenever it is read.
 #[derive(Default)]
@@ -75,19 +73,16 @@ async fn what_becomes_due_while_a_claim_runs_is_told_of() {
     let published = service.publish(caller.clone(), event, |_| answer());
     published.await.expect("it is published");
     let claimed = store.claim(64).await.expect("a store").claimed;
-    let failed = |delivery: &Delivery, now| {
-        let attempt = Attempt {
-            at: now,
-            status_code: Some(500),
-            duration_ms: 1,
-            error: None,
-            signed_by: Box::default(),
-        };
-        delivery.settle(attempt, Verdict::of(Some(500), None, 0.0), now)
+    let attempt = Attempt {
+        at: claimed[0].at,
+        status_code: Some(500),
+        duration_ms: 1,
+        error: None,
+        signed_by: Box::default(),
     };
-    let id = claimed[0].delivery.id;
-    let settled = store.settle(&caller.tenant, id, Box::new(failed), ReceiverState::Failing);
-    settled.await.expect("a store");
+    let verdict = Verdict::of(Some(500), None, 0.0);
+    let settled = store.settle(&claimed[0], &attempt, verdict);
+    assert_eq!(settled.await.expect("a store"), Settled::Recorded);
 
     // The retry is due at 5000, and the claim reads the clock at 4999 first.
     clock.now.store(4999, Ordering::SeqCst);

@@ -28,6 +28,11 @@ impl Api {
         Self(Client::of(address).unchecked())
     }
 
+    /// The same with another API key.
+    pub fn with_key(self, key: &str) -> Self {
+        Self(self.0.with_key(key))
+    }
+
     pub async fn post(&self, path: &str, body: impl ToString) -> Answer {
         self.0.post(path).body(body.to_string()).await
     }

@@ -17,7 +17,7 @@ use hookturn::delivery::{EgressGuard, Sender, Worker};
 use hookturn::domain::Timestamp;
 use hookturn::server::{Limits, serve};
 use hookturn::service::Service;
-use hookturn::store::seal::{MasterKey, MasterKeys};
+use hookturn::store::at_rest::{MasterKey, MasterKeys};
 use hookturn::store::sqlite::{OpenError, Opening};
 use hookturn::store::{DeliveryLimits, Store};
 use hookturn_test::{

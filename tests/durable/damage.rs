@@ -163,7 +163,7 @@ async fn an_endpoint_that_does_not_open_fails_alone() {
         // Its delivery, which is due when the clock has moved, waits; the other's is made.
         api.advance(10).await;
         base.arrives_only_at(1, "first").await;
-        until(async || program.err.errors_with("an endpoint cannot be read") == 1).await;
+        until(async || program.err.errors_with("cannot read an endpoint") == 1).await;
 
         let path = format!("/webhooks/endpoints/{}", base.id(0));
         for request in [
@@ -218,7 +218,7 @@ async fn an_event_that_does_not_open_fails_alone() {
     let (program, api) = base.with_flipped(directory.path(), "event", "id = 'first'");
     api.advance(10).await;
     // Once for each delivery of it, and not again.
-    until(async || program.err.errors_with("a delivery cannot be read") == 2).await;
+    until(async || program.err.errors_with("cannot read a delivery") == 2).await;
     api.publish("a.b", "second").await.is(202);
     let mut came = Vec::new();
     until(async || {
@@ -238,7 +238,7 @@ async fn an_event_that_does_not_open_fails_alone() {
     api.get(&path).await.is(200);
     api.advance(3600).await;
     api.get("/readyz").await.is(200);
-    assert_eq!(program.err.errors_with("a delivery cannot be read"), 2);
+    assert_eq!(program.err.errors_with("cannot read a delivery"), 2);
     block_in_place(|| program.stop());
 }
 

@@ -12,6 +12,7 @@ mod crashes;
 mod damage;
 mod disk;
 mod files;
+mod made_before;
 mod master_keys;
 mod open;
 mod restart;

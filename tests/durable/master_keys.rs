@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use hookturn::clock::real_sleep;
-use hookturn::store::seal;
+use hookturn::store::at_rest;
 use hookturn_test::{
     Answer, Program, Receiver, Request, SUBSCRIPTIONS, fingerprint, scratch, signers, status, text,
     until,
@@ -35,7 +35,7 @@ fn keys_in(setup: &Setup) -> BTreeSet<String> {
         let values = statement.query_map([], |row| row.get::<_, Vec<u8>>(0));
         for value in values.expect("values") {
             let value = value.expect("a value");
-            found.insert(seal::key_id(&value).expect("a key id").to_owned());
+            found.insert(at_rest::key_id(&value).expect("a key id").to_owned());
         }
     }
     found

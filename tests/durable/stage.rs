@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use hookturn_test::{ACME, Ended, PATIENCE, Program, beside, lossy, run};
+use hookturn_test::{ACME, Ended, GLOBEX, PATIENCE, Program, beside, lossy, run};
 
 /// The master key of most tests.
 pub const MASTER_KEY: &str = "k1:PH1GGshMtHjp8blV2CuDn6mYbwFtOfE5r0tNpX0QyWk=";
@@ -66,7 +66,7 @@ impl Setup {
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOOKTURN_STORE", format!("sqlite:{}", self.path.display()))
-            .env("HOOKTURN_API_KEYS", format!("acme={ACME}"))
+            .env("HOOKTURN_API_KEYS", format!("acme={ACME},globex={GLOBEX}"))
             .env("HOOKTURN_MASTER_KEYS", &self.master_keys)
             .env("HOOKTURN_DEV", self.dev.to_string())
             .env("HOOKTURN_END_TEST_CLOCK", self.end_test_clock.to_string())

@@ -8,7 +8,7 @@ use hookturn::clock::{Clock, TestClock};
 use hookturn::domain::{Endpoint, EndpointId, Format, KeyRing, Settings, TenantId, Timestamp};
 use hookturn::idempotency::{Answer, Claim, IdempotencyKey, RETENTION, RequestFingerprint};
 use hookturn::random;
-use hookturn::store::{Change, MemoryStore, Store, Write};
+use hookturn::store::{Change, Decision, MemoryStore, Store, Write};
 use hookturn_test::alone;
 
 /// Just past the count at which tables of a power of two have doubled, when they are at their emptiest.
@@ -63,11 +63,19 @@ fn answer(size: usize) -> Answer {
     }
 }
 
+fn decided<T>(write: T, answer: Answer) -> Decision<T> {
+    Decision {
+        write,
+        action: None,
+        answer,
+    }
+}
+
 async fn fill(store: &MemoryStore, tenant: &TenantId) -> EndpointId {
     let mut last = None;
     for number in 0..ENDPOINTS {
         let id = random::endpoint_id().expect("randomness");
-        let create = Box::new(move |now| Ok((endpoint(id, number, now), answer(1))));
+        let create = Box::new(move |now| Ok(decided(endpoint(id, number, now), answer(1))));
         let created = store.commit(tenant, None, Write::Create(create)).await;
         created.expect("nothing is in the way");
         last = Some(id);
@@ -87,7 +95,7 @@ async fn remember_a_days_answers(
             key: IdempotencyKey::parse(key.as_bytes()).expect("a sound key"),
             fingerprint: RequestFingerprint::of("POST", "/", b""),
         };
-        let keep = Box::new(|_: &Endpoint, _| Ok((Change::Keep, answer(180))));
+        let keep = Box::new(|_: &Endpoint, _| Ok(decided(Change::Keep, answer(180))));
         let kept = store.commit(tenant, Some(claim), Write::Update(id, keep));
         assert!(!kept.await.expect("it exists").replayed);
     }

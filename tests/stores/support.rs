@@ -7,7 +7,8 @@ use std::task::{Context, Poll};
 use hookturn::domain::{EndpointId, EventPattern, Rotation, Settings, TenantId};
 use hookturn::idempotency::{Answer, Claim, IdempotencyKey, RequestFingerprint};
 use hookturn::service::Caller;
-use hookturn::store::seal::{MasterKey, MasterKeys};
+use hookturn::store::Decision;
+use hookturn::store::at_rest::{MasterKey, MasterKeys};
 use hookturn_test::patiently;
 use tokio::sync::Barrier;
 
@@ -64,6 +65,15 @@ pub fn says(text: impl Into<String>) -> Answer {
     Answer {
         status: 200,
         body: text.into().into(),
+    }
+}
+
+/// A decision to write something, that says nothing of what it does.
+pub fn decided<T>(write: T, answer: Answer) -> Decision<T> {
+    Decision {
+        write,
+        action: None,
+        answer,
     }
 }
 

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use self::client::Client;
 use self::receiver::Receiver;
 use self::story::{Dialect, Story};
-use super::Failure;
+use super::CommandError;
 use super::assembly::{Assembly, Parts};
 use crate::config::{Store, local_url};
 use crate::random;
@@ -32,20 +32,20 @@ pub(super) struct DemoArgs {}
 /// The tenant of the demo.
 const TENANT: &str = "demo";
 
-pub(super) fn run(_: &DemoArgs) -> Result<ExitCode, Failure> {
+pub(super) fn run(_: &DemoArgs) -> Result<ExitCode, CommandError> {
     let runtime = runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::new(&format!("cannot start threads: {error}")))?;
+        .map_err(|error| CommandError::new(&format!("cannot start threads: {error}")))?;
     let outcome = runtime.block_on(demo());
     runtime.shutdown_timeout(Duration::from_secs(1));
     outcome
 }
 
-async fn demo() -> Result<ExitCode, Failure> {
+async fn demo() -> Result<ExitCode, CommandError> {
     let (api, receiver) = (bind().await?, bind().await?);
     let url = |listener: &TcpListener| listener.local_addr().map(local_url);
-    let told = |error: io::Error| Failure::new(&format!("cannot listen: {error}"));
+    let told = |error: io::Error| CommandError::new(&format!("cannot listen: {error}"));
     let (api_url, receiver_url) = (url(&api).map_err(told)?, url(&receiver).map_err(told)?);
 
     let key = random::correlation_id().simple().to_string();
@@ -90,9 +90,9 @@ async fn demo() -> Result<ExitCode, Failure> {
     Ok(code)
 }
 
-async fn bind() -> Result<TcpListener, Failure> {
+async fn bind() -> Result<TcpListener, CommandError> {
     let listener = TcpListener::bind("127.0.0.1:0").await;
-    listener.map_err(|error| Failure::new(&format!("cannot listen on 127.0.0.1: {error}")))
+    listener.map_err(|error| CommandError::new(&format!("cannot listen on 127.0.0.1: {error}")))
 }
 
 /// Prints a line. Nobody may be reading any more, which is no reason to fail.

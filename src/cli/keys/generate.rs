@@ -6,11 +6,11 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use zeroize::Zeroizing;
 
 use crate::{
-    cli::{Failure, written},
+    cli::{CommandError, written},
     clock::{Clock as _, SystemClock},
     config::SettingError,
     random,
-    store::seal::MasterKey,
+    store::at_rest::MasterKey,
 };
 
 #[derive(clap::Args)]
@@ -26,9 +26,9 @@ pub(super) struct GenerateArgs {
     id: Option<String>,
 }
 
-pub(super) fn run(args: GenerateArgs) -> Result<(), Failure> {
+pub(super) fn run(args: GenerateArgs) -> Result<(), CommandError> {
     let id = args.id.unwrap_or_else(id_of_now);
-    let bytes = random::key().map_err(|error| Failure::new(&error.to_string()))?;
+    let bytes = random::key().map_err(|error| CommandError::new(&error.to_string()))?;
     // What would not be taken back is not given.
     MasterKey::new(&id, &bytes)
         .map_err(|_| SettingError::new("--id", "write 1 to 64 of A-Z a-z 0-9 _ -"))?;

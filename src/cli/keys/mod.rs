@@ -5,7 +5,7 @@ mod rewrap;
 
 use std::process::ExitCode;
 
-use super::Failure;
+use super::CommandError;
 
 #[derive(clap::Args)]
 pub(super) struct KeysArgs {
@@ -21,7 +21,7 @@ enum Command {
     Rewrap(rewrap::RewrapArgs),
 }
 
-pub(super) fn run(args: KeysArgs) -> Result<ExitCode, Failure> {
+pub(super) fn run(args: KeysArgs) -> Result<ExitCode, CommandError> {
     match args.command {
         Command::Generate(args) => generate::run(args).map(|()| ExitCode::SUCCESS),
         Command::Rewrap(args) => rewrap::run(args),

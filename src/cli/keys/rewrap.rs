@@ -4,9 +4,9 @@ use std::process::ExitCode;
 
 use crate::{
     cli::{
-        Failure,
+        CommandError,
         assembly::unopenable,
-        progress::{Progress, print},
+        progress::{ProgressReport, print},
     },
     config::{MasterKeysArg, STORE, SettingError, StoreArg},
     store::sqlite::{
@@ -36,7 +36,7 @@ pub(super) struct RewrapArgs {
     master_keys: MasterKeysArg,
 }
 
-pub(super) fn run(args: RewrapArgs) -> Result<ExitCode, Failure> {
+pub(super) fn run(args: RewrapArgs) -> Result<ExitCode, CommandError> {
     let path = args.store.parse_path()?;
     let keys = args.master_keys.parse_some()?;
     let opening = Opening::existing(&path, keys.clone()).map_err(|error| match error {
@@ -50,7 +50,7 @@ pub(super) fn run(args: RewrapArgs) -> Result<ExitCode, Failure> {
         ),
         error => unopenable(&error),
     })?;
-    let mut progress = Progress::new();
+    let mut progress = ProgressReport::new();
     let rewrapped = rewrap(opening, &mut progress);
     progress.end()?;
     let rewrapped = rewrapped.map_err(|error| unopenable(&error))?;

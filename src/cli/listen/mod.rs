@@ -37,11 +37,11 @@ use tracing_subscriber::EnvFilter;
 pub(super) use self::settings::{ListenArgs, tolerance};
 use self::{
     forward::Answer,
-    settings::{LISTEN, Settings},
+    settings::{LISTEN, ListenSettings},
 };
 use super::{
-    Failure,
-    explain::{Rows, headline},
+    CommandError,
+    report_text::{Rows, headline},
     secrets::Secrets,
     serve::{LAST_WAIT, Stop, bind},
     written,
@@ -70,26 +70,26 @@ const LAST_BLOCKS: Duration = Duration::from_secs(1);
 /// The most characters that are shown of an event's type.
 const SHOWN: usize = 64;
 
-pub(super) fn run(args: ListenArgs) -> Result<(), Failure> {
-    let settings = Settings::new(args)?;
+pub(super) fn run(args: ListenArgs) -> Result<(), CommandError> {
+    let settings = ListenSettings::new(args)?;
     // Of the server's own events only trouble is of interest here, such as a lack of file descriptors.
     let _log = telemetry::init(EnvFilter::new("warn"), LogFormat::Text)
-        .map_err(|error| Failure::new(&format!("cannot start logging: {error}")))?;
+        .map_err(|error| CommandError::new(&format!("cannot start logging: {error}")))?;
     let runtime = runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::new(&format!("cannot start threads: {error}")))?;
+        .map_err(|error| CommandError::new(&format!("cannot start threads: {error}")))?;
     let outcome = runtime.block_on(listen(settings));
     runtime.shutdown_timeout(LAST_WAIT);
     outcome
 }
 
-async fn listen(settings: Settings) -> Result<(), Failure> {
+async fn listen(settings: ListenSettings) -> Result<(), CommandError> {
     let mut stop = Stop::install()?;
     let listener = bind(LISTEN, &settings.listen).await?;
-    let address = listener
-        .local_addr()
-        .map_err(|error| Failure::new(&format!("{LISTEN}: {error}; choose another address")))?;
+    let address = listener.local_addr().map_err(|error| {
+        CommandError::new(&format!("{LISTEN}: {error}; choose another address"))
+    })?;
     let unwritable = Arc::new(Unwritable::default());
     let of_output = Arc::clone(&unwritable);
     let dropped = |count| {
@@ -98,7 +98,7 @@ async fn listen(settings: Settings) -> Result<(), Failure> {
     let output = Output::start("blocks", io::stdout(), dropped, move |error| {
         of_output.note(error);
     })
-    .map_err(|error| Failure::new(&format!("cannot start threads: {error}")))?;
+    .map_err(|error| CommandError::new(&format!("cannot start threads: {error}")))?;
 
     let receiver = Arc::new(Receiver {
         settings,
@@ -144,7 +144,7 @@ impl Unwritable {
 }
 
 struct Receiver {
-    settings: Settings,
+    settings: ListenSettings,
     clock: Arc<dyn Clock>,
     received: AtomicU64,
     verified: AtomicU64,
@@ -218,7 +218,7 @@ impl Receiver {
         // Reads a file, and may take a tenth of a second to explain a failure.
         let receiver = Arc::clone(&self);
         let verifying = task::spawn_blocking(move || {
-            let Settings {
+            let ListenSettings {
                 secrets, tolerance, ..
             } = &receiver.settings;
             let secrets = secrets.read();

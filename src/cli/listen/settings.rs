@@ -75,7 +75,7 @@ pub(in crate::cli) struct ListenArgs {
 }
 
 /// The parsed settings.
-pub(super) struct Settings {
+pub(super) struct ListenSettings {
     pub listen: String,
     pub secrets: SecretSource,
     pub status: Option<StatusCode>,
@@ -86,7 +86,7 @@ pub(super) struct Settings {
     pub tolerance: Duration,
 }
 
-impl Settings {
+impl ListenSettings {
     pub(super) fn new(args: ListenArgs) -> Result<Self, SettingError> {
         let given = |text: Option<String>| text.filter(|text| !text.is_empty());
         let listen = given(args.listen).unwrap_or_else(|| "127.0.0.1:9000".to_owned());

@@ -13,9 +13,9 @@ use std::{
 use chrono::DateTime;
 
 use super::{
-    Failure,
-    explain::{Rows, headline},
+    CommandError,
     listen::tolerance,
+    report_text::{Rows, headline},
     secrets::{Names, SecretSource},
     text_file, written,
 };
@@ -94,7 +94,7 @@ enum At {
     Time(Timestamp),
 }
 
-pub(super) fn run(args: VerifyArgs) -> Result<ExitCode, Failure> {
+pub(super) fn run(args: VerifyArgs) -> Result<ExitCode, CommandError> {
     let at = match args.at.as_deref() {
         None => At::Now,
         Some(text) => parse_at(text).map_err(|problem| SettingError::new(AT, problem))?,

@@ -11,21 +11,12 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::report::{Failure, printable};
-use crate::domain::endpoint::Format;
-
-/// The event's id in Standard Webhooks.
-pub const WEBHOOK_ID: &str = "webhook-id";
-/// The Unix second of the attempt in Standard Webhooks.
-pub const WEBHOOK_TIMESTAMP: &str = "webhook-timestamp";
-/// The signatures in Standard Webhooks.
-pub const WEBHOOK_SIGNATURE: &str = "webhook-signature";
-/// The Unix second of the attempt and the signatures in Verbex v1.
-pub const X_WEBHOOK_SIGNATURE: &str = "X-Webhook-Signature";
-/// The event's type in Verbex v1. It comes with deliveries that are not signed, too.
-pub const X_WEBHOOK_EVENT: &str = "X-Webhook-Event";
-/// The trace id of the delivery in Verbex v1.
-pub const X_WEBHOOK_TRACEID: &str = "X-Webhook-Traceid";
+use super::names::{
+    WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP, X_WEBHOOK_EVENT, X_WEBHOOK_SIGNATURE,
+    X_WEBHOOK_TRACEID,
+};
+use super::report::{Rejection, printable};
+use crate::domain::format::Format;
 
 /// The one scheme that both formats sign with today: HMAC-SHA256.
 const V1: &str = "v1";
@@ -51,7 +42,7 @@ pub(super) struct Parsed<'a> {
     pub seconds: Option<i64>,
     /// In the order of the header.
     pub marks: Vec<Mark>,
-    pub failures: Vec<Failure>,
+    pub failures: Vec<Rejection>,
 }
 
 /// All values of a header. Names are compared without regard to case (RFC 9110, section 5.1).
@@ -77,7 +68,7 @@ pub(super) fn parse<'a>(headers: &[(&'a str, &'a [u8])]) -> Parsed<'a> {
     };
     let has = |name| values(headers, name).next().is_some();
     match (has(WEBHOOK_SIGNATURE), has(X_WEBHOOK_SIGNATURE)) {
-        (true, true) => parsed.failures.push(Failure::TwoFormats),
+        (true, true) => parsed.failures.push(Rejection::TwoFormats),
         (false, true) => {
             parsed.format = Some(Format::Verbex);
             verbex(headers, &mut parsed);
@@ -91,7 +82,7 @@ pub(super) fn parse<'a>(headers: &[(&'a str, &'a [u8])]) -> Parsed<'a> {
             let verbex = has(X_WEBHOOK_EVENT) || has(X_WEBHOOK_TRACEID);
             let format = verbex.then_some(Format::Verbex);
             parsed.format = format;
-            parsed.failures.push(Failure::NotSigned { format });
+            parsed.failures.push(Rejection::NotSigned { format });
         }
     }
     parsed
@@ -169,7 +160,7 @@ fn verbex<'a>(headers: &[(&'a str, &'a [u8])], parsed: &mut Parsed<'a>) {
 
 impl Parsed<'_> {
     fn malformed(&mut self, header: &'static str, at: usize, problem: &'static str) {
-        self.failures.push(Failure::MalformedHeader {
+        self.failures.push(Rejection::MalformedHeader {
             header,
             at,
             problem,
@@ -205,7 +196,7 @@ impl Parsed<'_> {
                 schemes.push(scheme.clone());
             }
         }
-        self.failures.push(Failure::UnknownScheme { schemes });
+        self.failures.push(Rejection::UnknownScheme { schemes });
     }
 }
 
@@ -221,13 +212,13 @@ fn one<'a>(
         (Some(_), Some(_)) => {
             parsed
                 .failures
-                .push(Failure::RepeatedHeader { header: name });
+                .push(Rejection::RepeatedHeader { header: name });
             None
         }
         (None, _) => {
             parsed
                 .failures
-                .push(Failure::MissingHeader { header: name });
+                .push(Rejection::MissingHeader { header: name });
             None
         }
     }

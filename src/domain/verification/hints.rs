@@ -6,13 +6,16 @@
 #[cfg(test)]
 mod tests;
 
-use super::headers::{Parsed, WEBHOOK_ID, values};
+use super::digests::{Digests, signs};
+use super::headers::{Parsed, values};
+use super::names::WEBHOOK_ID;
 use super::report::{BodyChange, Hint, Key, SignedBytes};
 use super::rewrite::{self, Budget};
+use super::secret::ReceiverSecret;
 use super::undo::{decoded, line_ends};
-use super::{Digests, ReceiverSecret, signs};
-use crate::domain::endpoint::Format;
-use crate::domain::signature::{Signer, standard_webhooks_parts, verbex_parts};
+use crate::domain::format::Format;
+use crate::domain::signature::{standard_webhooks_parts, verbex_parts};
+use crate::domain::signer::Signer;
 
 /// The most bytes that are signed to find out what became of a body: a tenth of a second's work.
 const MOST_BYTES: usize = 8 * 1024 * 1024;

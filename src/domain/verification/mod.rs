@@ -13,9 +13,11 @@
 //! Everything is told with fingerprints. Signatures are compared in constant time; the time that the
 //! explanation of a failure takes depends on nothing that is secret.
 
+mod digests;
 mod headers;
 mod hints;
 mod json;
+mod names;
 mod report;
 mod rewrite;
 mod secret;
@@ -25,21 +27,19 @@ mod undo;
 
 use std::time::Duration;
 
-use subtle::ConstantTimeEq as _;
-
-pub use self::headers::{
+pub use self::names::{
     WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP, X_WEBHOOK_EVENT, X_WEBHOOK_SIGNATURE,
     X_WEBHOOK_TRACEID,
 };
 pub use self::report::{
-    BodyChange, Difference, Failure, Hint, JsonWriter, Key, Report, Rewrite, SecretOutcome,
+    BodyChange, Difference, Hint, JsonWriter, Key, Rejection, Report, Rewrite, SecretOutcome,
     SecretReport, SignatureReport, SignedBytes, format_name, printable, span,
 };
 pub use self::secret::{KEY_BYTES, MalformedSecret, PREFIX, ReceiverSecret, is_invisible};
 
+use self::digests::{Digests, signs};
 use self::headers::{Mark, Parsed, values};
-use super::endpoint::Format;
-use super::signature::{Signer, standard_webhooks_parts, verbex_parts};
+use super::format::Format;
 use super::time::Timestamp;
 
 /// How far a timestamp may lie from the receiver's clock, either way, where nothing else is said: the
@@ -70,7 +70,7 @@ pub fn verify(
 
     let mut failures = parsed.failures.clone();
     if secrets.iter().all(|secret| secret.malformed().is_some()) {
-        failures.push(Failure::NoSecret);
+        failures.push(Rejection::NoSecret);
     }
     // Only a request whose headers were read in full has anything to compare.
     let format = parsed.format.filter(|_| parsed.failures.is_empty());
@@ -89,7 +89,7 @@ pub fn verify(
         && !matched
     {
         let hints = hints::find(headers, body, &parsed, format, &digests, secrets);
-        failures.push(Failure::NoMatch { hints });
+        failures.push(Rejection::NoMatch { hints });
     }
     failures.extend(staleness(age, tolerance));
 
@@ -104,38 +104,10 @@ pub fn verify(
     }
 }
 
-/// The `v1` signatures of a request; `None` where another entry stands in the header.
-struct Digests(Vec<Option<[u8; 32]>>);
-
-impl Digests {
-    /// The numbers, from 1, of the signatures that are `expected`. Each is compared, and in constant
-    /// time (Standard Webhooks 1.0.0, "Verifying signatures"): how much of a signature was right must
-    /// not show.
-    fn matching(&self, expected: &[u8; 32]) -> Vec<usize> {
-        (1..)
-            .zip(&self.0)
-            .filter(|(_, digest)| digest.is_some_and(|digest| digest.ct_eq(expected).into()))
-            .map(|(number, _)| number)
-            .collect()
-    }
-
-    fn hold(&self, expected: &[u8; 32]) -> bool {
-        !self.matching(expected).is_empty()
-    }
-}
-
 fn digest_of(mark: &Mark) -> Option<[u8; 32]> {
     match mark {
         Mark::Digest(digest) => Some(*digest),
         Mark::OtherScheme(_) | Mark::Malformed(_) => None,
-    }
-}
-
-/// The signature that a sender of `format` makes.
-fn signs(signer: &Signer, format: Format, id: &[u8], timestamp: &[u8], body: &[u8]) -> [u8; 32] {
-    match format {
-        Format::StandardWebhooks => signer.sign(&standard_webhooks_parts(id, timestamp, body)),
-        Format::Verbex => signer.sign(&verbex_parts(timestamp, body)),
     }
 }
 
@@ -189,18 +161,18 @@ fn signatures(
         .collect()
 }
 
-fn staleness(age: Option<i64>, tolerance: Option<Duration>) -> Option<Failure> {
+fn staleness(age: Option<i64>, tolerance: Option<Duration>) -> Option<Rejection> {
     let (age, tolerance) = (age?, tolerance?);
     let distance = Duration::from_secs(age.unsigned_abs());
     if distance <= tolerance {
         None
     } else if age > 0 {
-        Some(Failure::TooOld {
+        Some(Rejection::TooOld {
             age: distance,
             tolerance,
         })
     } else {
-        Some(Failure::TooNew {
+        Some(Rejection::TooNew {
             ahead: distance,
             tolerance,
         })

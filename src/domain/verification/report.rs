@@ -5,9 +5,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::headers::WEBHOOK_TIMESTAMP;
+use super::names::WEBHOOK_TIMESTAMP;
 use super::secret::MalformedSecret;
-use crate::domain::endpoint::Format;
+use crate::domain::format::Format;
 use crate::domain::secret::Fingerprint;
 
 /// The outcome of one verification, with all that explains it.
@@ -27,7 +27,7 @@ pub struct Report {
     /// The secrets, in the order given.
     pub secrets: Vec<SecretReport>,
     /// Why the request is not verified, the first cause first. Empty when it is.
-    pub failures: Vec<Failure>,
+    pub failures: Vec<Rejection>,
 }
 
 impl Report {
@@ -86,7 +86,7 @@ pub enum SecretOutcome {
 
 /// Why a request is not verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Failure {
+pub enum Rejection {
     /// No secret was given, or none that is well-formed.
     NoSecret,
     /// No signature header of either format.
@@ -322,7 +322,7 @@ pub fn span(duration: Duration) -> String {
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoSecret => f.write_str("there is no well-formed secret to verify with"),

@@ -7,10 +7,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
-use crate::domain::endpoint::Format;
+use crate::domain::format::Format;
 use crate::domain::secret::Fingerprint;
 pub use crate::domain::secret::PREFIX;
-use crate::domain::signature::Signer;
+use crate::domain::signer::Signer;
 
 /// Bytes in a secret (Standard Webhooks 1.0.0, "Signature scheme": 192 to 512 bits).
 pub const KEY_BYTES: RangeInclusive<usize> = 24..=64;

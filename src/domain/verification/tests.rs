@@ -28,10 +28,7 @@ pub(super) struct Sent {
 
 impl Sent {
     pub(super) fn new(format: Format, secrets: &[Secret], timestamp: i64, body: &[u8]) -> Self {
-        let signers: Vec<_> = secrets
-            .iter()
-            .map(|secret| Signer::new(format, secret))
-            .collect();
+        let signers: Vec<_> = secrets.iter().map(|secret| secret.signer(format)).collect();
         let headers = match format {
             Format::StandardWebhooks => vec![
                 (WEBHOOK_ID, b"evt_1".to_vec()),
@@ -141,19 +138,19 @@ fn missing_and_repeated_headers_are_named() {
         headers: Vec::new(),
         body: Vec::new(),
     };
-    assert_eq!(failures(bare), [Failure::NotSigned { format: None }]);
+    assert_eq!(failures(bare), [Rejection::NotSigned { format: None }]);
     for header in [WEBHOOK_ID, WEBHOOK_TIMESTAMP, WEBHOOK_SIGNATURE] {
-        let missing = [Failure::MissingHeader { header }];
+        let missing = [Rejection::MissingHeader { header }];
         assert_eq!(failures(standard().without(header)), missing);
         let mut twice = standard();
         twice.headers.push((header, b"1".to_vec()));
-        assert_eq!(failures(twice), [Failure::RepeatedHeader { header }]);
+        assert_eq!(failures(twice), [Rejection::RepeatedHeader { header }]);
     }
     let unsigned = Sent::verbex(&[]).without(X_WEBHOOK_SIGNATURE);
     let format = Some(Format::Verbex);
-    assert_eq!(failures(unsigned), [Failure::NotSigned { format }]);
+    assert_eq!(failures(unsigned), [Rejection::NotSigned { format }]);
     let both = standard().with(X_WEBHOOK_SIGNATURE, "t=1,v1=ff");
-    assert_eq!(failures(both), [Failure::TwoFormats]);
+    assert_eq!(failures(both), [Rejection::TwoFormats]);
 }
 
 #[test]
@@ -240,7 +237,7 @@ fn a_malformed_header_is_named_with_the_place() {
         };
         let report = sent.with(header, &value).verify(&held(&[secret(1)]));
         let found = report.failures.iter().any(|failure| {
-            matches!(failure, Failure::MalformedHeader { header: named, at, problem }
+            matches!(failure, Rejection::MalformedHeader { header: named, at, problem }
                 if *named == header && *at == place && problem.contains(expected))
         });
         assert!(found, "{header}: {value:?}: {:?}", report.failures);
@@ -273,13 +270,13 @@ fn unknown_schemes_alone_are_named() {
     let schemes = vec!["v1a".to_owned(), "v2".to_owned()];
     assert_eq!(
         standard.verify(&secrets).failures,
-        [Failure::UnknownScheme { schemes }]
+        [Rejection::UnknownScheme { schemes }]
     );
     let verbex = Sent::verbex(&[]).with(X_WEBHOOK_SIGNATURE, "t=1700000000,v0=ab");
     let schemes = vec!["v0".to_owned()];
     assert_eq!(
         verbex.verify(&secrets).failures,
-        [Failure::UnknownScheme { schemes }]
+        [Rejection::UnknownScheme { schemes }]
     );
 }
 
@@ -294,12 +291,12 @@ fn the_tolerance_is_tolerated_and_a_second_more_is_not() {
         let tolerance = DEFAULT_TOLERANCE;
         let old = sent.verify_at(&secrets, NOW + 301);
         let age = distance;
-        assert_eq!(old.failures, [Failure::TooOld { age, tolerance }]);
+        assert_eq!(old.failures, [Rejection::TooOld { age, tolerance }]);
         // It is old, and genuine all the same: both are told.
         assert_eq!(old.matching_secrets().collect::<Vec<_>>(), [1]);
         let new = sent.verify_at(&secrets, NOW - 301);
         let ahead = distance;
-        assert_eq!(new.failures, [Failure::TooNew { ahead, tolerance }]);
+        assert_eq!(new.failures, [Rejection::TooNew { ahead, tolerance }]);
         assert_eq!(new.age, Some(-301));
     }
 }
@@ -317,8 +314,8 @@ fn a_malformed_secret_is_told_and_the_others_still_verify() {
     assert_eq!(report.signatures, [SignatureReport::Matched(vec![2])]);
 
     let report = sent.verify(&[malformed]);
-    assert_eq!(report.failures, [Failure::NoSecret]);
-    assert_eq!(sent.verify(&[]).failures, [Failure::NoSecret]);
+    assert_eq!(report.failures, [Rejection::NoSecret]);
+    assert_eq!(sent.verify(&[]).failures, [Rejection::NoSecret]);
 }
 
 #[test]
@@ -369,7 +366,7 @@ proptest! {
     fn a_secret_that_is_not_live_does_not(format in formats(), all in secrets(2..6)) {
         let sent = Sent::new(format, &all[1..], NOW, b"{}");
         let report = sent.verify(&held(&all[..1]));
-        prop_assert_eq!(report.failures, [Failure::NoMatch { hints: Vec::new() }]);
+        prop_assert_eq!(report.failures, [Rejection::NoMatch { hints: Vec::new() }]);
     }
 
     /// In the headers as in the body, whichever bit it is.

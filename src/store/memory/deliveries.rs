@@ -10,13 +10,13 @@ use crate::domain::{
     Delivery, DeliveryId, DeliveryStatus, EndpointId, Event, EventId, TenantId, Timestamp,
 };
 use crate::store::queues::{Passed, Queues, Turn};
-use crate::store::{DeliveryLimits, Page};
+use crate::store::{DeliveryLimits, Hold, Page, SWEEP_AT_LEAST_EVERY};
 
 type QueueKey = (TenantId, EndpointId);
 type DeliveryKey = (TenantId, DeliveryId);
 
-/// How much that has had its time one claim takes away: little, so that no claim waits for it.
-const SWEPT_PER_CLAIM: usize = 64;
+/// How many deliveries, and how many events, one sweep takes away: few, so that nobody waits for it.
+const SWEPT_AT_ONCE: usize = 64;
 
 /// How many events that have had their time each new one takes away: more than come.
 const SWEPT_PER_EVENT: usize = 2;
@@ -33,14 +33,15 @@ pub(super) struct Deliveries {
     deadlines: BTreeSet<(Timestamp, u64, DeliveryKey)>,
     events: HashMap<(TenantId, EventId), Published>,
     events_by_expiry: BTreeSet<(Timestamp, TenantId, EventId)>,
+    last_hold: Hold,
 }
 
 struct Entry {
     delivery: Delivery,
     /// Its place in the order of creation.
     position: u64,
-    /// Its place among the attempts that are under way, while one of it is.
-    turn: Option<Turn>,
+    /// Which claim holds it, and its place among the attempts that are under way, while one of it is.
+    turn: Option<(Hold, Turn)>,
     /// Under which time it stands in [`History::waiting`].
     waiting: Option<Timestamp>,
     /// Under which time it stands in [`Deliveries::deadlines`].
@@ -83,6 +84,7 @@ impl Deliveries {
             deadlines: BTreeSet::new(),
             events: HashMap::new(),
             events_by_expiry: BTreeSet::new(),
+            last_hold: Hold::default(),
         }
     }
 
@@ -94,7 +96,7 @@ impl Deliveries {
 
     /// Stores an event with its deliveries.
     pub fn publish(&mut self, tenant: &TenantId, event: Arc<Event>, deliveries: Vec<Delivery>) {
-        // Events that go to nobody would outrun the claims.
+        // They may come faster than sweeps.
         self.sweep_events(event.created_at, SWEPT_PER_EVENT);
         let expiry = event.created_at.plus(self.limits.retention);
         let id = event.id.clone();
@@ -184,8 +186,7 @@ impl Deliveries {
     }
 
     /// Takes what is due at `now`, as far as there is room, and holds it until it is released.
-    pub fn claim(&mut self, now: Timestamp, batch: usize) -> Vec<(TenantId, Delivery)> {
-        self.sweep(now);
+    pub fn claim(&mut self, now: Timestamp, batch: usize) -> Vec<(TenantId, Delivery, Hold)> {
         let mut claimed = Vec::new();
         let mut passed = Passed::default();
         while claimed.len() < batch {
@@ -198,12 +199,21 @@ impl Deliveries {
             };
             let key = (queue_key.0.clone(), *id);
             let turn = self.queues.take(&queue_key);
-            self.change(&key, |entry| entry.turn = Some(turn));
+            let hold = self.last_hold.next();
+            self.last_hold = hold;
+            self.change(&key, |entry| entry.turn = Some((hold, turn)));
             if let Some(entry) = self.by_id.get(&key) {
-                claimed.push((key.0, entry.delivery.clone()));
+                claimed.push((key.0, entry.delivery.clone(), hold));
             }
         }
         claimed
+    }
+
+    /// The delivery, if this claim holds it.
+    pub fn held(&self, tenant: &TenantId, id: DeliveryId, hold: Hold) -> Option<&Delivery> {
+        let entry = self.by_id.get(&(tenant.clone(), id))?;
+        let (holds, _) = entry.turn.as_ref()?;
+        (*holds == hold).then_some(&entry.delivery)
     }
 
     /// Ends an attempt: `delivery` is what became of it, `failed` what is learnt about the receiver.
@@ -215,7 +225,7 @@ impl Deliveries {
             ended = entry.turn.take();
             entry.delivery = delivery;
         });
-        if let Some(turn) = ended {
+        if let Some((_, turn)) = ended {
             self.queues.release(&queue_key, turn, failed);
         }
     }
@@ -245,12 +255,9 @@ impl Deliveries {
         }
     }
 
-    /// When there will be something to do that there is not at `now`; what is due at `now` waits for
-    /// room. Not after `now` if there is more to take away.
+    /// When something will be due that is not at `now`; what is due at `now` waits for room.
     pub fn next_due(&self, now: Timestamp) -> Option<Timestamp> {
-        let deadline = self.deadlines.first().map(|(at, _, _)| *at);
-        let due = self.queues.next_due(now);
-        due.into_iter().chain(deadline).min()
+        self.queues.next_due(now)
     }
 
     /// Whether something is due at `now`, whether or not there is room for it.
@@ -316,9 +323,9 @@ impl Deliveries {
         }
     }
 
-    /// Takes away some of what has had its time.
-    fn sweep(&mut self, now: Timestamp) {
-        for _ in 0..SWEPT_PER_CLAIM {
+    /// Takes away some of what has expired, and fails some of what has waited too long. Returns when to sweep again.
+    pub fn sweep(&mut self, now: Timestamp) -> Timestamp {
+        for _ in 0..SWEPT_AT_ONCE {
             match self.deadlines.first() {
                 Some((deadline, _, key)) if *deadline <= now => {
                     let key = key.clone();
@@ -327,7 +334,14 @@ impl Deliveries {
                 _ => break,
             }
         }
-        self.sweep_events(now, SWEPT_PER_CLAIM);
+        self.sweep_events(now, SWEPT_AT_ONCE);
+        let deadline = self.deadlines.first().map(|(at, _, _)| *at);
+        let expiry = self.events_by_expiry.first().map(|(at, _, _)| *at);
+        let latest = now.plus(SWEEP_AT_LEAST_EVERY);
+        [deadline, expiry]
+            .into_iter()
+            .flatten()
+            .fold(latest, Ord::min)
     }
 
     fn sweep_events(&mut self, now: Timestamp, most: usize) {

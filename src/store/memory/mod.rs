@@ -31,17 +31,19 @@ use tokio::sync::Notify;
 use self::deliveries::Deliveries;
 use self::index::Index;
 use self::records::Records;
+use super::claims::Receiver;
+use super::fan_out::FanOut;
+use super::writes::Written;
 use super::{
-    Audience, Change, Claimed, Claims, CommitError, Committed, DeliveryLimits, Page, Publish,
-    Published, ReceiverState, Settle, Store, StoreError, Write,
+    Audience, Change, Claimed, Claims, CommitError, Committed, Decision, DeliveryLimits, Page,
+    Publish, Published, Settled, Store, StoreError, Write,
 };
 use crate::clock::Clock;
 use crate::domain::{
-    Delivery, DeliveryId, DeliveryStatus, Endpoint, EndpointId, Event, Refusal, Settings, TenantId,
-    Timestamp,
+    Action, Attempt, Delivery, DeliveryId, DeliveryStatus, Endpoint, EndpointId, Refusal, Settings,
+    TenantId, Timestamp, Verdict,
 };
-use crate::idempotency::{Answer, Claim, IdempotencyKey, Record};
-use crate::random;
+use crate::idempotency::{Claim, IdempotencyKey, Record};
 
 /// Shards of endpoints, and of keys: enough that two cores rarely meet in one.
 const SHARDS: usize = 64;
@@ -106,24 +108,24 @@ impl MemoryStore {
         Arc::clone(self.indexes.write().entry(tenant.clone()).or_default())
     }
 
-    fn apply(&self, tenant: &TenantId, write: Write) -> Result<(Timestamp, Answer), CommitError> {
+    fn apply(&self, tenant: &TenantId, write: Write) -> Result<Written, CommitError> {
         match write {
-            Write::Create(decide) => self.create(tenant, decide),
-            Write::Update(id, decide) => self.update(tenant, id, decide),
+            Write::Create(decide) => self.create(tenant, &decide),
+            Write::Update(id, decide) => self.update(tenant, id, &decide),
             Write::Publish(publish) => self.publish(tenant, publish),
-            Write::UpdateDelivery(id, decide) => self.update_delivery(tenant, id, decide),
+            Write::UpdateDelivery(id, decide) => self.update_delivery(tenant, id, &decide),
         }
     }
 
-    fn create(
-        &self,
-        tenant: &TenantId,
-        decide: super::Create,
-    ) -> Result<(Timestamp, Answer), CommitError> {
+    fn create(&self, tenant: &TenantId, decide: &super::Create) -> Result<Written, CommitError> {
         let index = self.index(tenant);
         let mut entered = index.lock();
         let now = self.clock.now();
-        let (endpoint, answer) = decide(now)?;
+        let Decision {
+            write: endpoint,
+            action,
+            answer,
+        } = decide(now)?;
         let (id, settings) = (endpoint.id, Arc::clone(&endpoint.settings));
         let position = entered.add(id, &settings)?;
         drop(entered);
@@ -133,21 +135,25 @@ impl MemoryStore {
         // Last, so that no event is on its way to an endpoint that is not there yet; with the shard held,
         // so that nobody who found it in a list changes or deletes it before.
         index.lock().subscribe(id, &settings);
-        Ok((now, answer))
+        Ok(Written {
+            at: now,
+            action,
+            answer,
+        })
     }
 
     fn update(
         &self,
         tenant: &TenantId,
         id: EndpointId,
-        decide: super::Update,
-    ) -> Result<(Timestamp, Answer), CommitError> {
+        decide: &super::Update,
+    ) -> Result<Written, CommitError> {
         let mut shard = self.shard(id).lock();
         let key = (tenant.clone(), id);
         let stored = shard.get_mut(&key).ok_or(CommitError::NotFound)?;
         let now = self.clock.now();
-        let (change, answer) = decide(&stored.endpoint, now)?;
-        match change {
+        let decided = decide(&stored.endpoint, now)?;
+        match decided.write {
             Change::Keep => {}
             Change::Replace(endpoint) => {
                 self.replace_settings(&key, &stored.endpoint.settings, &endpoint.settings)?;
@@ -162,7 +168,11 @@ impl MemoryStore {
                 self.deliveries.lock().cancel_all(&key, now);
             }
         }
-        Ok((now, answer))
+        Ok(Written {
+            at: now,
+            action: decided.action,
+            answer: decided.answer,
+        })
     }
 
     /// Makes known what has changed in the settings of an endpoint whose shard is held.
@@ -184,11 +194,7 @@ impl MemoryStore {
         Ok(())
     }
 
-    fn publish(
-        &self,
-        tenant: &TenantId,
-        publish: Publish,
-    ) -> Result<(Timestamp, Answer), CommitError> {
+    fn publish(&self, tenant: &TenantId, publish: Publish) -> Result<Written, CommitError> {
         let mut shard = None;
         let audience: Vec<EndpointId> = match publish.audience {
             Audience::Subscribers => {
@@ -215,41 +221,31 @@ impl MemoryStore {
                 deliveries: first.deliveries,
                 delivery: None,
             };
-            return Ok((now, (publish.answer)(&published)));
+            return Ok(Written {
+                at: now,
+                action: None,
+                answer: (publish.answer)(&published),
+            });
         }
-        let event = Arc::new(Event {
-            id: publish.id,
-            event_type: publish.event_type,
-            data: publish.data,
-            trace_id: publish.trace_id,
-            created_at: now,
-        });
-        let fanned_out: Vec<Delivery> = audience
-            .into_iter()
-            .map(|endpoint| {
-                let id = random::delivery_id(now);
-                Ok(Delivery::new(id?, endpoint, Arc::clone(&event), now))
-            })
-            .collect::<Result<_, random::NoRandomness>>()
-            .map_err(|error| StoreError(error.to_string()))?;
-        let published = Published {
-            event: Arc::clone(&event),
-            deliveries: fanned_out.len(),
-            delivery: fanned_out.first().cloned(),
-        };
-        let answer = (publish.answer)(&published);
-        deliveries.publish(tenant, event, fanned_out);
+        let fan_out = FanOut::new(publish, audience, now);
+        let (fan_out, render) = fan_out.map_err(StoreError::new)?;
+        let answer = render(&fan_out.published());
+        deliveries.publish(tenant, fan_out.event, fan_out.deliveries);
         drop(deliveries);
         self.work.notify_one();
-        Ok((now, answer))
+        Ok(Written {
+            at: now,
+            action: Some(Action::EventPublished),
+            answer,
+        })
     }
 
     fn update_delivery(
         &self,
         tenant: &TenantId,
         id: DeliveryId,
-        decide: super::UpdateDelivery,
-    ) -> Result<(Timestamp, Answer), CommitError> {
+        decide: &super::UpdateDelivery,
+    ) -> Result<Written, CommitError> {
         let endpoint = {
             let deliveries = self.deliveries.lock();
             let (delivery, _) = deliveries
@@ -264,11 +260,15 @@ impl MemoryStore {
             .get(tenant, id)
             .ok_or(CommitError::DeliveryNotFound)?;
         let now = self.clock.now();
-        let (changed, answer) = decide(delivery, is_in_flight, now)?;
-        deliveries.replace(tenant, changed);
+        let decided = decide(delivery, is_in_flight, now)?;
+        deliveries.replace(tenant, decided.write);
         drop(deliveries);
         self.work.notify_one();
-        Ok((now, answer))
+        Ok(Written {
+            at: now,
+            action: decided.action,
+            answer: decided.answer,
+        })
     }
 
     fn claim_now(&self, batch: usize) -> Claims {
@@ -279,7 +279,7 @@ impl MemoryStore {
             (now, deliveries.claim(now, batch))
         };
         let mut is_there_more = taken.len() == batch;
-        for (tenant, delivery) in taken {
+        for (tenant, delivery, hold) in taken {
             let key = (tenant, delivery.endpoint_id);
             let shard = self.shard(key.1).lock();
             let at = self.clock.now();
@@ -289,6 +289,7 @@ impl MemoryStore {
                     tenant: key.0,
                     delivery,
                     at,
+                    hold,
                 }),
                 // It was disabled or deleted after it was found to be due. The shard is still held, so
                 // that it cannot be enabled again in between.
@@ -316,38 +317,44 @@ impl MemoryStore {
         claims
     }
 
-    fn settle_now(
-        &self,
-        tenant: &TenantId,
-        id: DeliveryId,
-        settle: Settle,
-        receiver: &ReceiverState,
-    ) -> Option<()> {
-        let endpoint = self.deliveries.lock().get(tenant, id)?.0.endpoint_id;
-        let key = (tenant.clone(), endpoint);
+    fn settle_now(&self, claimed: &Claimed, attempt: &Attempt, verdict: Verdict) -> Settled {
+        let (tenant, id) = (&claimed.tenant, claimed.delivery.id);
+        let key = (tenant.clone(), claimed.endpoint.id);
         let mut shard = None;
-        if let ReceiverState::Gone { url } = receiver {
-            let shard = shard.insert(self.shard(endpoint).lock());
-            // Where it was moved away from that URL meanwhile, nothing is known against its new one.
-            let stored = shard.get_mut(&key);
-            if let Some(stored) = stored.filter(|stored| stored.endpoint.settings.url == *url) {
+        if verdict == Verdict::Gone {
+            let shard = shard.insert(self.shard(key.1).lock());
+            if self
+                .deliveries
+                .lock()
+                .held(tenant, id, claimed.hold)
+                .is_none()
+            {
+                return Settled::HoldLost;
+            }
+            if let Some(stored) = shard.get_mut(&key) {
                 let now = self.clock.now();
-                let disabled = stored.endpoint.disabled(now);
-                let (before, after) = (&stored.endpoint.settings, &disabled.settings);
-                // The name stays the same, so it cannot be taken.
-                let _ = self.replace_settings(&key, before, after);
-                stored.endpoint = disabled;
+                let receiver = Receiver::after(claimed, verdict, Some(&stored.endpoint), now);
+                if let Some(disabled) = receiver.disabled {
+                    let (before, after) = (&stored.endpoint.settings, &disabled.settings);
+                    // The name stays the same, so it cannot be taken.
+                    let _ = self.replace_settings(&key, before, after);
+                    stored.endpoint = disabled;
+                }
             }
         }
         let mut deliveries = self.deliveries.lock();
         let now = self.clock.now();
-        let settled = settle(deliveries.get(tenant, id)?.0, now);
-        deliveries.release(tenant, settled, Some(*receiver != ReceiverState::Well));
+        let Some(delivery) = deliveries.held(tenant, id, claimed.hold) else {
+            return Settled::HoldLost;
+        };
+        let settled = delivery.settle(attempt.clone(), verdict, now);
+        let has_failed = Receiver::after(claimed, verdict, None, now).has_failed;
+        deliveries.release(tenant, settled, Some(has_failed));
         if deliveries.is_due(now) {
             // There is room for it now, and not every worker saw this attempt end.
             self.work.notify_one();
         }
-        Some(())
+        Settled::Recorded
     }
 
     fn commit_now(
@@ -356,29 +363,22 @@ impl MemoryStore {
         claim: Option<Claim>,
         write: Write,
     ) -> Result<Committed, CommitError> {
-        let fresh = |answer| Committed {
-            answer,
-            replayed: false,
-        };
         let Some(claim) = claim else {
-            return self.apply(tenant, write).map(|(_, answer)| fresh(answer));
+            return Ok(self.apply(tenant, write)?.into());
         };
         let key = (tenant.clone(), claim.key.clone());
         // Held until the change is in place: whoever comes next with this key waits here.
         let mut records = self.records[self.place(&key)].lock();
         if let Some(record) = records.live(&key, self.clock.now()) {
-            return Ok(Committed {
-                answer: record.clone().replay(&claim)?,
-                replayed: true,
-            });
+            return Ok(Committed::replay(record.clone().replay(&claim)?));
         }
-        let (now, answer) = self.apply(tenant, write)?;
+        let written = self.apply(tenant, write)?;
         let record = Record {
             fingerprint: claim.fingerprint,
-            answer: answer.clone(),
+            answer: written.answer.clone(),
         };
-        records.remember(key, now, record);
-        Ok(fresh(answer))
+        records.remember(key, written.at, record);
+        Ok(written.into())
     }
 }
 
@@ -496,14 +496,15 @@ impl Store for MemoryStore {
 
     async fn settle(
         &self,
-        tenant: &TenantId,
-        id: DeliveryId,
-        settle: Settle,
-        receiver: ReceiverState,
-    ) -> Result<(), StoreError> {
-        // One that is gone was forgotten by age, and has nothing left to settle.
-        let _ = self.settle_now(tenant, id, settle, &receiver);
-        Ok(())
+        claimed: &Claimed,
+        attempt: &Attempt,
+        verdict: Verdict,
+    ) -> Result<Settled, StoreError> {
+        Ok(self.settle_now(claimed, attempt, verdict))
+    }
+
+    async fn sweep(&self) -> Result<Timestamp, StoreError> {
+        Ok(self.deliveries.lock().sweep(self.clock.now()))
     }
 
     fn work(&self) -> &Notify {

@@ -1,6 +1,6 @@
 //! `hookturn backup`: a copy of a file as it is at one instant, while a server goes on writing it.
 //!
-//! All of it is read in one transaction (`Look`), so nothing that is written meanwhile makes the copying begin anew, as
+//! All of it is read in one transaction (`Snapshot`), so nothing that is written meanwhile makes the copying begin anew, as
 //! it would otherwise with every commit. The copy is written under another name, and gets its own when it is whole and
 //! on the disk: whatever has the name is a backup. Values stay sealed as they are: no master key is needed.
 
@@ -12,11 +12,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::file;
-use super::look::Look;
 use super::open_error::OpenError;
 use super::partial::{Partial, SIDES};
-use super::watch::Watch;
+use super::paths;
+use super::progress::Progress;
+use super::snapshot::Snapshot;
 
 /// The pages of one step: 1 MiB, a few milliseconds.
 const STEP: i32 = 256;
@@ -50,22 +50,22 @@ pub fn backup(
     source: &Path,
     target: &Path,
     stop: &AtomicBool,
-    watch: &mut dyn Watch,
+    progress: &mut dyn Progress,
 ) -> Result<u64, BackupError> {
     let system = |error: io::Error| BackupError::Target(target.to_owned(), error.to_string());
     // A log that lies beside it would be taken for its own.
-    let beside = SIDES.map(|side| file::beside(target, side));
+    let beside = SIDES.map(|side| paths::beside(target, side));
     for taken in beside.iter().map(PathBuf::as_path).chain([target]) {
         if fs::symlink_metadata(taken).is_ok() {
             return Err(BackupError::Exists(taken.to_owned()));
         }
     }
-    let look = Look::at(source)?;
+    let snapshot = Snapshot::at(source)?;
     let partial = Partial::beside(target).map_err(system)?;
-    watch.begin("copying", None);
-    copy(&look, &partial, target, stop, watch)?;
-    look.end()?;
-    watch.begin("writing to the disk", None);
+    progress.begin("copying", None);
+    copy(&snapshot, &partial, target, stop, progress)?;
+    snapshot.end()?;
+    progress.begin("writing to the disk", None);
     let copied = File::open(partial.path()).map_err(system)?;
     copied.sync_all().map_err(system)?;
     let length = copied.metadata().map_err(system)?.len();
@@ -78,15 +78,15 @@ pub fn backup(
 
 /// Copies page by page, and makes the copy one that stands alone.
 fn copy(
-    look: &Look,
+    snapshot: &Snapshot,
     partial: &Partial,
     target: &Path,
     stop: &AtomicBool,
-    watch: &mut dyn Watch,
+    progress: &mut dyn Progress,
 ) -> Result<(), BackupError> {
     let fault = |error: rusqlite::Error| match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            BackupError::Source(OpenError::of(look.path(), error.into()))
+            BackupError::Source(OpenError::of(snapshot.path(), error.into()))
         }
         _ => BackupError::Target(target.to_owned(), error.to_string()),
     };
@@ -96,26 +96,26 @@ fn copy(
     let quick =
         "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE";
     to.execute_batch(quick).map_err(fault)?;
-    let copying = Backup::new(&look.db, &mut to).map_err(fault)?;
+    let copying = Backup::new(&snapshot.db, &mut to).map_err(fault)?;
     let mut is_begun = false;
     loop {
         if stop.load(Ordering::Relaxed) {
             return Err(BackupError::Stopped);
         }
         let step = copying.step(STEP).map_err(fault)?;
-        let progress = copying.progress();
+        let state = copying.progress();
         let pages = |pages: i32| u64::from(pages.unsigned_abs());
         if !std::mem::replace(&mut is_begun, true) {
-            watch.begin("copying", Some(pages(progress.pagecount)));
+            progress.begin("copying", Some(pages(state.pagecount)));
         }
-        watch.reach(pages(progress.pagecount - progress.remaining));
+        progress.reach(pages(state.pagecount - state.remaining));
         match step {
             StepResult::Done => break,
             StepResult::More => {}
             // Nobody else has the one file, and the transaction on the other has begun.
             _ => {
                 let problem = "it is locked".to_owned();
-                return Err(OpenError::System(look.path().to_owned(), problem).into());
+                return Err(OpenError::System(snapshot.path().to_owned(), problem).into());
             }
         }
     }

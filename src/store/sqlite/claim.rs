@@ -6,10 +6,11 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::fault::{Fault, damaged};
+use super::queue;
+use super::read::Events;
 use super::rows::DeliveryRow;
 use super::sql;
-use super::view::Events;
-use super::writer::Writer;
+use super::transaction::Transaction;
 use crate::domain::{Delivery, Endpoint, TenantId, Timestamp};
 use crate::store::queues::Passed;
 use crate::store::{Claimed, Claims};
@@ -22,7 +23,7 @@ const MOST_UNREADABLE: usize = 64;
 
 /// What one claim has read already.
 #[derive(Default)]
-struct Known {
+struct ReadSoFar {
     /// What waits for an endpoint, the earliest first.
     waiting: HashMap<i64, VecDeque<(Timestamp, i64)>>,
     endpoints: HashMap<i64, (TenantId, Endpoint)>,
@@ -31,136 +32,133 @@ struct Known {
     unreadable: usize,
 }
 
-impl Writer {
-    /// See [`Store::claim`](crate::store::Store::claim).
-    pub fn claim(&mut self, most: usize) -> Result<Claims, Fault> {
-        let now = self.clock.now();
-        let is_more_to_sweep = self.sweep(now);
-        let mut claims = Claims::default();
-        let mut known = Known::default();
-        let mut passed = Passed::default();
-        while claims.claimed.len() < most
-            && known.unreadable < MOST_UNREADABLE
-            && let Some(endpoint) = self.turns.queues.next(now, &mut passed)
-        {
-            let room = most - claims.claimed.len();
-            if let Err(error) = self.take(endpoint, room, &mut known, &mut claims) {
-                if claims.claimed.is_empty() {
-                    return Err(error);
-                }
-                // What was taken by then is held, so its attempts are made; the next claim tells of the fault.
-                claims.next_due = Some(now);
-                return Ok(claims);
+/// See [`Store::claim`](crate::store::Store::claim).
+pub(super) fn claim(tx: &mut Transaction<'_>, most: usize) -> Result<Claims, Fault> {
+    let now = tx.now();
+    let mut claims = Claims::default();
+    let mut read = ReadSoFar::default();
+    let mut passed = Passed::default();
+    while claims.claimed.len() < most
+        && read.unreadable < MOST_UNREADABLE
+        && let Some(endpoint) = tx.turns.queues.next(now, &mut passed)
+    {
+        let room = most - claims.claimed.len();
+        if let Err(error) = take(tx, endpoint, room, &mut read, &mut claims) {
+            if claims.claimed.is_empty() {
+                return Err(error);
             }
+            // What was taken by then is held, so its attempts are made; the next claim tells of the fault.
+            claims.next_due = Some(now);
+            return Ok(claims);
         }
-        claims.next_due = if is_more_to_sweep
-            || claims.claimed.len() == most
-            || known.unreadable == MOST_UNREADABLE
-        {
-            Some(now)
-        } else {
-            let deadline = self.turns.deadlines.first().map(|(at, _)| *at);
-            let deadline = deadline.filter(|_| !self.is_sweep_stuck);
-            let due = self.turns.queues.next_due(now);
-            [due, deadline, self.next_sweep].into_iter().flatten().min()
-        };
-        Ok(claims)
     }
+    let is_there_more = claims.claimed.len() == most || read.unreadable == MOST_UNREADABLE;
+    claims.next_due = if is_there_more {
+        Some(now)
+    } else {
+        tx.turns.queues.next_due(now)
+    };
+    Ok(claims)
+}
 
-    /// Hands out the first delivery of an endpoint whose turn it is.
-    fn take(
-        &mut self,
-        endpoint: i64,
-        most: usize,
-        known: &mut Known,
-        claims: &mut Claims,
-    ) -> Result<(), Fault> {
-        let waiting = match known.waiting.remove(&endpoint) {
-            Some(waiting) if !waiting.is_empty() => Ok(waiting),
-            // One more than is taken, to know what comes next. Few at a time: most claims find room for one or two.
-            _ => self
-                .waiting(endpoint, most.min(LOOK_AHEAD) + 1)
-                .map(Into::into),
-        };
-        let mut waiting: VecDeque<_> = match waiting {
-            Ok(waiting) => waiting,
-            Err(fault) => return self.set_aside(endpoint, fault),
-        };
-        let Some((_, number)) = waiting.pop_front() else {
-            self.turns.waits(endpoint, None);
-            return Ok(());
-        };
-        let (tenant, of) = match self.claimed_endpoint(endpoint, known) {
-            Ok(read) => read,
-            Err(fault) => return self.set_aside(endpoint, fault),
-        };
-        match self.claimed_delivery(&tenant, number, known) {
-            Ok(delivery) => {
-                let turn = self.turns.queues.take(&endpoint);
-                self.turns.hold(number, endpoint, &delivery, turn);
-                claims.claimed.push(Claimed {
-                    tenant,
-                    delivery,
-                    endpoint: of,
-                    at: self.clock.now(),
-                });
-            }
-            Err(fault) if fault.is_passing() => return Err(fault),
-            Err(error) => {
-                tracing::error!(%error, number, "a delivery cannot be read, and waits until the next start");
-                self.turns.unreadable.insert(number);
-                known.unreadable += 1;
-            }
+/// Hands out the first delivery of an endpoint whose turn it is.
+fn take(
+    tx: &mut Transaction<'_>,
+    endpoint: i64,
+    most: usize,
+    read: &mut ReadSoFar,
+    claims: &mut Claims,
+) -> Result<(), Fault> {
+    let waiting = match read.waiting.remove(&endpoint) {
+        Some(waiting) if !waiting.is_empty() => Ok(waiting),
+        // One more than is taken, to know what comes next. Few at a time: most claims find room for one or two.
+        _ => {
+            let most = most.min(LOOK_AHEAD) + 1;
+            queue::waiting(tx.reader(), tx.turns, endpoint, most).map(Into::into)
         }
-        let next = match waiting.front() {
-            Some(next) => Some(*next),
-            None => self.waiting(endpoint, 1)?.pop(),
-        };
-        self.turns.waits(endpoint, next);
-        known.waiting.insert(endpoint, waiting);
-        Ok(())
-    }
-
-    /// Passes an endpoint by that cannot be read, or its turn would come again and again, and nobody else's. Where the
-    /// fault may pass, it is the claim's.
-    fn set_aside(&mut self, endpoint: i64, fault: Fault) -> Result<(), Fault> {
-        if fault.is_passing() {
-            return Err(fault);
+    };
+    let mut waiting: VecDeque<_> = match waiting {
+        Ok(waiting) => waiting,
+        Err(fault) => return set_aside(tx, endpoint, fault),
+    };
+    let Some((_, number)) = waiting.pop_front() else {
+        tx.turns.waits(endpoint, None);
+        return Ok(());
+    };
+    let (tenant, of) = match claimed_endpoint(tx, endpoint, read) {
+        Ok(read) => read,
+        Err(fault) => return set_aside(tx, endpoint, fault),
+    };
+    match claimed_delivery(tx, &tenant, number, read) {
+        Ok(delivery) => {
+            let turn = tx.turns.queues.take(&endpoint);
+            let hold = tx.turns.hold(number, endpoint, &delivery, turn);
+            claims.claimed.push(Claimed {
+                tenant,
+                delivery,
+                endpoint: of,
+                at: tx.now(),
+                hold,
+            });
         }
-        tracing::error!(error = %fault, number = endpoint, "an endpoint cannot be read, and its deliveries wait until the next start");
-        self.turns.set_aside(endpoint);
-        Ok(())
-    }
-
-    fn claimed_endpoint(
-        &mut self,
-        number: i64,
-        known: &mut Known,
-    ) -> Result<(TenantId, Endpoint), Fault> {
-        if let Some(known) = known.endpoints.get(&number) {
-            return Ok(known.clone());
+        Err(fault) if fault.is_passing() => return Err(fault),
+        Err(error) => {
+            tracing::error!(%error, number, "cannot read a delivery; it waits until the next start");
+            tx.turns.unreadable.insert(number);
+            read.unreadable += 1;
         }
-        let gone = || damaged("the endpoint of a delivery");
-        let tenant: Option<i64> = self
-            .view()
-            .row(sql::QUEUE, &[&number], |row| Ok(row.get(1)?))?;
-        let tenant = self.tenant_of_number(tenant.ok_or_else(gone)?)?.id;
-        let read = self.view().endpoint_of_number(&tenant, number)?;
-        let read = (tenant, read.ok_or_else(gone)?);
-        known.endpoints.insert(number, read.clone());
-        Ok(read)
     }
+    let next = match waiting.front() {
+        Some(next) => Some(*next),
+        None => queue::waiting(tx.reader(), tx.turns, endpoint, 1)?.pop(),
+    };
+    tx.turns.waits(endpoint, next);
+    read.waiting.insert(endpoint, waiting);
+    Ok(())
+}
 
-    fn claimed_delivery(
-        &mut self,
-        tenant: &TenantId,
-        number: i64,
-        known: &mut Known,
-    ) -> Result<Delivery, Fault> {
-        let found = self
-            .view()
-            .row(sql::DELIVERY_OF_NUMBER, &[&number], DeliveryRow::read)?;
-        let row = found.ok_or_else(|| damaged("a delivery"))?;
-        self.view().delivery(tenant, row, &mut known.events)
+/// Passes an endpoint by that cannot be read, or its turn would come again and again, and nobody else's. Where the
+/// fault may pass, it is the claim's.
+fn set_aside(tx: &mut Transaction<'_>, endpoint: i64, fault: Fault) -> Result<(), Fault> {
+    if fault.is_passing() {
+        return Err(fault);
     }
+    tracing::error!(error = %fault, number = endpoint, "cannot read an endpoint; its deliveries wait until the next start");
+    tx.turns.set_aside(endpoint);
+    Ok(())
+}
+
+fn claimed_endpoint(
+    tx: &mut Transaction<'_>,
+    number: i64,
+    read: &mut ReadSoFar,
+) -> Result<(TenantId, Endpoint), Fault> {
+    if let Some(known) = read.endpoints.get(&number) {
+        return Ok(known.clone());
+    }
+    let gone = || damaged("the endpoint of a delivery");
+    let tenant: Option<i64> = tx
+        .reader()
+        .row(sql::QUEUE, &[&number], |row| Ok(row.get(1)?))?;
+    let tenant = tx.tenant_of_number(tenant.ok_or_else(gone)?)?.id;
+    let found = tx.reader().endpoint_of_number(&tenant, number)?;
+    let found = (tenant, found.ok_or_else(gone)?);
+    read.endpoints.insert(number, found.clone());
+    Ok(found)
+}
+
+fn claimed_delivery(
+    tx: &Transaction<'_>,
+    tenant: &TenantId,
+    number: i64,
+    read: &mut ReadSoFar,
+) -> Result<Delivery, Fault> {
+    let found = tx
+        .reader()
+        .row(sql::DELIVERY_OF_NUMBER, &[&number], DeliveryRow::read)?;
+    let row = found.ok_or_else(|| damaged("a delivery"))?;
+    if let Some(event) = tx.cache.event(row.event) {
+        read.events.note(row.event, event);
+    }
+    tx.reader().delivery(tenant, row, &mut read.events)
 }

@@ -7,22 +7,25 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::fault::{Fault, damaged};
-use super::rows;
-use super::view::View;
+use super::read::Reader;
+use super::sql;
+use super::sql::offline::{self, clock};
 use crate::domain::key_ring::{Current, Retiring};
 use crate::domain::{Attempt, Endpoint, KeyRing, TenantId, Timestamp};
-use crate::store::seal::{Kind, MasterKeys, Place};
+use crate::store::at_rest::MasterKeys;
+use crate::store::at_rest::codec;
+use crate::store::at_rest::fields::Fields;
 
-/// How times change.
+/// How times shift.
 #[derive(Clone, Copy, Debug)]
-struct Change {
+struct Shift {
     /// Real time, in milliseconds.
     now: i64,
     /// By how much the test clock is ahead, in milliseconds.
     ahead: i64,
 }
 
-impl Change {
+impl Shift {
     /// When something happened.
     fn past(self, at: Timestamp) -> Timestamp {
         Timestamp::from_millis(at.as_millis().min(self.now))
@@ -79,64 +82,47 @@ pub(super) fn end_test_clock(
     now: Timestamp,
 ) -> Result<(), Fault> {
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let change = Change {
+    let shift = Shift {
         now: now.as_millis(),
-        ahead: transaction.query_row("SELECT clock_advance_ms FROM state", [], |row| row.get(0))?,
+        ahead: transaction.query_row(sql::READY, [], |row| row.get(0))?,
     };
-    endpoints(&transaction, keys, change)?;
+    endpoints(&transaction, keys, shift)?;
     // An event goes out with the time of its creation: that is changed only where it has not come yet.
-    transaction.execute(
-        "UPDATE event SET created_at = ?1 WHERE created_at > ?1",
-        [change.now],
-    )?;
-    transaction.execute(
-        "UPDATE answer SET expires_at = CASE WHEN expires_at > ?1 + ?2 THEN expires_at - ?2 ELSE ?1 END
-         WHERE expires_at > ?1",
-        (change.now, change.ahead),
-    )?;
-    deliveries(&transaction, change)?;
-    transaction.execute("UPDATE state SET clock_advance_ms = 0", [])?;
+    transaction.execute(clock::SET_EVENTS, [shift.now])?;
+    transaction.execute(clock::SET_ANSWERS, (shift.now, shift.ahead))?;
+    deliveries(&transaction, shift)?;
+    transaction.execute(clock::STOP, [])?;
     transaction.commit()?;
     Ok(())
 }
 
-fn endpoints(db: &Connection, keys: &MasterKeys, change: Change) -> Result<(), Fault> {
-    let view = View { db, keys };
-    let mut numbers = db.prepare(
-        "SELECT endpoint.number, tenant.name FROM endpoint LEFT JOIN tenant ON tenant.number = endpoint.tenant",
-    )?;
+fn endpoints(db: &Connection, keys: &MasterKeys, shift: Shift) -> Result<(), Fault> {
+    let reader = Reader { db, keys };
+    let mut numbers = db.prepare(clock::ENDPOINTS)?;
     let mut numbers = numbers.query([])?;
     while let Some(row) = numbers.next()? {
         let number: i64 = row.get(0)?;
         let tenant: Option<String> = row.get(1)?;
         let tenant = TenantId::new(&tenant.ok_or_else(|| damaged("the tenant of an endpoint"))?);
-        let endpoint = view.endpoint_of_number(&tenant, number)?;
+        let endpoint = reader.endpoint_of_number(&tenant, number)?;
         let endpoint = endpoint.ok_or_else(|| damaged("an endpoint"))?;
-        let changed = change.endpoint(endpoint.clone());
+        let changed = shift.endpoint(endpoint.clone());
         if changed == endpoint {
             continue;
         }
-        let place = |kind| Place {
-            kind,
-            tenant: tenant.as_str(),
-            record: rows::endpoint_id_bytes(&changed.id),
-        };
-        let settings = rows::settings_to_bytes(&changed)?;
-        db.prepare_cached("UPDATE endpoint SET sealed = ?2 WHERE number = ?1")?
-            .execute((number, keys.seal(&place(Kind::Settings), &settings)?))?;
+        let fields = Fields::of(&tenant, keys);
+        db.prepare_cached(offline::SET_SETTINGS)?
+            .execute((number, fields.seal_settings(&changed)?))?;
         if let Some(ring) = &changed.key_ring {
-            let ring = rows::key_ring_to_bytes(ring);
-            db.prepare_cached("UPDATE key_ring SET sealed = ?2 WHERE endpoint = ?1")?
-                .execute((number, keys.seal(&place(Kind::KeyRing), &ring)?))?;
+            db.prepare_cached(sql::SET_KEY_RING)?
+                .execute((number, fields.seal_key_ring(&changed.id, ring)?))?;
         }
     }
     Ok(())
 }
 
-fn deliveries(db: &Connection, change: Change) -> Result<(), Fault> {
-    let mut all = db.prepare(
-        "SELECT number, created_at, next_attempt_at, finished_at, scheduled_at, attempts FROM delivery",
-    )?;
+fn deliveries(db: &Connection, shift: Shift) -> Result<(), Fault> {
+    let mut all = db.prepare(clock::DELIVERIES)?;
     let mut all = all.query([])?;
     while let Some(row) = all.next()? {
         let number: i64 = row.get(0)?;
@@ -144,12 +130,12 @@ fn deliveries(db: &Connection, change: Change) -> Result<(), Fault> {
             let millis: Option<i64> = row.get(column)?;
             Ok(millis.map(Timestamp::from_millis))
         };
-        let past = |at: Option<Timestamp>| at.map(|at| change.past(at).as_millis());
-        let deadline = |at: Option<Timestamp>| at.map(|at| change.deadline(at).as_millis());
-        let attempts = rows::attempts_from(row.get_ref(5)?.as_str()?)?;
+        let past = |at: Option<Timestamp>| at.map(|at| shift.past(at).as_millis());
+        let deadline = |at: Option<Timestamp>| at.map(|at| shift.deadline(at).as_millis());
+        let attempts = codec::attempts_from(row.get_ref(5)?.as_str()?)?;
         let attempts: Vec<_> = attempts
             .into_iter()
-            .map(|attempt| change.attempt(attempt))
+            .map(|attempt| shift.attempt(attempt))
             .collect();
         let changed = (
             number,
@@ -157,13 +143,9 @@ fn deliveries(db: &Connection, change: Change) -> Result<(), Fault> {
             deadline(time(2)?),
             past(time(3)?),
             deadline(time(4)?),
-            rows::attempts_to_text(&attempts)?,
+            codec::attempts_to_text(&attempts)?,
         );
-        db.prepare_cached(
-            "UPDATE delivery SET created_at = ?2, next_attempt_at = ?3, finished_at = ?4, scheduled_at = ?5,
-                attempts = ?6 WHERE number = ?1",
-        )?
-        .execute(changed)?;
+        db.prepare_cached(clock::SET_DELIVERY)?.execute(changed)?;
     }
     Ok(())
 }
@@ -178,9 +160,9 @@ mod tests {
         /// What is left of a deadline by the test clock is left of it in real time, and nothing that is over comes back.
         #[test]
         fn as_much_is_left_of_a_deadline_as_before(now in 0_i64..1 << 45, ahead in 1_i64..1 << 42, left: i32) {
-            let change = Change { now, ahead };
+            let shift = Shift { now, ahead };
             let left = i64::from(left);
-            let after = change.deadline(Timestamp::from_millis(now + ahead + left)).as_millis() - now;
+            let after = shift.deadline(Timestamp::from_millis(now + ahead + left)).as_millis() - now;
             if left > 0 {
                 prop_assert_eq!(after, left);
             } else {
@@ -190,12 +172,12 @@ mod tests {
 
         #[test]
         fn what_happened_is_not_in_the_future(now in 0_i64..1 << 45, ahead in 1_i64..1 << 42, at in 0_i64..1 << 46) {
-            let change = Change { now, ahead };
+            let shift = Shift { now, ahead };
             let at = Timestamp::from_millis(at);
-            let after = change.past(at);
+            let after = shift.past(at);
             prop_assert!(after.as_millis() <= now && after <= at);
             // What expired was made before.
-            prop_assert!(change.past(at) <= change.deadline(at) || change.deadline(at).as_millis() <= now);
+            prop_assert!(shift.past(at) <= shift.deadline(at) || shift.deadline(at).as_millis() <= now);
         }
     }
 }

@@ -2,231 +2,272 @@
 
 use std::sync::Arc;
 
+use super::endpoints;
 use super::fault::Fault;
-use super::rows::{self, DeliveryRow};
+use super::read::{Events, Tenant};
+use super::rows::DeliveryRow;
 use super::sql;
-use super::view::{Events, Tenant};
-use super::writer::Writer;
-use crate::domain::{Delivery, DeliveryId, EndpointId, Event, Refusal, TenantId, Timestamp};
-use crate::idempotency::Answer;
-use crate::random;
-use crate::store::seal::{Kind, Place};
-use crate::store::{
-    Audience, CommitError, Publish, Published, ReceiverState, Settle, UpdateDelivery,
+use super::transaction::Transaction;
+use crate::domain::{
+    Action, Attempt, Delivery, DeliveryId, EndpointId, Event, EventPattern, Refusal, Timestamp,
+    Verdict,
 };
+use crate::store::at_rest::codec;
+use crate::store::at_rest::fields::Fields;
+use crate::store::claims::Receiver;
+use crate::store::fan_out::FanOut;
+use crate::store::writes::Written;
+use crate::store::{Audience, Claimed, CommitError, Publish, Published, Settled, UpdateDelivery};
 
-impl Writer {
-    /// Stores an event with its deliveries, unless it was published before.
-    pub fn publish(
-        &mut self,
-        tenant: &Tenant,
-        publish: Publish,
-    ) -> Result<(Timestamp, Answer), CommitError> {
-        let audience = match publish.audience {
-            Audience::Subscribers => self.subscribers(tenant, &publish.event_type)?,
-            Audience::Endpoint(id) => vec![(self.active_endpoint(tenant, id)?, id)],
-        };
-        let now = self.clock.now();
-        if let Some((first, deliveries)) = self.published(tenant, &publish, now)? {
-            if !first.is_same(&publish.event_type, &publish.data) {
-                return Err(CommitError::EventIdReused);
-            }
-            let published = Published {
-                event: Arc::new(first),
-                deliveries,
-                delivery: None,
-            };
-            return Ok((now, (publish.answer)(&published)));
+/// Stores an event with its deliveries, unless it was published before.
+pub(super) fn publish(
+    tx: &mut Transaction<'_>,
+    tenant: &Tenant,
+    publish: Publish,
+) -> Result<Written, CommitError> {
+    let audience = match publish.audience {
+        Audience::Subscribers => subscribers(tx, tenant, &publish.event_type)?,
+        Audience::Endpoint(id) => vec![(active_endpoint(tx, tenant, id)?, id)],
+    };
+    let now = tx.now();
+    if let Some((first, deliveries)) = published(tx, tenant, &publish, now)? {
+        if !first.is_same(&publish.event_type, &publish.data) {
+            return Err(CommitError::EventIdReused);
         }
-        let event = Arc::new(Event {
-            id: publish.id,
-            event_type: publish.event_type,
-            data: publish.data,
-            trace_id: publish.trace_id,
-            created_at: now,
-        });
-        let deliveries = audience
-            .iter()
-            .map(|(_, endpoint)| {
-                let id = random::delivery_id(now)?;
-                Ok(Delivery::new(id, *endpoint, Arc::clone(&event), now))
-            })
-            .collect::<Result<Vec<_>, Fault>>()?;
         let published = Published {
-            event: Arc::clone(&event),
-            deliveries: deliveries.len(),
-            delivery: deliveries.first().cloned(),
-        };
-        let answer = (publish.answer)(&published);
-        let number = self.insert_event(tenant, &event, deliveries.len())?;
-        for ((endpoint, _), delivery) in audience.iter().zip(&deliveries) {
-            self.insert_delivery(tenant, *endpoint, number, delivery)?;
-            self.turns.touch(*endpoint);
-        }
-        Ok((now, answer))
-    }
-
-    fn published(
-        &self,
-        tenant: &Tenant,
-        publish: &Publish,
-        now: Timestamp,
-    ) -> Result<Option<(Event, usize)>, Fault> {
-        let since = now.minus(self.limits.retention).as_millis();
-        let number: Option<i64> = self.view().row(
-            sql::PUBLISHED,
-            &[&tenant.number, &publish.id.as_str(), &since],
-            |row| Ok(row.get(0)?),
-        )?;
-        match number {
-            Some(number) => self.view().event(&tenant.id, number),
-            None => Ok(None),
-        }
-    }
-
-    /// The number of an endpoint that is there and active.
-    fn active_endpoint(&self, tenant: &Tenant, id: EndpointId) -> Result<i64, CommitError> {
-        let id = rows::endpoint_id_bytes(&id);
-        let found: Option<(i64, bool)> =
-            self.view()
-                .row(sql::ENDPOINT_NUMBER, &[&tenant.number, &id], |row| {
-                    Ok((row.get(0)?, row.get(1)?))
-                })?;
-        match found {
-            Some((number, true)) => Ok(number),
-            Some((_, false)) => Err(Refusal::EndpointDisabled.into()),
-            None => Err(CommitError::NotFound),
-        }
-    }
-
-    fn insert_event(
-        &self,
-        tenant: &Tenant,
-        event: &Event,
-        deliveries: usize,
-    ) -> Result<i64, Fault> {
-        let place = Place {
-            kind: Kind::Event,
-            tenant: tenant.id.as_str(),
-            record: event.id.as_str().as_bytes(),
-        };
-        let sealed = self.keys.seal(&place, event.data.as_bytes())?;
-        self.db.prepare_cached(sql::ADD_EVENT)?.execute((
-            tenant.number,
-            event.id.as_str(),
-            &event.event_type,
-            event.trace_id.bits().to_be_bytes(),
-            event.created_at.as_millis(),
+            event: Arc::new(first),
             deliveries,
-            sealed,
-        ))?;
-        Ok(self.db.last_insert_rowid())
-    }
-
-    fn insert_delivery(
-        &self,
-        tenant: &Tenant,
-        endpoint: i64,
-        event: i64,
-        delivery: &Delivery,
-    ) -> Result<(), Fault> {
-        let millis = |at: Option<Timestamp>| at.map(Timestamp::as_millis);
-        self.db.prepare_cached(sql::ADD_DELIVERY)?.execute((
-            tenant.number,
-            delivery.id.as_uuid().as_bytes(),
-            endpoint,
-            rows::endpoint_id_bytes(&delivery.endpoint_id),
-            event,
-            rows::status_to_number(delivery.status),
-            delivery.created_at.as_millis(),
-            millis(delivery.next_attempt_at),
-            millis(delivery.finished_at),
-            millis(delivery.scheduled_at),
-            delivery.failures,
-            delivery.is_last_attempt,
-            delivery.is_resend_wanted,
-            rows::attempts_to_text(&delivery.attempts)?,
-        ))?;
-        Ok(())
-    }
-
-    fn set_delivery(&self, number: i64, delivery: &Delivery) -> Result<(), Fault> {
-        let millis = |at: Option<Timestamp>| at.map(Timestamp::as_millis);
-        self.db.prepare_cached(sql::SET_DELIVERY)?.execute((
-            number,
-            rows::status_to_number(delivery.status),
-            millis(delivery.next_attempt_at),
-            millis(delivery.finished_at),
-            millis(delivery.scheduled_at),
-            delivery.failures,
-            delivery.is_last_attempt,
-            delivery.is_resend_wanted,
-            rows::attempts_to_text(&delivery.attempts)?,
-        ))?;
-        Ok(())
-    }
-
-    /// The delivery of a row. Where an attempt of it is under way, its event is at hand.
-    fn delivery(&self, tenant: &Tenant, row: DeliveryRow) -> Result<Delivery, Fault> {
-        match self.turns.held(row.number) {
-            Some(held) => Ok(row.with(Arc::clone(&held.event))),
-            None => self
-                .view()
-                .delivery(&tenant.id, row, &mut Events::default()),
-        }
-    }
-
-    /// Changes a delivery on its owner's wish.
-    pub fn update_delivery(
-        &mut self,
-        tenant: &Tenant,
-        id: DeliveryId,
-        decide: UpdateDelivery,
-    ) -> Result<(Timestamp, Answer), CommitError> {
-        let found = self.view().delivery_row(tenant, id)?;
-        let row = found.ok_or(CommitError::DeliveryNotFound)?;
-        let (number, endpoint) = (row.number, row.endpoint);
-        let delivery = self.delivery(tenant, row)?;
-        self.active_endpoint(tenant, delivery.endpoint_id)?;
-        let now = self.clock.now();
-        let is_in_flight = self.turns.held(number).is_some();
-        let (changed, answer) = decide(&delivery, is_in_flight, now)?;
-        self.set_delivery(number, &changed)?;
-        self.turns.touch(endpoint);
-        Ok((now, answer))
-    }
-
-    /// See [`Store::settle`](crate::store::Store::settle).
-    pub fn settle(
-        &mut self,
-        tenant: &TenantId,
-        id: DeliveryId,
-        settle: Settle,
-        receiver: &ReceiverState,
-    ) -> Result<(), CommitError> {
-        let tenant = self.tenant(tenant)?;
-        let Some(row) = self.view().delivery_row(&tenant, id)? else {
-            // It was forgotten by age, and has nothing left to settle. But its place is free.
-            if let Some((number, endpoint)) = self.turns.held_by_id(id) {
-                let has_failed = *receiver != ReceiverState::Well;
-                self.turns.ended(number, endpoint, has_failed);
-            }
-            return Ok(());
+            delivery: None,
         };
-        let (number, endpoint) = (row.number, row.endpoint);
-        let delivery = self.delivery(&tenant, row)?;
-        if let ReceiverState::Gone { url } = receiver {
-            let found = self.endpoint(&tenant, delivery.endpoint_id)?;
-            // Where it was moved away from that URL meanwhile, nothing is known against its new one.
-            if let Some((_, before)) = found.filter(|(_, endpoint)| endpoint.settings.url == *url) {
-                let after = before.disabled(self.clock.now());
-                self.replace(&tenant, endpoint, &before, after)?;
-            }
-        }
-        let settled = settle(&delivery, self.clock.now());
-        self.set_delivery(number, &settled)?;
-        let has_failed = *receiver != ReceiverState::Well;
-        self.turns.ended(number, endpoint, has_failed);
-        Ok(())
+        return Ok(Written {
+            at: now,
+            action: None,
+            answer: (publish.answer)(&published),
+        });
     }
+    let endpoints = audience.iter().map(|(_, id)| *id);
+    let (fan_out, render) = FanOut::new(publish, endpoints, now).map_err(Fault::from)?;
+    let answer = render(&fan_out.published());
+    let event = insert_event(tx, tenant, &fan_out.event, fan_out.deliveries.len())?;
+    tx.cache.keep_event(event, &fan_out.event);
+    for ((endpoint, _), delivery) in audience.iter().zip(&fan_out.deliveries) {
+        insert_delivery(tx, tenant, *endpoint, event, delivery)?;
+        tx.turns.touch(*endpoint);
+    }
+    Ok(Written {
+        at: now,
+        action: Some(Action::EventPublished),
+        answer,
+    })
+}
+
+/// The active endpoints of a tenant that subscribe to a type, each once.
+fn subscribers(
+    tx: &Transaction<'_>,
+    tenant: &Tenant,
+    event_type: &str,
+) -> Result<Vec<(i64, EndpointId)>, Fault> {
+    let mut found = Vec::new();
+    for pattern in EventPattern::matching(event_type) {
+        found.extend(tx.reader().rows(
+            sql::SUBSCRIBERS,
+            &[&tenant.number, &pattern.to_string()],
+            |row| {
+                let id = row.get_ref(1)?.as_blob()?;
+                Ok((row.get(0)?, codec::endpoint_id_from(id)?))
+            },
+        )?);
+    }
+    found.sort_unstable();
+    found.dedup();
+    Ok(found)
+}
+
+fn published(
+    tx: &Transaction<'_>,
+    tenant: &Tenant,
+    publish: &Publish,
+    now: Timestamp,
+) -> Result<Option<(Event, usize)>, Fault> {
+    let since = now.minus(tx.limits.retention).as_millis();
+    let number: Option<i64> = tx.reader().row(
+        sql::PUBLISHED,
+        &[&tenant.number, &publish.id.as_str(), &since],
+        |row| Ok(row.get(0)?),
+    )?;
+    match number {
+        Some(number) => tx.reader().event(&tenant.id, number),
+        None => Ok(None),
+    }
+}
+
+/// The number of an endpoint that is there and active.
+fn active_endpoint(
+    tx: &Transaction<'_>,
+    tenant: &Tenant,
+    id: EndpointId,
+) -> Result<i64, CommitError> {
+    let id = codec::endpoint_id_bytes(&id);
+    let found: Option<(i64, bool)> =
+        tx.reader()
+            .row(sql::ENDPOINT_NUMBER, &[&tenant.number, &id], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?;
+    match found {
+        Some((number, true)) => Ok(number),
+        Some((_, false)) => Err(Refusal::EndpointDisabled.into()),
+        None => Err(CommitError::NotFound),
+    }
+}
+
+fn insert_event(
+    tx: &Transaction<'_>,
+    tenant: &Tenant,
+    event: &Event,
+    deliveries: usize,
+) -> Result<i64, Fault> {
+    let fields = Fields::of(&tenant.id, tx.keys);
+    let sealed = fields.seal_data(&event.id, &event.data)?;
+    tx.db.prepare_cached(sql::ADD_EVENT)?.execute((
+        tenant.number,
+        event.id.as_str(),
+        &event.event_type,
+        event.trace_id.bits().to_be_bytes(),
+        event.created_at.as_millis(),
+        deliveries,
+        sealed,
+    ))?;
+    Ok(tx.db.last_insert_rowid())
+}
+
+fn insert_delivery(
+    tx: &Transaction<'_>,
+    tenant: &Tenant,
+    endpoint: i64,
+    event: i64,
+    delivery: &Delivery,
+) -> Result<(), Fault> {
+    let millis = |at: Option<Timestamp>| at.map(Timestamp::as_millis);
+    tx.db.prepare_cached(sql::ADD_DELIVERY)?.execute((
+        tenant.number,
+        delivery.id.as_uuid().as_bytes(),
+        endpoint,
+        codec::endpoint_id_bytes(&delivery.endpoint_id),
+        event,
+        codec::status_to_number(delivery.status),
+        delivery.created_at.as_millis(),
+        millis(delivery.next_attempt_at),
+        millis(delivery.finished_at),
+        millis(delivery.scheduled_at),
+        delivery.failures,
+        delivery.is_last_attempt,
+        delivery.is_resend_wanted,
+        codec::attempts_to_text(&delivery.attempts)?,
+    ))?;
+    Ok(())
+}
+
+fn set_delivery(tx: &Transaction<'_>, number: i64, delivery: &Delivery) -> Result<(), Fault> {
+    let millis = |at: Option<Timestamp>| at.map(Timestamp::as_millis);
+    tx.db.prepare_cached(sql::SET_DELIVERY)?.execute((
+        number,
+        codec::status_to_number(delivery.status),
+        millis(delivery.next_attempt_at),
+        millis(delivery.finished_at),
+        millis(delivery.scheduled_at),
+        delivery.failures,
+        delivery.is_last_attempt,
+        delivery.is_resend_wanted,
+        codec::attempts_to_text(&delivery.attempts)?,
+    ))?;
+    Ok(())
+}
+
+/// The delivery of a row. Where an attempt of it is under way, its event is at hand.
+fn delivery(tx: &Transaction<'_>, tenant: &Tenant, row: DeliveryRow) -> Result<Delivery, Fault> {
+    match tx.turns.held(row.number) {
+        Some(held) => Ok(row.with(Arc::clone(&held.event))),
+        None => tx
+            .reader()
+            .delivery(&tenant.id, row, &mut Events::default()),
+    }
+}
+
+/// Changes a delivery on its owner's wish.
+pub(super) fn update_delivery(
+    tx: &mut Transaction<'_>,
+    tenant: &Tenant,
+    id: DeliveryId,
+    decide: &UpdateDelivery,
+) -> Result<Written, CommitError> {
+    let found = tx.reader().delivery_row(tenant, id)?;
+    let row = found.ok_or(CommitError::DeliveryNotFound)?;
+    let (number, endpoint) = (row.number, row.endpoint);
+    let delivery = delivery(tx, tenant, row)?;
+    active_endpoint(tx, tenant, delivery.endpoint_id)?;
+    let now = tx.now();
+    let is_in_flight = tx.turns.held(number).is_some();
+    let decided = decide(&delivery, is_in_flight, now)?;
+    set_delivery(tx, number, &decided.write)?;
+    tx.turns.note_change(number);
+    tx.turns.touch(endpoint);
+    Ok(Written {
+        at: now,
+        action: decided.action,
+        answer: decided.answer,
+    })
+}
+
+/// See [`Store::settle`](crate::store::Store::settle).
+pub(super) fn settle(
+    tx: &mut Transaction<'_>,
+    claimed: &Claimed,
+    attempt: &Attempt,
+    verdict: Verdict,
+) -> Result<Settled, CommitError> {
+    let id = claimed.delivery.id;
+    let Some((number, endpoint)) = tx.turns.holds(id, claimed.hold) else {
+        return Ok(Settled::HoldLost);
+    };
+    let tenant = tx.tenant(&claimed.tenant)?;
+    let now = tx.now();
+    let Some(current) = claimed_delivery(tx, &tenant, number, claimed)? else {
+        // It was forgotten by age, and has nothing left to settle. But its place is free.
+        let has_failed = Receiver::after(claimed, verdict, None, now).has_failed;
+        tx.turns.ended(number, endpoint, has_failed);
+        return Ok(Settled::HoldLost);
+    };
+    let settled = current.settle(attempt.clone(), verdict, now);
+    let found = match verdict {
+        Verdict::Gone => tx.endpoint(&tenant, claimed.endpoint.id)?,
+        _ => None,
+    };
+    let current = found.as_ref().map(|(_, endpoint)| endpoint);
+    let receiver = Receiver::after(claimed, verdict, current, now);
+    if let (Some(before), Some(disabled)) = (current, receiver.disabled) {
+        endpoints::replace(tx, &tenant, endpoint, before, disabled)?;
+    }
+    set_delivery(tx, number, &settled)?;
+    tx.turns.ended(number, endpoint, receiver.has_failed);
+    Ok(Settled::Recorded)
+}
+
+/// A claimed delivery as it is now. Its row is read only if something may have changed it since it was claimed.
+fn claimed_delivery(
+    tx: &Transaction<'_>,
+    tenant: &Tenant,
+    number: i64,
+    claimed: &Claimed,
+) -> Result<Option<Delivery>, Fault> {
+    if tx.turns.is_as_claimed(number) {
+        return Ok(Some(claimed.delivery.clone()));
+    }
+    let row = tx.reader().delivery_row(tenant, claimed.delivery.id)?;
+    row.map(|row| delivery(tx, tenant, row)).transpose()
+}
+
+/// Keeps by how much the test clock is ahead, in milliseconds.
+pub(super) fn keep_clock_advance(tx: &Transaction<'_>, millis: i64) -> Result<(), Fault> {
+    tx.db.prepare_cached(sql::SET_CLOCK)?.execute([millis])?;
+    Ok(())
 }

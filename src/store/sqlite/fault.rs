@@ -1,9 +1,13 @@
 //! What can go wrong beneath the store, worded for the log: never with data of a record.
 
+use std::path::PathBuf;
+
 use rusqlite::ErrorCode;
 
 use crate::random::NoRandomness;
-use crate::store::seal::CannotOpen;
+use crate::store::at_rest::CannotOpen;
+use crate::store::at_rest::codec::Damaged;
+use crate::store::at_rest::fields::FieldError;
 use crate::store::{CommitError, StoreError};
 
 /// A failure of SQLite, of a value at rest, or of the machine.
@@ -16,16 +20,25 @@ pub(super) enum Fault {
     #[error("a sealed value does not open: {0}")]
     Sealed(#[from] CannotOpen),
     /// A value is not what this program writes.
-    #[error(
-        "{0} in the database cannot be read: run `hookturn check`, and restore a backup if it finds damage"
-    )]
-    Damaged(&'static str),
+    #[error(transparent)]
+    Damaged(#[from] Damaged),
     /// The file cannot have a log.
     #[error("its file system does not keep SQLite's write-ahead log, which takes a local disk")]
     NoLog,
     /// A file of the store was taken away while it is served.
-    #[error("a file of the store is gone")]
-    FilesGone,
+    #[error(
+        "{} was removed, renamed, replaced or cut short while it was served: put the same file back; if it is lost, stop the \
+         server and restore a backup; until then writes are answered 500", .0.display()
+    )]
+    FileGone(PathBuf),
+    /// A fault of this program, and not of the file.
+    #[error(
+        "this program panicked, which is a fault of its own and not of the file: the lines above have the panic"
+    )]
+    Panicked,
+    /// The transaction ended before its time.
+    #[error("SQLite ended the transaction early")]
+    NoTransaction,
     /// The system has no thread to spare.
     #[error("no thread can be started: {0}")]
     Thread(#[from] std::io::Error),
@@ -42,7 +55,11 @@ impl Fault {
                 error.sqlite_error_code(),
                 None | Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
             ),
-            Self::FilesGone | Self::Thread(_) | Self::Randomness(_) => true,
+            Self::FileGone(_)
+            | Self::Panicked
+            | Self::NoTransaction
+            | Self::Thread(_)
+            | Self::Randomness(_) => true,
             Self::Sealed(_) | Self::Damaged(_) | Self::NoLog => false,
         }
     }
@@ -67,19 +84,29 @@ fn mend(error: &rusqlite::Error) -> &'static str {
 
 /// A value, named by what it is, that is not what this program writes.
 pub(super) const fn damaged(what: &'static str) -> Fault {
-    Fault::Damaged(what)
+    Fault::Damaged(Damaged(what))
 }
 
 impl From<rusqlite::types::FromSqlError> for Fault {
     fn from(_: rusqlite::types::FromSqlError) -> Self {
         // Its own text could quote the value.
-        Self::Damaged("a column")
+        damaged("a column")
+    }
+}
+
+impl From<FieldError> for Fault {
+    fn from(error: FieldError) -> Self {
+        match error {
+            FieldError::Randomness(error) => error.into(),
+            FieldError::Sealed(error) => error.into(),
+            FieldError::Damaged(error) => error.into(),
+        }
     }
 }
 
 impl From<Fault> for StoreError {
     fn from(fault: Fault) -> Self {
-        Self(fault.to_string())
+        Self::new(fault)
     }
 }
 

@@ -1,9 +1,8 @@
-//! The file of a store: its path, how it is made, and how connections to it are set up.
+//! The file of a store: how it is made, and how connections to it are set up.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
@@ -11,14 +10,14 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::fault::Fault;
 use super::generation;
+use super::inspect::{self, Found};
 use super::key_proof;
 use super::lock::Lock;
-use super::mount::is_mount;
 use super::open_error::OpenError;
 use super::partial::Partial;
+use super::paths::real_path;
 use super::schema;
-use super::together::{self, Found};
-use crate::store::seal::MasterKeys;
+use crate::store::at_rest::MasterKeys;
 
 /// How long a connection waits for a lock that another process holds for a moment, such as while it recovers the
 /// write-ahead log.
@@ -26,64 +25,6 @@ pub(super) const BUSY: Duration = Duration::from_secs(5);
 
 /// Pages of the write-ahead log after which they are written back to the database: 16 MiB.
 pub(super) const CHECKPOINT_PAGES: u32 = 4096;
-
-/// How many links may lead from one to the next, as on Linux.
-const MOST_LINKS: usize = 40;
-
-/// The file beside `path` whose name ends so.
-pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(ending);
-    beside.into()
-}
-
-/// How files are opened to be written, and made so that only their owner may read them. The files that SQLite puts
-/// beside a database get its mode.
-pub(super) fn private() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).truncate(false).mode(0o600);
-    options
-}
-
-/// The path without links of a file that may be yet to be made, and that is not a directory, a pipe or the like.
-///
-/// # Errors
-///
-/// [`OpenError`] when no file can be there.
-pub(super) fn real_path(path: &Path) -> Result<PathBuf, OpenError> {
-    let system = |error: io::Error| OpenError::System(path.to_owned(), error.to_string());
-    match fs::metadata(path) {
-        // A pipe would be waited for.
-        Ok(found) if !found.is_file() => return Err(OpenError::Foreign(path.to_owned())),
-        // By each name it would have another log.
-        Ok(found) if found.nlink() > 1 => return Err(OpenError::Linked(path.to_owned())),
-        _ => {}
-    }
-    match path.canonicalize() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Ok(real) if is_mount(&real) => return Err(OpenError::Mounted(path.to_owned())),
-        real => return real.map_err(system),
-    }
-    let mut path = path.to_owned();
-    for _ in 0..MOST_LINKS {
-        match fs::read_link(&path) {
-            Ok(target) => path = directory_of(&path).join(target),
-            Err(_) => break,
-        }
-    }
-    let name = path.file_name().ok_or(io::ErrorKind::NotFound);
-    let name = name.map_err(|error| system(error.into()))?;
-    let directory = directory_of(&path).canonicalize().map_err(system)?;
-    Ok(directory.join(name))
-}
-
-/// Where a file with this path is.
-pub(super) fn directory_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
-}
 
 /// Makes the database at `real`, where there is no file or an empty one. It gets its name when it is whole and on the
 /// disk: whatever has the name has its tables, and proves its master key.
@@ -131,7 +72,7 @@ pub(super) fn open(path: &Path, keys: &MasterKeys) -> Result<(Lock, Connection, 
     let real = real_path(path)?;
     let fault = |fault: Fault| OpenError::of(&real, fault);
     let mut lock = Lock::take(&real)?;
-    let is_new = together::inspect(&real)? == Found::Nothing;
+    let is_new = inspect::before_opening(&real)? == Found::Nothing;
     if is_new {
         make(&real, keys)?;
     }
@@ -142,7 +83,7 @@ pub(super) fn open(path: &Path, keys: &MasterKeys) -> Result<(Lock, Connection, 
         let set = db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep);
         set.map_err(|error| fault(error.into()))
     };
-    keep_log(&db, together::has_log(&real))?;
+    keep_log(&db, inspect::has_log(&real))?;
     schema::recognise_known(&db, &real)?;
     key_proof::prove(&db, &real, keys)?;
     keep_log(&db, false)?;

@@ -6,10 +6,9 @@ use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 
 use super::fault::{Fault, damaged};
 use super::open_error::OpenError;
-use crate::store::seal::{CannotOpen, Kind, MasterKeys, Place};
-
-/// What is sealed under each master key, to find out whether a key of the same id is the same key.
-pub(super) const PROOF: &[u8] = b"this master key opens this store";
+use super::sql::offline;
+use crate::store::at_rest::MasterKeys;
+use crate::store::at_rest::master_keys::Disproof;
 
 /// Checks that every master key that values are encrypted under was given and is the right one.
 ///
@@ -19,7 +18,7 @@ pub(super) const PROOF: &[u8] = b"this master key opens this store";
 /// moment on at which it is made.
 pub(super) fn prove(db: &Connection, path: &Path, keys: &MasterKeys) -> Result<(), OpenError> {
     let proofs = || -> Result<Vec<(String, Vec<u8>)>, rusqlite::Error> {
-        db.prepare("SELECT id, proof FROM master_key ORDER BY id")?
+        db.prepare(offline::PROOFS)?
             .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect()
     };
@@ -27,7 +26,7 @@ pub(super) fn prove(db: &Connection, path: &Path, keys: &MasterKeys) -> Result<(
     let fault = |error: rusqlite::Error| OpenError::of(&path(), error.into());
     let proofs = proofs().map_err(fault)?;
     let state: Option<bool> = db
-        .query_row("SELECT TRUE FROM state", [], |row| row.get(0))
+        .query_row(offline::HAS_STATE, [], |row| row.get(0))
         .optional()
         .map_err(fault)?;
     if proofs.is_empty() || state.is_none() {
@@ -37,24 +36,13 @@ pub(super) fn prove(db: &Connection, path: &Path, keys: &MasterKeys) -> Result<(
         ));
     }
     for (id, proof) in proofs {
-        let opened = keys.open(&proof_place(&id), &proof);
-        match opened {
-            Ok(proof) if *proof == PROOF => {}
-            Err(CannotOpen::UnknownKey { .. }) => {
-                return Err(OpenError::KeyMissing { path: path(), id });
-            }
-            _ => return Err(OpenError::WrongKey { path: path(), id }),
-        }
+        keys.check_proof(&id, &proof)
+            .map_err(|disproof| match disproof {
+                Disproof::KeyMissing => OpenError::KeyMissing { path: path(), id },
+                Disproof::WrongKey => OpenError::WrongKey { path: path(), id },
+            })?;
     }
     Ok(())
-}
-
-pub(super) fn proof_place(id: &str) -> Place<'_> {
-    Place {
-        kind: Kind::Proof,
-        tenant: "",
-        record: id.as_bytes(),
-    }
 }
 
 /// Makes the first key the one that encrypts. What is encrypted under another is then encrypted anew.
@@ -62,29 +50,19 @@ pub(super) fn adopt_first_key(db: &mut Connection, keys: &MasterKeys) -> Result<
     let first = keys.first_id();
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let before: Option<String> = transaction
-        .query_row("SELECT sealing_key FROM state", [], |row| row.get(0))
+        .query_row(offline::SEALING_KEY, [], |row| row.get(0))
         .optional()?;
-    let proof = keys.seal(&proof_place(first), PROOF)?;
-    transaction.execute(
-        "INSERT OR IGNORE INTO master_key (id, proof) VALUES (?1, ?2)",
-        (first, proof),
-    )?;
+    let proof = keys.prove()?;
+    transaction.execute(offline::ADD_PROOF, (first, proof))?;
     match before {
         None => {
-            transaction.execute(
-                "INSERT INTO state (one, clock_advance_ms, sealing_key, rewrap_stage, rewrap_after, rewrap_failed)
-                 VALUES (1, 0, ?1, NULL, 0, 0)",
-                [first],
-            )?;
+            transaction.execute(offline::ADD_STATE, [first])?;
         }
         Some(before) if before != first => begin_rewrap(&transaction, first)?,
         Some(_) => {
             // What did not open the last time may be mended or deleted by now; until then the other keys are kept.
-            let is_unfinished: bool = transaction.query_row(
-                "SELECT rewrap_stage IS NULL AND EXISTS (SELECT 1 FROM master_key WHERE id <> ?1) FROM state",
-                [first],
-                |row| row.get(0),
-            )?;
+            let is_unfinished: bool =
+                transaction.query_row(offline::IS_REWRAP_UNFINISHED, [first], |row| row.get(0))?;
             if is_unfinished {
                 begin_rewrap(&transaction, first)?;
             }
@@ -95,9 +73,6 @@ pub(super) fn adopt_first_key(db: &mut Connection, keys: &MasterKeys) -> Result<
 }
 
 fn begin_rewrap(db: &Connection, first: &str) -> Result<(), Fault> {
-    db.execute(
-        "UPDATE state SET sealing_key = ?1, rewrap_stage = 0, rewrap_after = 0, rewrap_failed = 0",
-        [first],
-    )?;
+    db.execute(offline::BEGIN_REWRAP, [first])?;
     Ok(())
 }

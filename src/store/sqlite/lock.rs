@@ -5,8 +5,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::file::{beside, private};
 use super::open_error::OpenError;
+use super::paths::{beside, private};
 
 /// Held by the process that writes a store: the one server, or `keys rewrap`. The system lets go of it when the process
 /// ends, however it ends.

@@ -7,70 +7,71 @@
 //! - **Sealed at rest** ([`seal`](super::seal)): a stolen file shows ids, names, types of events and times. A new first
 //!   master key is brought to every record in the background (`rewrap`).
 //!
-//! Reading order: `sql` (the tables and every statement), `file`, `writer`, then what it runs: `endpoints`,
+//! Reading order: `sql` (the tables and every statement), `opening`, `writer`, then what it runs: `commit`, `endpoints`,
 //! `events`, `claim`, `sweep`, `rewrap`.
 
 pub mod backup;
+mod cache;
 pub mod check;
 mod checkpoint;
 mod claim;
+mod commit;
 mod end_test_clock;
 mod endpoints;
 mod events;
 mod fault;
 mod file;
 mod generation;
+mod inspect;
 mod key_proof;
 mod lock;
 mod log_index;
-mod look;
 mod mount;
 mod open_error;
+mod opening;
 mod partial;
+mod paths;
+mod progress;
+mod queue;
+mod read;
 mod readers;
 pub mod rewrap;
 mod rollback_journal;
 mod rows;
 mod schema;
+mod snapshot;
 mod sql;
 mod sweep;
-mod together;
+mod transaction;
 mod turns;
-mod view;
 mod wal;
-mod watch;
 mod writer;
 
-use std::io;
 use std::panic::resume_unwind;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 
-use self::checkpoint::{Checkpoints, Gate};
 use self::fault::Fault;
-use self::lock::{Files, Lock};
+use self::lock::Lock;
+use self::read::Reader;
 use self::readers::Readers;
-use self::view::View;
-use self::writer::{Job, Told, Writer};
-use super::seal::MasterKeys;
-use super::{
-    Claims, CommitError, Committed, DeliveryLimits, Page, ReceiverState, Settle, Store, StoreError,
-    Write,
-};
+use self::writer::{Job, Reply};
+use super::{Claimed, Claims, CommitError, Committed, Page, Settled, Store, StoreError, Write};
 use crate::clock::Clock;
 use crate::domain::{
-    Delivery, DeliveryId, DeliveryStatus, Endpoint, EndpointId, TenantId, Timestamp,
+    Attempt, Delivery, DeliveryId, DeliveryStatus, Endpoint, EndpointId, TenantId, Timestamp,
+    Verdict,
 };
 use crate::idempotency::{Claim, IdempotencyKey, Record};
 
 pub use open_error::OpenError;
-pub use watch::Watch;
+pub use opening::Opening;
+pub use progress::Progress;
 
 /// How many writes may wait for the writer; who comes then waits before it gets in line.
 const WAITING: usize = 1024;
@@ -87,162 +88,6 @@ pub struct SqliteStore {
     _lock: Lock,
 }
 
-/// A file that was opened, and is not served yet.
-pub struct Opening {
-    path: PathBuf,
-    keys: MasterKeys,
-    db: rusqlite::Connection,
-    lock: Lock,
-    clock_advance: Duration,
-}
-
-impl Opening {
-    /// Opens the file at `path`, or makes it: takes its lock, brings its schema to this version's, and checks that
-    /// `keys` open it.
-    ///
-    /// # Errors
-    ///
-    /// [`OpenError`] says what is in the way, and how to mend it.
-    pub fn new(path: &Path, keys: MasterKeys) -> Result<Self, OpenError> {
-        let (lock, db, is_new) = file::open(path, &keys)?;
-        if is_new {
-            tracing::info!(path = %path.display(), "a new, empty store was made");
-        }
-        let fault = |fault| OpenError::of(path, fault);
-        let millis: i64 = db
-            .query_row(sql::READY, [], |row| row.get(0))
-            .map_err(|error| fault(error.into()))?;
-        Ok(Self {
-            path: path.to_owned(),
-            keys,
-            db,
-            lock,
-            clock_advance: Duration::from_millis(millis.unsigned_abs()),
-        })
-    }
-
-    /// As [`new`](Self::new), of a file that is there.
-    ///
-    /// # Errors
-    ///
-    /// [`OpenError::Missing`] when it is not, and nothing is made.
-    pub fn existing(path: &Path, keys: MasterKeys) -> Result<Self, OpenError> {
-        if std::fs::metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
-            // Where it is missing, what is left beside it says more.
-            let left = file::real_path(path).and_then(|real| together::inspect(&real));
-            return Err(match left {
-                Err(error @ OpenError::OrphanedLog { .. }) => error,
-                _ => OpenError::Missing(path.to_owned()),
-            });
-        }
-        Self::new(path, keys)
-    }
-
-    /// By how much the test clock was ahead when the store was last used.
-    #[must_use]
-    pub fn clock_advance(&self) -> Duration {
-        self.clock_advance
-    }
-
-    /// Refuses a store whose test clock is ahead: without that clock it would go back in time, and what has ended would
-    /// go on.
-    ///
-    /// # Errors
-    ///
-    /// [`OpenError::TestClock`] says what to do.
-    pub fn expect_real_time(&self) -> Result<(), OpenError> {
-        if self.clock_advance.is_zero() {
-            return Ok(());
-        }
-        Err(OpenError::TestClock {
-            path: self.path.clone(),
-            ahead: self.clock_advance,
-        })
-    }
-
-    /// Brings the store from its test clock back to the real time `now`: what is left of a grace, of the time that an
-    /// answer is remembered and of the time until an attempt stays the same.
-    ///
-    /// # Errors
-    ///
-    /// [`OpenError`] when a record cannot be read or the file cannot be written; then nothing has changed.
-    pub fn end_test_clock(&mut self, now: Timestamp) -> Result<(), OpenError> {
-        if self.clock_advance.is_zero() {
-            tracing::info!("the test clock is not ahead: --end-test-clock can be left out");
-        } else {
-            let ended = end_test_clock::end_test_clock(&mut self.db, &self.keys, now);
-            ended.map_err(|fault| OpenError::of(&self.path, fault))?;
-            let seconds = self.clock_advance.as_secs_f64();
-            tracing::info!(
-                seconds,
-                "the test clock is ended: all times ahead were moved back by so much"
-            );
-            self.clock_advance = Duration::ZERO;
-        }
-        Ok(())
-    }
-
-    /// Starts the threads. The store tells the time by `clock` from here on.
-    ///
-    /// # Errors
-    ///
-    /// [`OpenError`] when the file cannot be read.
-    ///
-    /// # Panics
-    ///
-    /// Outside a tokio runtime.
-    pub fn serve(
-        self,
-        clock: Arc<dyn Clock>,
-        limits: DeliveryLimits,
-    ) -> Result<SqliteStore, OpenError> {
-        let path = self.path;
-        let fault = |fault: Fault| OpenError::of(&path, fault);
-        let work = Arc::new(Notify::new());
-        let (tell, told) = mpsc::unbounded_channel();
-        let gate = Gate::default();
-        let readers = Readers::start(&path, &self.keys, &gate).map_err(fault)?;
-        let mut db = self.db;
-        let checkpoints = Checkpoints::new(&mut db, gate).map_err(fault)?;
-        let files = Files::new(&path, &self.lock);
-        let writer = Writer::new(writer::Parts {
-            db,
-            keys: self.keys,
-            files: files.map_err(|error| fault(error.into()))?,
-            checkpoints,
-            clock: Arc::clone(&clock),
-            limits,
-            news: Arc::clone(&work),
-            tell,
-        });
-        let writer = writer.map_err(fault)?;
-        tokio::spawn(answer(told));
-        let (jobs, waiting) = mpsc::channel(WAITING);
-        let thread = thread::Builder::new()
-            .name("hookturn-write".to_owned())
-            .spawn(move || writer.work(waiting))
-            .map_err(|error| OpenError::System(path.clone(), error.to_string()))?;
-        Ok(SqliteStore {
-            clock,
-            work,
-            readers: Some(readers),
-            jobs: Some(jobs),
-            writer: Mutex::new(Some(thread)),
-            _lock: self.lock,
-        })
-    }
-}
-
-/// Tells the callers of each batch. Done by a task of the runtime, which puts theirs in its own queue: the writer would
-/// have to wake them from outside, one by one, before it could go on.
-async fn answer(mut told: mpsc::UnboundedReceiver<Told>) {
-    while let Some((callers, committed)) = told.recv().await {
-        for tell in callers {
-            tell(committed.as_ref().copied());
-        }
-    }
-}
-
 impl Drop for SqliteStore {
     fn drop(&mut self) {
         // The writer closes the file last: then SQLite writes the log back to the database, which is whole by itself.
@@ -256,43 +101,38 @@ impl Drop for SqliteStore {
 }
 
 impl SqliteStore {
-    async fn send(&self, job: Job) -> Result<(), StoreError> {
-        let gone = || StoreError("the writer has stopped".to_owned());
-        let jobs = self.jobs.as_ref().ok_or_else(gone)?;
-        jobs.send(job).await.map_err(|_| gone())
+    /// Has the writer do something, and waits for its answer.
+    async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> Job) -> Result<T, StoreError> {
+        let jobs = self.jobs.as_ref().ok_or(StoreError::Closed)?;
+        let (reply, answer) = oneshot::channel();
+        let sent = jobs.send(job(reply)).await;
+        sent.map_err(|_| StoreError::Closed)?;
+        answer.await.map_err(|_| StoreError::Closed)
     }
 
-    async fn read<T: Send + 'static>(
-        &self,
-        read: impl FnOnce(View<'_>) -> Result<T, Fault> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let gone = || StoreError("the readers have stopped".to_owned());
-        self.readers.as_ref().ok_or_else(gone)?.read(read).await
-    }
-
-    async fn write<T: Send + 'static>(
-        &self,
-        write: impl FnOnce(&mut Writer) -> Result<T, CommitError> + Send + 'static,
-    ) -> Result<T, CommitError> {
-        let (job, answer) = Job::new(write);
-        self.send(job).await?;
-        match answer.await {
-            Ok(Ok(outcome)) => outcome,
-            // A panic of the decision is its caller's.
-            Ok(Err(panic)) => resume_unwind(panic),
-            Err(_) => Err(StoreError("the writer has stopped".to_owned()).into()),
+    /// As [`ask`](Self::ask), for a write, which can end by the panic of a decision.
+    async fn write<T>(&self, job: impl FnOnce(Reply<T>) -> Job) -> Result<T, CommitError> {
+        match self.ask(job).await? {
+            Ok(outcome) => outcome,
+            // It is its caller's.
+            Err(panic) => resume_unwind(panic),
         }
     }
 
     /// As [`write`](Self::write), for what can fail only with the store.
-    async fn keep<T: Send + 'static>(
-        &self,
-        write: impl FnOnce(&mut Writer) -> Result<T, CommitError> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        self.write(write).await.map_err(|error| match error {
+    async fn keep<T>(&self, job: impl FnOnce(Reply<T>) -> Job) -> Result<T, StoreError> {
+        self.write(job).await.map_err(|error| match error {
             CommitError::Store(error) => error,
-            other => StoreError(other.to_string()),
+            other => StoreError::new(other),
         })
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(Reader<'_>) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let readers = self.readers.as_ref().ok_or(StoreError::Closed)?;
+        readers.read(read).await
     }
 }
 
@@ -305,8 +145,8 @@ impl Store for SqliteStore {
     ) -> Result<Option<Record>, StoreError> {
         let (tenant, key) = (tenant.clone(), key.clone());
         let now = self.clock.now();
-        self.read(move |view| match view.tenant(&tenant)? {
-            Some(tenant) => view.record(&tenant, &key, now),
+        self.read(move |reader| match reader.tenant(&tenant)? {
+            Some(tenant) => reader.record(&tenant, &key, now),
             None => Ok(None),
         })
         .await
@@ -319,8 +159,13 @@ impl Store for SqliteStore {
         write: Write,
     ) -> Result<Committed, CommitError> {
         let tenant = tenant.clone();
-        self.write(move |writer| writer.commit(&tenant, claim, write))
-            .await
+        self.write(|reply| Job::Commit {
+            tenant,
+            claim,
+            write,
+            reply,
+        })
+        .await
     }
 
     async fn endpoint(
@@ -329,11 +174,11 @@ impl Store for SqliteStore {
         id: EndpointId,
     ) -> Result<Option<Endpoint>, StoreError> {
         let tenant = tenant.clone();
-        self.read(move |view| {
-            let Some(tenant) = view.tenant(&tenant)? else {
+        self.read(move |reader| {
+            let Some(tenant) = reader.tenant(&tenant)? else {
                 return Ok(None);
             };
-            Ok(view.endpoint(&tenant, id)?.map(|(_, endpoint)| endpoint))
+            Ok(reader.endpoint(&tenant, id)?.map(|(_, endpoint)| endpoint))
         })
         .await
     }
@@ -345,8 +190,8 @@ impl Store for SqliteStore {
         limit: usize,
     ) -> Result<Option<Page<Endpoint>>, StoreError> {
         let tenant = tenant.clone();
-        self.read(move |view| match view.tenant(&tenant)? {
-            Some(tenant) => view.endpoints(&tenant, after, limit),
+        self.read(move |reader| match reader.tenant(&tenant)? {
+            Some(tenant) => reader.endpoints(&tenant, after, limit),
             None => Ok(after.is_none().then(Page::default)),
         })
         .await
@@ -358,14 +203,14 @@ impl Store for SqliteStore {
         id: DeliveryId,
     ) -> Result<Option<Delivery>, StoreError> {
         let tenant = tenant.clone();
-        self.read(move |view| {
-            let Some(tenant) = view.tenant(&tenant)? else {
+        self.read(move |reader| {
+            let Some(tenant) = reader.tenant(&tenant)? else {
                 return Ok(None);
             };
-            let Some(row) = view.delivery_row(&tenant, id)? else {
+            let Some(row) = reader.delivery_row(&tenant, id)? else {
                 return Ok(None);
             };
-            let delivery = view.delivery(&tenant.id, row, &mut view::Events::default())?;
+            let delivery = reader.delivery(&tenant.id, row, &mut read::Events::default())?;
             Ok(Some(delivery))
         })
         .await
@@ -380,35 +225,40 @@ impl Store for SqliteStore {
         limit: usize,
     ) -> Result<Option<Page<Delivery>>, StoreError> {
         let tenant = tenant.clone();
-        self.read(move |view| match view.tenant(&tenant)? {
-            Some(tenant) => view.deliveries(&tenant, endpoint, status, after, limit),
+        self.read(move |reader| match reader.tenant(&tenant)? {
+            Some(tenant) => reader.deliveries(&tenant, endpoint, status, after, limit),
             None => Ok(after.is_none().then(Page::default)),
         })
         .await
     }
 
-    async fn claim(&self, batch: usize) -> Result<Claims, StoreError> {
-        let (reply, answer) = tokio::sync::oneshot::channel();
-        self.send(Job::Claim(batch, reply)).await?;
-        let gone = |_| StoreError("the writer has stopped".to_owned());
-        answer.await.map_err(gone)?
+    async fn claim(&self, most: usize) -> Result<Claims, StoreError> {
+        self.ask(|reply| Job::Claim { most, reply }).await?
     }
 
     async fn settle(
         &self,
-        tenant: &TenantId,
-        id: DeliveryId,
-        settle: Settle,
-        receiver: ReceiverState,
-    ) -> Result<(), StoreError> {
-        let tenant = tenant.clone();
-        self.keep(move |writer| writer.settle(&tenant, id, settle, &receiver))
-            .await
+        claimed: &Claimed,
+        attempt: &Attempt,
+        verdict: Verdict,
+    ) -> Result<Settled, StoreError> {
+        let (claimed, attempt) = (Box::new(claimed.clone()), attempt.clone());
+        self.keep(|reply| Job::Settle {
+            claimed,
+            attempt,
+            verdict,
+            reply,
+        })
+        .await
+    }
+
+    async fn sweep(&self) -> Result<Timestamp, StoreError> {
+        self.ask(|reply| Job::Sweep { reply }).await
     }
 
     async fn keep_clock_advance(&self, total: Duration) -> Result<(), StoreError> {
         let millis = i64::try_from(total.as_millis()).unwrap_or(i64::MAX);
-        self.keep(move |writer| writer.keep_clock_advance(millis))
+        self.keep(|reply| Job::KeepClockAdvance { millis, reply })
             .await
     }
 
@@ -418,8 +268,8 @@ impl Store for SqliteStore {
 
     async fn ready(&self) -> Result<(), StoreError> {
         // First, since the writer knows whether the files are gone, which a read fails by without knowing why.
-        self.keep(Writer::try_to_write).await?;
-        self.read(|view| view.row(sql::READY, &[], |_| Ok(())))
+        self.keep(|reply| Job::Try { reply }).await?;
+        self.read(|reader| reader.row(sql::READY, &[], |_| Ok(())))
             .await?;
         Ok(())
     }

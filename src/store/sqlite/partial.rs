@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::file::{beside, directory_of, private};
+use super::paths::{beside, directory_of, private};
 use crate::random;
 
 /// What SQLite puts beside a database.

@@ -1,5 +1,6 @@
 //! Threads that read beside the writer: a read sees the last commit, and waits for none.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -11,10 +12,10 @@ use tokio::sync::{mpsc, oneshot};
 use super::checkpoint::Gate;
 use super::fault::Fault;
 use super::file;
+use super::read::Reader;
 use super::sql;
-use super::view::View;
 use crate::store::StoreError;
-use crate::store::seal::MasterKeys;
+use crate::store::at_rest::MasterKeys;
 
 /// How many reads run at once. They are short, and the machine has other things to do.
 const THREADS: usize = 4;
@@ -22,7 +23,7 @@ const THREADS: usize = 4;
 /// How many reads may wait; who comes then waits before it gets in line.
 const WAITING: usize = 1024;
 
-type Read = Box<dyn FnOnce(View<'_>) + Send>;
+type Read = Box<dyn FnOnce(Reader<'_>) + Send>;
 
 /// The readers of one file. Dropping it waits until they have ended and the file is closed.
 pub(super) struct Readers {
@@ -67,29 +68,31 @@ impl Readers {
     /// Runs `read` on a reader's thread, in one transaction: all that it reads is of one instant.
     pub async fn read<T: Send + 'static>(
         &self,
-        read: impl FnOnce(View<'_>) -> Result<T, Fault> + Send + 'static,
+        read: impl FnOnce(Reader<'_>) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let read: Read = Box::new(move |view| {
+        let read: Read = Box::new(move |reader| {
             if reply.is_closed() {
                 return;
             }
+            let read = AssertUnwindSafe(|| in_transaction(reader, read));
+            let outcome = catch_unwind(read).unwrap_or(Err(Fault::Panicked));
             // Nobody waits any more if it cannot be sent.
-            let _ = reply.send(in_transaction(view, read));
+            let _ = reply.send(outcome);
         });
-        let gone = || StoreError("the readers have stopped".to_owned());
-        let reads = self.reads.as_ref().ok_or_else(gone)?;
-        reads.send(read).await.map_err(|_| gone())?;
-        Ok(answer.await.map_err(|_| gone())??)
+        let reads = self.reads.as_ref().ok_or(StoreError::Closed)?;
+        let sent = reads.send(read).await;
+        sent.map_err(|_| StoreError::Closed)?;
+        Ok(answer.await.map_err(|_| StoreError::Closed)??)
     }
 }
 
 fn in_transaction<T>(
-    view: View<'_>,
-    read: impl FnOnce(View<'_>) -> Result<T, Fault>,
+    reader: Reader<'_>,
+    read: impl FnOnce(Reader<'_>) -> Result<T, Fault>,
 ) -> Result<T, Fault> {
-    let transaction = view.db.unchecked_transaction()?;
-    let outcome = read(view)?;
+    let transaction = reader.db.unchecked_transaction()?;
+    let outcome = read(reader)?;
     transaction.finish()?;
     Ok(outcome)
 }
@@ -101,11 +104,6 @@ fn serve(db: &Connection, keys: &MasterKeys, gate: &Gate, waiting: &Mutex<mpsc::
             return;
         };
         let _passed = gate.pass();
-        let view = View { db, keys };
-        let run = std::panic::AssertUnwindSafe(|| read(view));
-        if std::panic::catch_unwind(run).is_err() {
-            // Its caller is told by the reply that never comes; the others go on.
-            tracing::error!("a read of the store panicked");
-        }
+        read(Reader { db, keys });
     }
 }

@@ -1,8 +1,5 @@
-//! Bringing a new first master key to every record, in small steps: by a server between commits, or by
-//! `hookturn keys rewrap`.
-//!
-//! How far it has come rests in the file and is part of each step's transaction, so that it goes on after a crash where
-//! it was, whoever goes on. What is written meanwhile is sealed under the new key anyway.
+//! Bringing a new first master key to every record of a file (see [`at_rest`](crate::store::at_rest)): by a server between
+//! commits, or by `hookturn keys rewrap`.
 //!
 //! **What remains in the file.** SQLite leaves old contents in pages that are free, and in its log until that is written
 //! over. So a file may hold values under a key that no record rests under any more. That is nothing to somebody who
@@ -17,96 +14,13 @@ use super::Opening;
 use super::fault::Fault;
 use super::generation;
 use super::open_error::OpenError;
-use super::view::View;
-use super::watch::Watch;
-use super::writer::Writer;
-use crate::store::seal::{self, Kind, Place};
-
-/// The most records of one step.
-const MOST: usize = 64;
-
-/// How many bytes of sealed values end a step before that: events can be large.
-const ENOUGH: usize = 128 << 10;
+use super::progress::Progress;
+use super::read::Reader;
+use super::sql::offline;
+use crate::store::at_rest::rewrap::{self, Reached, STAGES, SealedRow, Step};
 
 /// After how long a step ends, with what it has done: whoever wants to write meanwhile waits for it.
 const LONG: Duration = Duration::from_millis(2);
-
-/// A table with sealed values, and how they are read and replaced.
-struct Stage {
-    kind: Kind,
-    /// As `hookturn check` names its records, and what is sealed of them.
-    record: &'static str,
-    value: &'static str,
-    /// The rows after a number: number, value, the tenant's name, and what else belongs to the place of the value. Rows
-    /// whose tenant or endpoint is missing are among them.
-    read: &'static str,
-    write: &'static str,
-    /// The last number.
-    last: &'static str,
-}
-
-/// All of them, in the order in which they are gone through.
-const STAGES: [Stage; 4] = [
-    Stage {
-        kind: Kind::Settings,
-        record: "endpoint",
-        value: "settings",
-        read: "SELECT endpoint.number, sealed, tenant.name, id FROM endpoint
-             LEFT JOIN tenant ON tenant.number = endpoint.tenant
-             WHERE endpoint.number > ?1 ORDER BY endpoint.number",
-        write: "UPDATE endpoint SET sealed = ?2 WHERE number = ?1",
-        last: "SELECT max(number) FROM endpoint",
-    },
-    Stage {
-        kind: Kind::KeyRing,
-        record: "endpoint",
-        value: "key ring",
-        read: "SELECT key_ring.endpoint, key_ring.sealed, tenant.name, id FROM key_ring
-             LEFT JOIN endpoint ON endpoint.number = key_ring.endpoint
-             LEFT JOIN tenant ON tenant.number = endpoint.tenant
-             WHERE key_ring.endpoint > ?1 ORDER BY key_ring.endpoint",
-        write: "UPDATE key_ring SET sealed = ?2 WHERE endpoint = ?1",
-        last: "SELECT max(endpoint) FROM key_ring",
-    },
-    Stage {
-        kind: Kind::Event,
-        record: "event",
-        value: "data",
-        read: "SELECT event.number, sealed, tenant.name, CAST(id AS BLOB) FROM event
-             LEFT JOIN tenant ON tenant.number = event.tenant
-             WHERE event.number > ?1 ORDER BY event.number",
-        write: "UPDATE event SET sealed = ?2 WHERE number = ?1",
-        last: "SELECT max(number) FROM event",
-    },
-    Stage {
-        kind: Kind::Answer,
-        record: "answer",
-        value: "answer",
-        read: "SELECT answer.number, sealed, tenant.name, CAST(key AS BLOB) FROM answer
-             LEFT JOIN tenant ON tenant.number = answer.tenant
-             WHERE answer.number > ?1 ORDER BY answer.number",
-        write: "UPDATE answer SET sealed = ?2 WHERE number = ?1",
-        last: "SELECT max(number) FROM answer",
-    },
-];
-
-/// One record with a sealed value.
-struct Sealed {
-    number: i64,
-    value: Vec<u8>,
-    tenant: Option<String>,
-    record: Option<Vec<u8>>,
-}
-
-/// What one step did.
-struct Step {
-    /// The stage, and the number that it reached. `None` when every record has been seen.
-    reached: Option<(usize, i64)>,
-    /// How many values were sealed anew.
-    sealed: u64,
-    /// What does not open: one line each, without data.
-    unopened: Vec<String>,
-}
 
 /// How it ended.
 struct End {
@@ -116,163 +30,157 @@ struct End {
     old: Vec<String>,
 }
 
-/// How far it has come: the stage, the number of the last row, and how many values could not be opened.
-type Progress = (usize, i64, i64);
-
-fn progress(view: View<'_>) -> Result<Option<Progress>, Fault> {
-    let sql = "SELECT rewrap_stage, rewrap_after, rewrap_failed FROM state";
-    let found = view.row(sql, &[], |row| {
+/// How far it has come; `None` when there is nothing to do.
+fn reached(reader: Reader<'_>) -> Result<Option<Reached>, Fault> {
+    let found = reader.row(offline::REWRAP_PROGRESS, &[], |row| {
         let stage: Option<i64> = row.get(0)?;
+        let (after, failed) = (row.get(1)?, row.get(2)?);
         let stage = stage.and_then(|stage| usize::try_from(stage).ok());
-        Ok((stage, row.get(1)?, row.get(2)?))
+        Ok(stage.map(|stage| Reached {
+            stage,
+            after,
+            failed,
+        }))
     })?;
-    Ok(found.and_then(|(stage, after, failed)| Some((stage?, after, failed))))
+    Ok(found.flatten())
 }
 
-/// One step, within the caller's transaction. `None` when there was nothing to do.
-fn step(view: View<'_>) -> Result<Option<Step>, Fault> {
-    let Some((number, after, mut failed)) = progress(view)? else {
-        return Ok(None);
+/// What a step came to.
+enum Did {
+    /// There was nothing to do.
+    Nothing,
+    /// Every record has been seen: the [end](end) follows.
+    All,
+    /// Some records.
+    Some(Step),
+}
+
+/// One step, within the caller's transaction.
+fn step(reader: Reader<'_>) -> Result<Did, Fault> {
+    let Some(reached) = reached(reader)? else {
+        return Ok(Did::Nothing);
     };
-    let mut step = Step {
-        reached: None,
-        sealed: 0,
-        unopened: Vec::new(),
-    };
-    let Some(stage) = STAGES.get(number) else {
-        return Ok(Some(step));
+    let (Some(stage), Some(sql)) = (
+        STAGES.get(reached.stage),
+        offline::REWRAP.get(reached.stage),
+    ) else {
+        return Ok(Did::All);
     };
     let began = Instant::now();
-    let (rows, mut is_end) = read(view, stage, after)?;
-    let mut last = after;
-    for row in &rows {
-        if last > after && began.elapsed() > LONG {
-            is_end = false;
-            break;
-        }
-        last = row.number;
-        if seal::key_id(&row.value) == Some(view.keys.first_id()) {
-            continue;
-        }
-        if let Some(problem) = reseal(view, stage, row)? {
-            failed += 1;
-            let Stage { record, value, .. } = stage;
-            step.unopened
-                .push(format!("{record} {}: {value}: {problem}", row.number));
-        } else {
-            step.sealed += 1;
-        }
+    let (rows, is_end) = read(reader, sql, reached.after)?;
+    let is_long = || began.elapsed() > LONG;
+    let step = rewrap::step(reader.keys, stage, reached, &rows, is_end, is_long)?;
+    for (number, value) in &step.resealed {
+        reader
+            .db
+            .prepare_cached(sql.write)?
+            .execute((number, value))?;
     }
-    let reached = if is_end {
-        (number + 1, 0)
-    } else {
-        (number, last)
-    };
-    view.db
-        .prepare_cached(
-            "UPDATE state SET rewrap_stage = ?1, rewrap_after = ?2, rewrap_failed = ?3",
-        )?
-        .execute((reached.0, reached.1, failed))?;
-    step.reached = Some(reached);
-    Ok(Some(step))
+    let Reached {
+        stage,
+        after,
+        failed,
+    } = step.reached;
+    reader
+        .db
+        .prepare_cached(offline::SET_REWRAP_PROGRESS)?
+        .execute((stage, after, failed))?;
+    Ok(Did::Some(step))
 }
 
 /// The rows of one step, and whether the table ends with them.
-fn read(view: View<'_>, stage: &Stage, after: i64) -> Result<(Vec<Sealed>, bool), Fault> {
-    let mut statement = view.db.prepare_cached(stage.read)?;
+fn read(
+    reader: Reader<'_>,
+    sql: &offline::Rewrap,
+    after: i64,
+) -> Result<(Vec<SealedRow>, bool), Fault> {
+    let mut statement = reader.db.prepare_cached(sql.read)?;
     let mut rows = statement.query([after])?;
-    let mut found = Vec::with_capacity(MOST);
+    let mut found = Vec::with_capacity(rewrap::MOST);
     let mut bytes = 0;
     while let Some(row) = rows.next()? {
         let value: Vec<u8> = row.get(1)?;
         bytes += value.len();
-        found.push(Sealed {
+        found.push(SealedRow {
             number: row.get(0)?,
             value,
             tenant: row.get(2)?,
             record: row.get(3)?,
         });
-        if found.len() == MOST || bytes >= ENOUGH {
+        if found.len() == rewrap::MOST || bytes >= rewrap::ENOUGH {
             return Ok((found, false));
         }
     }
     Ok((found, true))
 }
 
-/// Seals a value under the first key. Returns why it does not open, if so: other faults end the step.
-fn reseal(view: View<'_>, stage: &Stage, row: &Sealed) -> Result<Option<String>, Fault> {
-    let (Some(tenant), Some(record)) = (&row.tenant, &row.record) else {
-        return Ok(Some("it belongs to nothing".to_owned()));
-    };
-    let place = Place {
-        kind: stage.kind,
-        tenant,
-        record,
-    };
-    let opened = match view.keys.open(&place, &row.value) {
-        Ok(opened) => opened,
-        Err(error) => return Ok(Some(error.to_string())),
-    };
-    let sealed = view.keys.seal(&place, &opened)?;
-    view.db
-        .prepare_cached(stage.write)?
-        .execute((row.number, sealed))?;
-    Ok(None)
-}
-
 /// What follows when every record has been seen, within the caller's transaction: unless something did not open, the
 /// file forgets the other keys.
-fn end(view: View<'_>) -> Result<End, Fault> {
-    let failed = progress(view)?.map_or(0, |(_, _, failed)| failed.unsigned_abs());
-    view.db
-        .execute("UPDATE state SET rewrap_stage = NULL", [])?;
+fn end(reader: Reader<'_>) -> Result<End, Fault> {
+    let failed = reached(reader)?.map_or(0, |reached| reached.failed.unsigned_abs());
+    reader.db.execute(offline::END_REWRAP, [])?;
     if failed > 0 {
         return Ok(End {
             failed,
             old: Vec::new(),
         });
     }
-    let first = view.keys.first_id();
-    let sql = "SELECT id FROM master_key WHERE id <> ?1 ORDER BY id";
-    let old = view.rows(sql, &[&first], |row| Ok(row.get(0)?))?;
-    view.db
-        .execute("DELETE FROM master_key WHERE id <> ?1", [first])?;
+    let first = reader.keys.first_id();
+    let old = reader.rows(offline::OTHER_KEYS, &[&first], |row| Ok(row.get(0)?))?;
+    reader.db.execute(offline::FORGET_OTHER_KEYS, [first])?;
     Ok(End { failed, old })
 }
 
-impl Writer {
-    /// Whether something may be left to do.
-    pub fn has_more_to_rewrap(&self) -> Result<bool, Fault> {
-        Ok(progress(self.view())?.is_some())
-    }
+/// What a server's step came to.
+pub(super) enum Stepped {
+    /// There may be more to do.
+    More,
+    /// There is nothing left to do.
+    Done,
+}
 
-    /// One step, in a commit of its own. A failure is told once, and it goes on with the next start.
-    pub fn rewrap_some(&mut self) {
-        let stepped = self.alone(|writer| {
-            let step = step(writer.view())?;
-            match step {
-                Some(Step { reached: None, .. }) => end(writer.view()).map(|end| (None, Some(end))),
-                step => Ok((step, None)),
-            }
-        });
-        match stepped {
-            Ok((Some(step), _)) => {
-                for unopened in step.unopened {
-                    tracing::error!(
-                        "a value cannot be sealed under the first master key: {unopened}"
-                    );
-                }
-            }
-            Ok((None, end)) => {
-                self.is_rewrapping = false;
-                if let Some(end) = end {
-                    end.tell(self.keys.first_id());
-                }
-            }
-            Err(error) => {
-                self.is_rewrapping = false;
-                tracing::error!(%error, "sealing under the first master key goes on with the next start");
-            }
+/// Whether something may be left to do.
+pub(super) fn is_unfinished(reader: Reader<'_>) -> Result<bool, Fault> {
+    Ok(reached(reader)?.is_some())
+}
+
+/// One step of a server, within the caller's transaction. Returns what to [tell](Tidings::tell) once it is committed.
+pub(super) fn step_of_server(reader: Reader<'_>) -> Result<(Stepped, Tidings), Fault> {
+    Ok(match step(reader)? {
+        Did::Nothing => (Stepped::Done, Tidings::default()),
+        Did::All => {
+            let end = Some(end(reader)?);
+            let tidings = Tidings {
+                end,
+                ..Tidings::default()
+            };
+            (Stepped::Done, tidings)
+        }
+        Did::Some(Step { unopened, .. }) => {
+            let tidings = Tidings {
+                unopened,
+                ..Tidings::default()
+            };
+            (Stepped::More, tidings)
+        }
+    })
+}
+
+/// What the log is to say of a step.
+#[derive(Default)]
+pub(super) struct Tidings {
+    unopened: Vec<String>,
+    end: Option<End>,
+}
+
+impl Tidings {
+    /// Says it. `first` is the id of the first master key.
+    pub fn tell(self, first: &str) {
+        for unopened in self.unopened {
+            tracing::error!("cannot encrypt a value with the first master key: {unopened}");
+        }
+        if let Some(end) = self.end {
+            end.tell(first);
         }
     }
 }
@@ -306,14 +214,14 @@ pub struct Rewrapped {
 }
 
 /// Brings every value in the file at `path` to the first of `keys`, in steps that are each committed, and then writes the
-/// file anew, so that nothing of the old values is left in it. `watch` is told of each value that does not open; then
+/// file anew, so that nothing of the old values is left in it. `progress` is told of each value that does not open; then
 /// nothing is dropped, and the file is not written anew.
 ///
 /// # Errors
 ///
 /// [`OpenError`] when the file is not there, is in use, or cannot be written. What was done stays done, and the next run
 /// goes on from there.
-pub fn rewrap(opening: Opening, watch: &mut dyn Watch) -> Result<Rewrapped, OpenError> {
+pub fn rewrap(opening: Opening, progress: &mut dyn Progress) -> Result<Rewrapped, OpenError> {
     let Opening {
         path,
         keys,
@@ -337,48 +245,45 @@ pub fn rewrap(opening: Opening, watch: &mut dyn Watch) -> Result<Rewrapped, Open
     let mut stage_told = None;
     loop {
         let transaction = db.transaction().map_err(sql_fault)?;
-        let view = View {
+        let reader = Reader {
             db: &transaction,
             keys: &keys,
         };
-        let step = step(view).map_err(fault)?;
-        let reached = step.as_ref().and_then(|step| step.reached);
-        if let Some((stage, _)) = reached
-            && stage_told != Some(stage)
-            && let Some(Stage { record, last, .. }) = STAGES.get(stage)
+        let did = step(reader).map_err(fault)?;
+        if let Did::Some(Step { reached, .. }) = &did
+            && stage_told != Some(reached.stage)
+            && let (Some(stage), Some(sql)) = (
+                STAGES.get(reached.stage),
+                offline::REWRAP.get(reached.stage),
+            )
         {
-            stage_told = Some(stage);
-            let last: Option<Option<i64>> =
-                view.row(last, &[], |row| Ok(row.get(0)?)).map_err(fault)?;
-            watch.begin(record, last.flatten().map(i64::unsigned_abs));
+            stage_told = Some(reached.stage);
+            let last = reader.row(sql.last, &[], |row| Ok(row.get::<_, Option<i64>>(0)?));
+            let last = last.map_err(fault)?.flatten();
+            progress.begin(stage.record, last.map(i64::unsigned_abs));
         }
         transaction.commit().map_err(sql_fault)?;
-        let Some((_, after)) = reached else { break };
-        watch.reach(after.unsigned_abs());
-        if let Some(step) = step {
-            done.sealed += step.sealed;
-            step.unopened.iter().for_each(|line| watch.found(line));
-        }
+        let Did::Some(step) = did else { break };
+        progress.reach(step.reached.after.unsigned_abs());
+        done.sealed += step.resealed.len() as u64;
+        step.unopened.iter().for_each(|line| progress.found(line));
     }
-    let has_failed = {
-        let view = View {
-            db: &db,
-            keys: &keys,
-        };
-        progress(view)
-            .map_err(fault)?
-            .is_some_and(|(_, _, failed)| failed > 0)
+    let reader = Reader {
+        db: &db,
+        keys: &keys,
     };
+    let has_failed = reached(reader).map_err(fault)?;
+    let has_failed = has_failed.is_some_and(|reached| reached.failed > 0);
     if !has_failed {
-        watch.begin("writing the file anew", None);
+        progress.begin("writing the file anew", None);
         write_anew(&db, &path)?;
     }
     let transaction = db.transaction().map_err(sql_fault)?;
-    let view = View {
+    let reader = Reader {
         db: &transaction,
         keys: &keys,
     };
-    let end = end(view).map_err(fault)?;
+    let end = end(reader).map_err(fault)?;
     transaction.commit().map_err(sql_fault)?;
     done.unopened = end.failed;
     done.may_be_dropped = end.old;
@@ -427,9 +332,9 @@ mod tests {
             .expect("rows")
             .collect::<Result<_, _>>()
             .expect("names");
-        let written: BTreeSet<_> = STAGES
+        let written: BTreeSet<_> = offline::REWRAP
             .iter()
-            .filter_map(|stage| stage.write.split(' ').nth(1).map(str::to_owned))
+            .filter_map(|sql| sql.write.split(' ').nth(1).map(str::to_owned))
             .collect();
         assert_eq!(tables, written);
     }

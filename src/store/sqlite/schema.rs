@@ -6,7 +6,7 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::fault::Fault;
 use super::open_error::OpenError;
-use super::sql;
+use super::sql::{self, offline};
 
 /// `HkTn`: marks a database as Hookturn's (SQLite's `application_id`).
 pub(super) const APPLICATION_ID: i32 = 0x486b_546e;
@@ -51,7 +51,7 @@ fn recognise(db: &Connection, path: &Path, known: usize) -> Result<usize, OpenEr
     let application = pragma("application_id").map_err(fault)?;
     let version = pragma("user_version").map_err(fault)?;
     let tables: i64 = db
-        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .query_row(offline::COUNT_PARTS, [], |row| row.get(0))
         .map_err(fault)?;
     let is_empty = tables == 0 && version == 0 && application == 0;
     if !is_empty && application != APPLICATION_ID {
@@ -92,8 +92,7 @@ pub(super) fn expect_known_schema(db: &Connection, path: &Path) -> Result<(), Op
 
 /// What a file of this version's schema consists of: the type, the name and the making of everything in it.
 pub(super) fn parts(db: &Connection) -> Result<Vec<Part>, Fault> {
-    let sql = "SELECT type, name, sql FROM sqlite_schema ORDER BY type, name";
-    let mut statement = db.prepare(sql)?;
+    let mut statement = db.prepare(offline::PARTS)?;
     let parts = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     Ok(parts.collect::<Result<_, _>>()?)
 }

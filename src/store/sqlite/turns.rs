@@ -5,20 +5,21 @@
 //! the file would have to time out before that, and cost each delivery one more write.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::mem;
 use std::sync::Arc;
 
-use super::fault::Fault;
-use super::sql;
-use super::writer::Writer;
 use crate::domain::{Delivery, DeliveryId, Event, Timestamp};
 use crate::store::queues::{Queues, Turn};
-use crate::store::{Claims, DeliveryLimits};
+use crate::store::{DeliveryLimits, Hold};
 
 /// A delivery whose attempt is under way.
 pub(super) struct Held {
     pub endpoint: i64,
     pub event: Arc<Event>,
     id: DeliveryId,
+    /// Whether its row may have changed since it was claimed.
+    may_have_changed: bool,
+    hold: Hold,
     turn: Turn,
 }
 
@@ -50,6 +51,7 @@ pub(super) struct Turns {
     touched: HashSet<i64>,
     /// Whether more changed than attempts that ended.
     is_news: bool,
+    last_hold: Hold,
 }
 
 impl Turns {
@@ -65,6 +67,7 @@ impl Turns {
             effects: Vec::new(),
             touched: HashSet::new(),
             is_news: false,
+            last_hold: Hold::default(),
         }
     }
 
@@ -106,6 +109,10 @@ impl Turns {
     /// Notes that an endpoint was deleted.
     pub fn gone(&mut self, endpoint: i64) {
         self.touch(endpoint);
+        // Its deliveries are canceled with it.
+        for held in self.held.values_mut() {
+            held.may_have_changed |= held.endpoint == endpoint;
+        }
         self.effects.push(Effect::Gone(endpoint));
     }
 
@@ -122,21 +129,49 @@ impl Turns {
     }
 
     /// From now on an attempt of this delivery is under way.
-    pub fn hold(&mut self, number: i64, endpoint: i64, delivery: &Delivery, turn: Turn) {
+    pub fn hold(&mut self, number: i64, endpoint: i64, delivery: &Delivery, turn: Turn) -> Hold {
+        let hold = self.last_hold.next();
+        self.last_hold = hold;
         let held = Held {
             endpoint,
             event: Arc::clone(&delivery.event),
             id: delivery.id,
+            may_have_changed: false,
+            hold,
             turn,
         };
         self.numbers.insert(held.id, number);
         self.held.insert(number, held);
+        hold
     }
 
-    /// The number and the endpoint of a delivery that is held, whatever became of its row.
-    pub fn held_by_id(&self, id: DeliveryId) -> Option<(i64, i64)> {
+    /// The number and the endpoint of a delivery, if this claim holds it, as the batch sees it.
+    pub fn holds(&self, id: DeliveryId, hold: Hold) -> Option<(i64, i64)> {
         let number = *self.numbers.get(&id)?;
-        Some((number, self.held.get(&number)?.endpoint))
+        let held = self.held(number)?;
+        (held.hold == hold).then_some((number, held.endpoint))
+    }
+
+    /// Notes that the row of a delivery is written while an attempt of it is under way.
+    pub fn note_change(&mut self, number: i64) {
+        if let Some(held) = self.held.get_mut(&number) {
+            held.may_have_changed = true;
+        }
+    }
+
+    /// Whether the row of a delivery that is held is as it was when it was claimed.
+    pub fn is_as_claimed(&self, number: i64) -> bool {
+        self.held
+            .get(&number)
+            .is_some_and(|held| !held.may_have_changed)
+    }
+
+    /// Ends a claim without an attempt. Returns the endpoint.
+    pub fn release(&mut self, id: DeliveryId, hold: Hold) -> Option<i64> {
+        let (number, endpoint) = self.holds(id, hold)?;
+        let held = self.let_go_of(number)?;
+        self.queues.release(&endpoint, held.turn, None);
+        Some(endpoint)
     }
 
     fn let_go_of(&mut self, number: i64) -> Option<Held> {
@@ -149,6 +184,20 @@ impl Turns {
     pub fn set_aside(&mut self, endpoint: i64) {
         self.unreadable_endpoints.insert(endpoint);
         self.waits(endpoint, None);
+    }
+
+    /// Makes what the batch noted true. Returns the endpoints whose deliveries have changed, and whether more changed
+    /// than attempts that ended.
+    pub fn apply_batch(&mut self) -> (HashSet<i64>, bool) {
+        for effect in mem::take(&mut self.effects) {
+            self.apply(&effect);
+        }
+        (mem::take(&mut self.touched), mem::take(&mut self.is_news))
+    }
+
+    /// An endpoint's deliveries could not be looked up: they are with the next commit, whatever that changes.
+    pub fn look_again(&mut self, endpoint: i64) {
+        self.touched.insert(endpoint);
     }
 
     fn apply(&mut self, effect: &Effect) {
@@ -177,94 +226,5 @@ impl Turns {
             self.deadlines.insert((deadline, endpoint));
             self.deadline_of.insert(endpoint, deadline);
         }
-    }
-}
-
-impl Writer {
-    /// Finds the endpoints for which something waits.
-    pub fn find_queues(&mut self) -> Result<(), Fault> {
-        let mut after = 0;
-        while let Some(endpoint) = self
-            .view()
-            .row(sql::NEXT_QUEUE, &[&after], |row| Ok(row.get(0)?))?
-        {
-            let first = self.waiting(endpoint, 1)?.pop();
-            let is_active: Option<bool> = self
-                .view()
-                .row(sql::QUEUE, &[&endpoint], |row| Ok(row.get(0)?))?;
-            self.turns
-                .queues
-                .set_active(&endpoint, is_active.unwrap_or(false));
-            if let Some((_, number)) = first {
-                let failures: Option<u32> = self
-                    .view()
-                    .row(sql::FAILURES, &[&number], |row| Ok(row.get(0)?))?;
-                // What waits first has failed: one attempt is enough to find out whether its receiver is back.
-                self.turns
-                    .queues
-                    .set_failing(&endpoint, failures.unwrap_or_default() > 0);
-            }
-            self.turns.waits(endpoint, first);
-            after = endpoint;
-        }
-        Ok(())
-    }
-
-    /// At most `most` deliveries that wait for an endpoint and are not under way, the earliest first.
-    pub fn waiting(&self, endpoint: i64, most: usize) -> Result<Vec<(Timestamp, i64)>, Fault> {
-        let mut statement = self.db.prepare_cached(sql::WAITING)?;
-        let mut rows = statement.query([endpoint])?;
-        let mut waiting = Vec::new();
-        while waiting.len() < most
-            && let Some(row) = rows.next()?
-        {
-            let number = row.get(1)?;
-            if !self.turns.is_taken(number) {
-                waiting.push((Timestamp::from_millis(row.get(0)?), number));
-            }
-        }
-        Ok(waiting)
-    }
-
-    /// Brings the turns in step with the batch that was committed. Returns whether there may be something to claim
-    /// that was not there before.
-    pub fn follow_commit(&mut self) -> bool {
-        for effect in std::mem::take(&mut self.turns.effects) {
-            self.turns.apply(&effect);
-        }
-        for endpoint in std::mem::take(&mut self.turns.touched) {
-            self.find_first(endpoint);
-        }
-        let is_news = std::mem::take(&mut self.turns.is_news);
-        is_news || self.turns.queues.is_due(self.clock.now())
-    }
-
-    /// Looks up what waits first for an endpoint.
-    pub fn find_first(&mut self, endpoint: i64) {
-        match self.waiting(endpoint, 1) {
-            Ok(mut waiting) => self.turns.waits(endpoint, waiting.pop()),
-            Err(error) => {
-                tracing::error!(%error, "deliveries of an endpoint cannot be read");
-                self.turns.waits(endpoint, None);
-                if error.is_passing() {
-                    // Looked at again with the next commit, whomever that concerns.
-                    self.turns.touched.insert(endpoint);
-                }
-            }
-        }
-    }
-
-    /// Takes back what was handed out to somebody who is gone.
-    pub fn let_go(&mut self, unheard: Claims) {
-        for claimed in unheard.claimed {
-            let Some((number, endpoint)) = self.turns.held_by_id(claimed.delivery.id) else {
-                continue;
-            };
-            if let Some(held) = self.turns.let_go_of(number) {
-                self.turns.queues.release(&endpoint, held.turn, None);
-                self.find_first(endpoint);
-            }
-        }
-        self.work_again();
     }
 }

@@ -13,13 +13,21 @@ use crate::keys::ACME;
 use crate::openapi::{Exchange, check};
 use crate::{PATIENCE, SUBSCRIPTIONS, fields, id, list, lossy, patiently, subscription, text};
 
-/// A request that can be sent again, to whichever server. It comes with the API key of tenant `acme`.
+/// The API key of a request.
+#[derive(Clone, Debug)]
+enum Key {
+    OfClient,
+    Other(String),
+    None,
+}
+
+/// A request that can be sent again, by whichever client. It comes with the API key of its client.
 #[derive(Clone, Debug)]
 pub struct Request {
     method: Method,
     target: String,
     headers: HeaderMap,
-    key: Option<String>,
+    key: Key,
     body: Option<Bytes>,
 }
 
@@ -30,7 +38,7 @@ impl Request {
             method,
             target: target.into(),
             headers: HeaderMap::new(),
-            key: Some(ACME.to_owned()),
+            key: Key::OfClient,
             body: None,
         }
     }
@@ -52,14 +60,17 @@ impl Request {
     /// With another API key.
     pub fn key(self, key: &str) -> Self {
         Self {
-            key: Some(key.to_owned()),
+            key: Key::Other(key.to_owned()),
             ..self
         }
     }
 
     /// Without an API key.
     pub fn no_key(self) -> Self {
-        Self { key: None, ..self }
+        Self {
+            key: Key::None,
+            ..self
+        }
     }
 
     /// With one more header.
@@ -164,6 +175,7 @@ impl IntoFuture for RequestBuilder {
 pub struct Client {
     /// The URL of the server: what paths are put behind, and what the types of its problems start with.
     pub base: String,
+    key: String,
     http: reqwest::Client,
     is_checked: bool,
 }
@@ -192,8 +204,17 @@ impl Client {
         let http = http.redirect(Policy::none()).no_proxy().timeout(PATIENCE);
         Self {
             base: format!("http://{address}"),
+            key: ACME.to_owned(),
             http: http.build().expect("a client"),
             is_checked: true,
+        }
+    }
+
+    /// The same with another API key than that of tenant `acme`.
+    pub fn with_key(self, key: &str) -> Self {
+        Self {
+            key: key.to_owned(),
+            ..self
         }
     }
 
@@ -231,7 +252,7 @@ impl Client {
         self.request(Method::DELETE, target)
     }
 
-    /// Starts a request for `target`, a path with or without a query, with the API key of tenant `acme`.
+    /// Starts a request for `target`, a path with or without a query, with the API key of this client.
     pub fn request(&self, method: Method, target: &str) -> RequestBuilder {
         RequestBuilder {
             client: self.clone(),
@@ -249,7 +270,12 @@ impl Client {
     pub async fn try_ask(&self, request: &Request) -> Option<Answer> {
         let url = format!("{}{}", self.base, request.target);
         let mut headers = request.headers.clone();
-        if let Some(key) = &request.key {
+        let key = match &request.key {
+            Key::OfClient => Some(&self.key),
+            Key::Other(key) => Some(key),
+            Key::None => None,
+        };
+        if let Some(key) = key {
             let value = HeaderValue::try_from(format!("Bearer {key}")).expect("a header's value");
             headers.append("authorization", value);
         }

@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use hookturn::domain::{Delivery, DeliveryId, DeliveryStatus, Endpoint, EndpointId, TenantId};
-use hookturn::idempotency::{Answer, Claim, IdempotencyKey, Record};
+use hookturn::domain::{
+    Attempt, Delivery, DeliveryId, DeliveryStatus, Endpoint, EndpointId, TenantId, Timestamp,
+    Verdict,
+};
+use hookturn::idempotency::{Claim, IdempotencyKey, Record};
 use hookturn::store::{
-    Claims, CommitError, Committed, Page, ReceiverState, Settle, Store, StoreError, Write,
+    Claimed, Claims, CommitError, Committed, Page, Settled, Store, StoreError, Write,
 };
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore};
@@ -53,7 +55,7 @@ pub struct Call {
 }
 
 /// All names of calls: last those of the worker, and the one that outlives its client.
-pub static NAMES: [&str; 13] = [
+pub static NAMES: [&str; 14] = [
     "record",
     "commit Create",
     "commit Update",
@@ -66,6 +68,7 @@ pub static NAMES: [&str; 13] = [
     "ready",
     "claim",
     "settle",
+    "sweep",
     "keep_clock_advance",
 ];
 
@@ -171,7 +174,7 @@ impl FaultyStore {
 
     async fn suffer(&self, fault: Fault) -> Result<(), StoreError> {
         match fault {
-            Fault::ErrorBefore | Fault::ErrorAfter => Err(StoreError(INSIDE.to_owned())),
+            Fault::ErrorBefore | Fault::ErrorAfter => Err(StoreError::new(INSIDE)),
             Fault::PanicBefore | Fault::PanicAfter => panic!("{INSIDE}"),
             Fault::HangBefore | Fault::HangAfter => {
                 self.hang().await;
@@ -191,26 +194,6 @@ impl FaultyStore {
         self.hanging.add_permits(1);
         let going_on = self.go_on.acquire().await;
         going_on.expect("never closed").forget();
-    }
-
-    /// Claims, and lets go of all of it again: what a store does whose claim fails half-way.
-    async fn claim_in_vain(&self, batch: usize) -> Result<(), StoreError> {
-        for claimed in self.inner.claim(batch).await?.claimed {
-            let id = claimed.delivery.id;
-            let unchanged: Settle = Box::new(|delivery, _| delivery.clone());
-            let let_go = self
-                .inner
-                .settle(&claimed.tenant, id, unchanged, ReceiverState::Well);
-            let_go.await?;
-        }
-        Ok(())
-    }
-}
-
-fn nothing() -> Answer {
-    Answer {
-        status: 200,
-        body: Bytes::new(),
     }
 }
 
@@ -284,10 +267,7 @@ impl Store for FaultyStore {
 
     async fn claim(&self, batch: usize) -> Result<Claims, StoreError> {
         if let Some(fault) = self.fault("claim") {
-            // A claim that fails or is dropped holds nothing, whenever that happens.
-            if fault.is_after() {
-                self.claim_in_vain(batch).await?;
-            }
+            // A claim that fails or is dropped holds nothing, whenever that happens: it is as if it had not begun.
             self.suffer(fault).await?;
         }
         self.inner.claim(batch).await
@@ -295,29 +275,16 @@ impl Store for FaultyStore {
 
     async fn settle(
         &self,
-        tenant: &TenantId,
-        id: DeliveryId,
-        settle: Settle,
-        receiver: ReceiverState,
-    ) -> Result<(), StoreError> {
-        let fault = self.fault("settle");
-        if let Some(fault @ (Fault::ErrorAfter | Fault::PanicAfter)) = fault {
-            if let ReceiverState::Gone { .. } = receiver {
-                // All of it is written, and what is let go of is not handed out again.
-                self.inner.settle(tenant, id, settle, receiver).await?;
-            } else {
-                // Written, and held nevertheless, since it failed.
-                let write = Write::UpdateDelivery(
-                    id,
-                    Box::new(|delivery, _, now| Ok((settle(delivery, now), nothing()))),
-                );
-                let written = self.inner.commit(tenant, None, write).await;
-                written.expect("its endpoint is active");
-            }
-            return self.suffer(fault).await;
-        }
-        self.faulted(fault, self.inner.settle(tenant, id, settle, receiver))
+        claimed: &Claimed,
+        attempt: &Attempt,
+        verdict: Verdict,
+    ) -> Result<Settled, StoreError> {
+        self.around("settle", self.inner.settle(claimed, attempt, verdict))
             .await
+    }
+
+    async fn sweep(&self) -> Result<Timestamp, StoreError> {
+        self.around("sweep", self.inner.sweep()).await
     }
 
     fn work(&self) -> &Notify {

@@ -44,4 +44,4 @@ pub use receiver::{Connection, RawReceiver, Reaction, Received, Receiver, read_r
 pub use server::{Builder, START, Server, after, frozen};
 pub use serving::Serving;
 pub use signers::{fingerprint, signers};
-pub use values::{SUBSCRIPTIONS, fields, id, list, lossy, millis, subscription, text};
+pub use values::{SUBSCRIPTIONS, fields, id, list, lossy, millis, millis_of, subscription, text};

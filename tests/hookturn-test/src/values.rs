@@ -42,8 +42,12 @@ pub fn list(answer: &Answer) -> Vec<Value> {
 
 /// A time of an answer, in milliseconds since the Unix epoch.
 pub fn millis(time: &Value) -> i64 {
-    let text = time.as_str().unwrap_or_else(|| panic!("no time: {time}"));
-    let time = chrono::DateTime::parse_from_rfc3339(text).expect("RFC 3339");
+    millis_of(time.as_str().unwrap_or_else(|| panic!("no time: {time}")))
+}
+
+/// A time as answers show it, in milliseconds since the Unix epoch.
+pub fn millis_of(time: &str) -> i64 {
+    let time = chrono::DateTime::parse_from_rfc3339(time).expect("RFC 3339");
     time.timestamp_millis()
 }
 

@@ -15,8 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use hookturn::clock::{Clock as _, SystemClock};
-use hookturn::domain::signature::{self, Signer};
-use hookturn::domain::{Format, Secret};
+use hookturn::domain::{Format, Secret, signature};
 use hookturn_test::{PATIENCE, Program, hookturn, run, scratch};
 use tempfile::TempDir;
 
@@ -39,7 +38,7 @@ fn now() -> i64 {
 fn headers(format: Format, secrets: &[u8], timestamp: i64, body: &str) -> String {
     let signers: Vec<_> = secrets
         .iter()
-        .map(|byte| Signer::new(format, &secret(*byte)))
+        .map(|byte| secret(*byte).signer(format))
         .collect();
     match format {
         Format::StandardWebhooks => format!(

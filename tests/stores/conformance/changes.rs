@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hookturn::clock::Clock as _;
+use hookturn::domain::Action;
 use hookturn::service::Error;
 use hookturn::store::{Change, CommitError};
 use hookturn_test::patiently;
 
 use super::{Stage, must_not_run, update};
-use crate::support::{acme, at_once, ids, says};
+use crate::support::{Rotated, acme, at_once, claim, ids, says};
 
 async fn listed(stage: &Stage) -> Vec<hookturn::domain::EndpointId> {
     let page = stage.store.endpoints(acme(), None, 100).await;
@@ -55,7 +56,7 @@ pub(super) async fn replace_is_seen_by_the_next_read_and_keeps_its_place(stage: 
     settings.workspace_ids = Box::new(["workspace".into(), "another".into()]);
     let replacement = wanted.clone();
     let write = update(one.id, move |_, _| {
-        Ok((Change::Replace(replacement), says("replaced")))
+        Ok((Change::Replace(replacement.clone()), says("replaced")))
     });
     let committed = stage.store.commit(acme(), None, write).await;
     committed.expect("nothing refuses it");
@@ -124,4 +125,36 @@ pub(super) async fn a_decision_sees_the_time_of_its_commit(stage: Stage) {
 
 pub(super) async fn a_store_that_works_says_so(stage: Stage) {
     stage.store.ready().await.expect("it works");
+}
+
+pub(super) async fn a_commit_says_what_it_did_and_a_replay_that_it_did_nothing(stage: Stage) {
+    let one = stage.create().await;
+    let before = super::current(&one);
+    let claim = claim("key", "rotate");
+    let rotated = stage.rotate(one.id, 60, Some(claim.clone())).await;
+    let rotated = rotated.expect("there is room");
+    let answer = Rotated::read(&rotated.answer);
+    let Some(Action::SecretRotated {
+        previous,
+        current,
+        previous_secret_expires_at,
+    }) = &rotated.action
+    else {
+        panic!("a rotation: {:?}", rotated.action);
+    };
+    assert_eq!(previous.to_string(), before);
+    assert_eq!(current.to_string(), answer.current);
+    assert_eq!(
+        previous_secret_expires_at.as_millis(),
+        answer.previous_expires_at
+    );
+
+    let again = stage.rotate(one.id, 60, Some(claim)).await;
+    let again = again.expect("it is answered again");
+    assert_eq!((again.replayed, again.action), (true, None));
+
+    let kept = update(one.id, |_, _| Ok((Change::Keep, says("kept"))));
+    let kept = stage.store.commit(acme(), None, kept).await;
+    let kept = kept.expect("it exists");
+    assert_eq!((kept.replayed, kept.action), (false, None));
 }

@@ -8,11 +8,12 @@ use hookturn::domain::{
     Attempt, Delivery, DeliveryId, DeliveryStatus, EndpointId, Refusal, TenantId, Verdict,
 };
 use hookturn::store::{
-    Audience, Change, Claimed, Claims, CommitError, Committed, Publish, ReceiverState, Write,
+    Audience, Change, Claimed, Claims, CommitError, Committed, DeliveryLimits, Publish, Settled,
+    Write,
 };
 
 use super::{LIMITS, Stage, creation, current, update};
-use crate::support::{acme, at_once, claim, other, says, settings};
+use crate::support::{acme, at_once, claim, decided, other, says, settings};
 
 /// A failure whose retry is due 5 seconds later, the first time.
 pub(super) const FAILURE: Verdict = Verdict::Failure {
@@ -40,11 +41,18 @@ pub(super) async fn publish(stage: &Stage, id: &str) -> Committed {
 }
 
 pub(super) async fn take(stage: &Stage, batch: usize) -> Claims {
+    while stage.store.sweep().await.expect("the store works") <= stage.clock.now() {}
     stage.store.claim(batch).await.expect("the store works")
 }
 
-/// Ends an attempt that was begun with `claimed`.
+/// Ends an attempt that was begun with `claimed`, which still holds its delivery.
 pub(super) async fn settle(stage: &Stage, claimed: &Claimed, verdict: Verdict) {
+    let settled = try_to_settle(stage, claimed, verdict).await;
+    assert_eq!(settled, Settled::Recorded);
+}
+
+/// Ends an attempt that was begun with `claimed`.
+pub(super) async fn try_to_settle(stage: &Stage, claimed: &Claimed, verdict: Verdict) -> Settled {
     let attempt = Attempt {
         at: claimed.at,
         status_code: None,
@@ -52,17 +60,8 @@ pub(super) async fn settle(stage: &Stage, claimed: &Claimed, verdict: Verdict) {
         error: None,
         signed_by: Box::default(),
     };
-    let receiver = match verdict {
-        Verdict::Success => ReceiverState::Well,
-        Verdict::Gone => ReceiverState::Gone {
-            url: claimed.endpoint.settings.url.clone(),
-        },
-        Verdict::Failure { .. } => ReceiverState::Failing,
-    };
-    let settle = Box::new(move |delivery: &Delivery, now| delivery.settle(attempt, verdict, now));
-    let (tenant, id) = (&claimed.tenant, claimed.delivery.id);
-    let settled = stage.store.settle(tenant, id, settle, receiver).await;
-    settled.expect("the store works");
+    let settled = stage.store.settle(claimed, &attempt, verdict).await;
+    settled.expect("the store works")
 }
 
 pub(super) async fn listed(
@@ -97,7 +96,7 @@ pub(super) async fn set_active(stage: &Stage, id: EndpointId, active: bool) {
 pub(super) fn resend(id: DeliveryId) -> Write {
     let decide = |delivery: &Delivery, is_in_flight: bool, now| {
         let resent = delivery.resend(now, is_in_flight);
-        Ok((resent, says(is_in_flight.to_string())))
+        Ok(decided(resent, says(is_in_flight.to_string())))
     };
     Write::UpdateDelivery(id, Box::new(decide))
 }
@@ -348,7 +347,8 @@ pub(super) async fn what_is_forgotten_under_way_gives_its_place_back(stage: Stag
         stage.advance(LIMITS.retention * 2);
         assert!(take(&stage, 10).await.claimed.is_empty());
         for claimed in &held {
-            settle(&stage, claimed, Verdict::Success).await;
+            // Whether the attempt can still be read is not what matters here.
+            let _ = try_to_settle(&stage, claimed, Verdict::Success).await;
         }
     }
 }
@@ -387,6 +387,79 @@ pub(super) async fn a_change_of_a_delivery_knows_whether_it_is_under_way(stage: 
     assert!(matches!(refused, Err(CommitError::DeliveryNotFound)));
     assert_eq!(read(&stage, acme(), id).await, before);
     assert!(take(&stage, 1).await.claimed.is_empty());
+}
+
+pub(super) async fn an_attempt_that_ends_late_settles_nothing(stage: Stage) {
+    let endpoint = stage.create().await.id;
+    publish(&stage, "e1").await;
+    let first = take(&stage, 1).await.claimed.remove(0);
+    settle(&stage, &first, FAILURE).await;
+    let after_first = read(&stage, acme(), first.delivery.id).await;
+    // Once more, as after a failure that came when all was written.
+    let again = try_to_settle(&stage, &first, FAILURE).await;
+    assert_eq!(again, Settled::HoldLost);
+    assert_eq!(read(&stage, acme(), first.delivery.id).await, after_first);
+
+    // And while the next attempt is under way.
+    stage.advance(Duration::from_secs(5));
+    let second = take(&stage, 1).await.claimed.remove(0);
+    assert_ne!(second.hold, first.hold);
+    let late = try_to_settle(&stage, &first, Verdict::Success).await;
+    assert_eq!(late, Settled::HoldLost);
+    assert_eq!(read(&stage, acme(), first.delivery.id).await, after_first);
+    assert!(take(&stage, 1).await.claimed.is_empty(), "it is held");
+    settle(&stage, &second, Verdict::Success).await;
+    let ended = listed(&stage, endpoint, Some(DeliveryStatus::Succeeded)).await;
+    assert_eq!(ended[0].attempts.len(), 2);
+}
+
+pub(super) async fn a_late_410_disables_nothing(stage: Stage) {
+    let endpoint = stage.create().await.id;
+    publish(&stage, "e1").await;
+    let claimed = take(&stage, 1).await.claimed.remove(0);
+    settle(&stage, &claimed, Verdict::Success).await;
+    let late = try_to_settle(&stage, &claimed, Verdict::Gone).await;
+    assert_eq!(late, Settled::HoldLost);
+    assert!(stage.endpoint(endpoint).await.settings.active);
+
+    // One that comes in time says nothing against the URL that the endpoint was moved to meanwhile.
+    publish(&stage, "e2").await;
+    let claimed = take(&stage, 1).await.claimed.remove(0);
+    let moved = update(endpoint, |endpoint, _| {
+        let mut moved = endpoint.clone();
+        std::sync::Arc::make_mut(&mut moved.settings).url = "https://example.com/new".into();
+        Ok((Change::Replace(moved), says("moved")))
+    });
+    let moved = stage.store.commit(acme(), None, moved).await;
+    moved.expect("it exists");
+    settle(&stage, &claimed, Verdict::Gone).await;
+    assert!(stage.endpoint(endpoint).await.settings.active);
+}
+
+pub(super) async fn a_sweep_fails_what_waited_too_long_and_says_when_the_next_is_due(stage: Stage) {
+    let endpoint = stage.create().await.id;
+    publish(&stage, "e1").await;
+    set_active(&stage, endpoint, false).await;
+    let deadline = stage.clock.now().plus(DeliveryLimits::WAIT_WHILE_DISABLED);
+    let sweep = async || stage.store.sweep().await.expect("the store works");
+    let now = stage.clock.now();
+    let next = sweep().await;
+    assert!(next > now && next <= now.plus(Duration::from_secs(60)));
+
+    let second = Duration::from_secs(1);
+    stage.advance(DeliveryLimits::WAIT_WHILE_DISABLED.saturating_sub(second));
+    let mut next = sweep().await;
+    while next <= stage.clock.now() {
+        next = sweep().await;
+    }
+    assert_eq!(next, deadline);
+    let pending = listed(&stage, endpoint, Some(DeliveryStatus::Pending)).await;
+    assert_eq!(pending.len(), 1);
+    stage.advance(second);
+    sweep().await;
+    let failed = listed(&stage, endpoint, Some(DeliveryStatus::Failed)).await;
+    assert_eq!(failed.len(), 1);
+    assert_eq!(failed[0].finished_at, Some(deadline));
 }
 
 pub(super) async fn deliveries_and_event_ids_are_each_tenants_own(stage: Stage) {

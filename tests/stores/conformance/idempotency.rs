@@ -17,6 +17,7 @@ fn replayed(answer: &Answer) -> Committed {
     Committed {
         answer: answer.clone(),
         replayed: true,
+        action: None,
     }
 }
 

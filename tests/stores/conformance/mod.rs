@@ -29,7 +29,7 @@ use hookturn::store::sqlite::Opening;
 use hookturn::store::{Change, CommitError, Committed, DeliveryLimits, MemoryStore, Store, Write};
 use hookturn_test::{START, scratch_in_memory};
 
-use crate::support::{Rotated, acme, caller, master_keys, says, settings};
+use crate::support::{Rotated, acme, caller, decided, master_keys, says, settings};
 
 /// Declares the tests of one store: its name, and an async closure that opens an empty one on a clock and with limits.
 macro_rules! conformance_suite {
@@ -86,6 +86,7 @@ macro_rules! conformance_suite {
                     one_of_many_concurrent_deletions_succeeds,
                     no_rotation_brings_a_deleted_endpoint_back,
                     a_decision_sees_the_time_of_its_commit,
+                    a_commit_says_what_it_did_and_a_replay_that_it_did_nothing,
                     a_store_that_works_says_so;
                 deliveries:
                     fifty_publications_of_one_event_are_one_event,
@@ -100,6 +101,9 @@ macro_rules! conformance_suite {
                     nothing_is_handed_out_of_an_endpoint_that_is_disabled_or_deleted,
                     what_is_forgotten_under_way_gives_its_place_back,
                     a_change_of_a_delivery_knows_whether_it_is_under_way,
+                    an_attempt_that_ends_late_settles_nothing,
+                    a_late_410_disables_nothing,
+                    a_sweep_fails_what_waited_too_long_and_says_when_the_next_is_due,
                     deliveries_and_event_ids_are_each_tenants_own,
                     an_endpoint_that_is_deleted_once_it_is_listed_gets_no_event;
             );
@@ -254,7 +258,7 @@ impl Stage {
         let name = name.map(Box::from);
         let write = update(id, move |endpoint, _| {
             let mut renamed = endpoint.clone();
-            Arc::make_mut(&mut renamed.settings).name = name;
+            Arc::make_mut(&mut renamed.settings).name.clone_from(&name);
             Ok((Change::Replace(renamed), says("renamed")))
         });
         self.store.commit(acme(), None, write).await
@@ -293,25 +297,30 @@ fn current(endpoint: &Endpoint) -> String {
 fn creation(settings: Settings) -> (EndpointId, Write) {
     let id = random::endpoint_id().expect("randomness");
     let secret = random::secret().expect("randomness");
+    let settings = Arc::new(settings);
     let write = Write::Create(Box::new(move |now| {
         let endpoint = Endpoint {
             id,
             format: Format::StandardWebhooks,
             created_at: now,
             updated_at: now,
-            settings: Arc::new(settings),
-            key_ring: Some(KeyRing::new(secret, now)),
+            settings: Arc::clone(&settings),
+            key_ring: Some(KeyRing::new(secret.clone(), now)),
         };
         let_others_in();
-        Ok((endpoint, says(id.to_string())))
+        Ok(decided(endpoint, says(id.to_string())))
     }));
     (id, write)
 }
 
 fn update(
     id: EndpointId,
-    decide: impl FnOnce(&Endpoint, Timestamp) -> Result<(Change, Answer), Refusal> + Send + 'static,
+    decide: impl Fn(&Endpoint, Timestamp) -> Result<(Change, Answer), Refusal> + Send + Sync + 'static,
 ) -> Write {
+    let decide = move |endpoint: &Endpoint, now| {
+        let (change, answer) = decide(endpoint, now)?;
+        Ok(decided(change, answer))
+    };
     Write::Update(id, Box::new(decide))
 }
 

@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseResult, TestRunner};
 
 use super::{LIMITS, Opened};
-use crate::support::{acme, claim, other, says, settings};
+use crate::support::{acme, claim, decided, other, says, settings};
 
 /// One operation. Numbers stand for names, keys and endpoints, few enough to clash.
 #[derive(Clone, Debug)]
@@ -152,7 +152,8 @@ impl Model {
     ) -> Result<Answer, CommitError> {
         let (id, decide) = match write {
             Write::Create(decide) => {
-                let (endpoint, answer) = decide(now)?;
+                let decided = decide(now)?;
+                let (endpoint, answer) = (decided.write, decided.answer);
                 if self.has_name(tenant, endpoint.id, &endpoint) {
                     return Err(CommitError::NameTaken);
                 }
@@ -163,8 +164,8 @@ impl Model {
             other => unreachable!("this model is of endpoints alone: {other:?}"),
         };
         let place = self.find(tenant, id).ok_or(CommitError::NotFound)?;
-        let (change, answer) = decide(&self.endpoints[place].1, now)?;
-        match change {
+        let decided = decide(&self.endpoints[place].1, now)?;
+        match decided.write {
             Change::Keep => {}
             Change::Replace(endpoint) => {
                 if self.has_name(tenant, id, &endpoint) {
@@ -176,7 +177,7 @@ impl Model {
                 self.endpoints.remove(place);
             }
         }
-        Ok(answer)
+        Ok(decided.answer)
     }
 
     fn list(
@@ -207,36 +208,38 @@ fn writes(decision: &Decision, id: impl Fn(usize) -> EndpointId) -> [Write; 2] {
         let update = |number: &usize, decide: Update| Write::Update(id(*number), decide);
         match decision {
             Decision::Create { name } => {
-                let settings = settings(name_of(name).as_deref());
+                let settings = Arc::new(settings(name_of(name).as_deref()));
                 let decide: Create = Box::new(move |now| {
                     let endpoint = Endpoint {
                         id: fresh_id,
                         format: Format::Verbex,
                         created_at: now,
                         updated_at: now,
-                        settings: Arc::new(settings),
-                        key_ring: Some(KeyRing::new(secret, now)),
+                        settings: Arc::clone(&settings),
+                        key_ring: Some(KeyRing::new(secret.clone(), now)),
                     };
-                    Ok((endpoint, says(fresh_id.to_string())))
+                    Ok(decided(endpoint, says(fresh_id.to_string())))
                 });
                 Write::Create(decide)
             }
             Decision::Keep(endpoint) => update(
                 endpoint,
-                Box::new(|before, now| Ok((Change::Keep, says(format!("{now} {before:?}"))))),
+                Box::new(|before, now| {
+                    Ok(decided(Change::Keep, says(format!("{now} {before:?}"))))
+                }),
             ),
             Decision::Rename(endpoint, name) => {
-                let settings = settings(name_of(name).as_deref());
+                let settings = Arc::new(settings(name_of(name).as_deref()));
                 update(
                     endpoint,
                     Box::new(move |before, now| {
                         let renamed = Endpoint {
                             updated_at: now,
-                            settings: Arc::new(settings),
+                            settings: Arc::clone(&settings),
                             ..before.clone()
                         };
                         let answer = says(format!("{renamed:?}"));
-                        Ok((Change::Replace(renamed), answer))
+                        Ok(decided(Change::Replace(renamed), answer))
                     }),
                 )
             }
@@ -247,12 +250,15 @@ fn writes(decision: &Decision, id: impl Fn(usize) -> EndpointId) -> [Write; 2] {
                     Box::new(move |before, now| {
                         let key_ring = before.key_ring.as_ref();
                         let key_ring = key_ring.ok_or(Refusal::SigningDisabled)?;
-                        let (key_ring, rotation) = key_ring.rotate(now, grace, secret)?;
+                        let (key_ring, rotation) = key_ring.rotate(now, grace, secret.clone())?;
                         let rotated = Endpoint {
                             key_ring: Some(key_ring),
                             ..before.clone()
                         };
-                        Ok((Change::Replace(rotated), says(format!("{rotation:?}"))))
+                        Ok(decided(
+                            Change::Replace(rotated),
+                            says(format!("{rotation:?}")),
+                        ))
                     }),
                 )
             }
@@ -261,7 +267,7 @@ fn writes(decision: &Decision, id: impl Fn(usize) -> EndpointId) -> [Write; 2] {
             }
             Decision::Delete(endpoint) => update(
                 endpoint,
-                Box::new(|before, _| Ok((Change::Delete, says(format!("{before:?}"))))),
+                Box::new(|before, _| Ok(decided(Change::Delete, says(format!("{before:?}"))))),
             ),
         }
     })

@@ -17,10 +17,10 @@ use tokio::task::JoinHandle;
 
 use crate::conformance::Opened;
 use crate::http::{TestServer, answer};
-use crate::support::{acme, says};
+use crate::support::{acme, decided, says};
 
 /// The calls that the worker makes, and nobody else.
-const OF_WORKER: [&str; 2] = ["claim", "settle"];
+const OF_WORKER: [&str; 3] = ["claim", "settle", "sweep"];
 
 /// The call that goes on when its client goes away.
 const KEEP: &str = "keep_clock_advance";
@@ -177,7 +177,7 @@ impl Stage {
     pub async fn wait_until_let_go(&self, id: DeliveryId) {
         until(async || {
             let decide = |delivery: &Delivery, is_in_flight: bool, _| {
-                Ok((delivery.clone(), says(is_in_flight.to_string())))
+                Ok(decided(delivery.clone(), says(is_in_flight.to_string())))
             };
             let write = Write::UpdateDelivery(id, Box::new(decide));
             let asked = self.store().commit(acme(), None, write).await;

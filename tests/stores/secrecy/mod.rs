@@ -7,7 +7,7 @@ mod start;
 use hookturn::config::{ApiKey, ApiKeys};
 use hookturn::domain::{HeaderEntry, KeyRing, Secret, Timestamp};
 use hookturn::store::Page;
-use hookturn::store::seal::{MasterKey, MasterKeys};
+use hookturn::store::at_rest::{MasterKey, MasterKeys};
 use hookturn_test::{Program, SUBSCRIPTIONS};
 use reqwest::Method;
 use serde_json::Value;
@@ -96,6 +96,7 @@ async fn debug_shows_no_secret_of_anything_that_holds_one() {
     let committed = hookturn::store::Committed {
         answer: answer.clone(),
         replayed: false,
+        action: None,
     };
     let page = Page {
         items: vec![endpoint.clone()],

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::super::tests::{NOW, Sent, held, secret};
 use super::super::{
-    Difference, Failure, JsonWriter, Rewrite, WEBHOOK_SIGNATURE, X_WEBHOOK_SIGNATURE,
+    Difference, JsonWriter, Rejection, Rewrite, WEBHOOK_SIGNATURE, X_WEBHOOK_SIGNATURE,
 };
 use super::*;
 use crate::domain::signature;
@@ -24,7 +24,7 @@ fn delivery(data: &str) -> String {
 
 fn hints(sent: &Sent, secrets: &[ReceiverSecret]) -> Vec<Hint> {
     match sent.verify(secrets).failures.as_slice() {
-        [Failure::NoMatch { hints }] => hints.clone(),
+        [Rejection::NoMatch { hints }] => hints.clone(),
         other => panic!("{other:?}"),
     }
 }

@@ -1,7 +1,7 @@
 //! `hookturn check`: whether everything in a file is as this program writes it.
 //!
 //! It looks at all there is and tells all that it finds, each in a line that names the record by its number and shows
-//! nothing of it. The file is read in one transaction (`Look`), beside a server that goes on writing.
+//! nothing of it. The file is read in one transaction (`Snapshot`), beside a server that goes on writing.
 //!
 //! In order: the file itself, its schema and its state; then every row of every table, whether its value opens, whether
 //! columns agree with what is sealed, and whether tables agree with each other.
@@ -17,15 +17,18 @@ use rusqlite::Row;
 use zeroize::Zeroizing;
 
 use super::fault::{Fault, damaged};
-use super::key_proof;
-use super::look::Look;
 use super::open_error::OpenError;
+use super::progress::Progress;
+use super::read::Reader;
 use super::schema::{self, Part};
-use super::view::View;
-use super::watch::Watch;
+use super::snapshot::Snapshot;
+use super::sql::offline::{self, check as sql};
 use crate::clock::Clock;
 use crate::domain::{TenantId, Timestamp};
-use crate::store::seal::{self, CannotOpen, Kind, MasterKeys, Place};
+use crate::store::at_rest::check::{self as rules, Problems};
+use crate::store::at_rest::codec::Damaged;
+use crate::store::at_rest::master_keys::Disproof;
+use crate::store::at_rest::{Kind, MasterKeys, Place, key_id};
 
 /// What was looked at, and how much is wrong with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,7 +53,7 @@ pub struct Summary {
     pub sealed: BTreeMap<String, u64>,
 }
 
-/// Looks at everything in the file at `path`, and has `watch` told of each problem. `clock` says which secrets are live,
+/// Looks at everything in the file at `path`, and has `progress` told of each problem. `clock` says which secrets are live,
 /// together with what the file knows of the test clock.
 ///
 /// # Errors
@@ -61,26 +64,29 @@ pub fn check(
     path: &Path,
     keys: &MasterKeys,
     clock: &dyn Clock,
-    watch: &mut dyn Watch,
+    progress: &mut dyn Progress,
 ) -> Result<Summary, OpenError> {
-    let look = match Look::at(path) {
+    let snapshot = match Snapshot::at(path) {
         Err(error @ OpenError::Damaged(..)) => {
-            watch.found(&format!("the file: {error}"));
+            progress.found(&format!("the file: {error}"));
             return Ok(Summary {
                 problems: 1,
                 ..Summary::default()
             });
         }
-        look => look?,
+        snapshot => snapshot?,
     };
     let mut checker = Checker {
-        view: View { db: &look.db, keys },
+        reader: Reader {
+            db: &snapshot.db,
+            keys,
+        },
         now: clock.now(),
         tenants: HashMap::new(),
         proven: HashSet::new(),
         only_key: None,
         subscriptions_found: 0,
-        watch,
+        progress,
         summary: Summary::default(),
     };
     checker.part("the file", Checker::integrity);
@@ -94,12 +100,12 @@ pub fn check(
     checker.part("events", Checker::events);
     checker.part("deliveries", Checker::deliveries);
     let summary = checker.summary;
-    look.end()?;
+    snapshot.end()?;
     Ok(summary)
 }
 
 struct Checker<'a> {
-    view: View<'a>,
+    reader: Reader<'a>,
     /// The time of the file.
     now: Timestamp,
     tenants: HashMap<i64, TenantId>,
@@ -109,7 +115,7 @@ struct Checker<'a> {
     only_key: Option<String>,
     /// How many subscriptions of endpoints are in the index.
     subscriptions_found: u64,
-    watch: &'a mut dyn Watch,
+    progress: &'a mut dyn Progress,
     summary: Summary,
 }
 
@@ -118,12 +124,19 @@ impl Checker<'_> {
         self.summary.problems += 1;
         // SQLite's own texts have several lines.
         let line: Vec<_> = line.lines().map(str::trim).collect();
-        self.watch.found(&line.join(" "));
+        self.progress.found(&line.join(" "));
+    }
+
+    /// What a rule found wrong with a record.
+    fn problems(&mut self, name: &str, found: Problems) {
+        for problem in found {
+            self.problem(&format!("{name}: {problem}"));
+        }
     }
 
     /// Runs a part of the work. Where it cannot go on, that is a problem, and the next part follows.
     fn part(&mut self, name: &'static str, look: impl FnOnce(&mut Self) -> Result<(), Fault>) {
-        self.watch.begin(name, None);
+        self.progress.begin(name, None);
         if let Err(fault) = look(self) {
             self.problem(&format!(
                 "{name}: cannot be read to the end: {}",
@@ -141,7 +154,7 @@ impl Checker<'_> {
         sql: &str,
         mut look: impl FnMut(&mut Self, &Row<'_>, &str) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
-        let db = self.view.db;
+        let db = self.reader.db;
         let mut statement = db.prepare(sql)?;
         let mut rows = statement.query([])?;
         let mut last = None;
@@ -149,27 +162,28 @@ impl Checker<'_> {
             let number: i64 = row.get(0)?;
             let name = format!("{name} {number}");
             if last.is_none() {
-                self.watch.begin(part, self.greatest(name_of_table(&name)));
+                self.progress
+                    .begin(part, self.greatest(name_of_table(&name)));
             }
             last = Some(number);
             if let Err(fault) = look(self, row, &name) {
                 self.problem(&format!("{name}: {}", words(&fault)));
             }
-            self.watch.reach(number.unsigned_abs());
+            self.progress.reach(number.unsigned_abs());
         }
         Ok(())
     }
 
     /// The greatest number in a table: how far there is to go.
     fn greatest(&self, table: &str) -> Option<u64> {
-        let sql = format!("SELECT max(rowid) FROM {table}");
-        let greatest: Option<i64> = self.view.db.query_row(&sql, [], |row| row.get(0)).ok()?;
+        let sql = sql::greatest(table);
+        let greatest: Option<i64> = self.reader.db.query_row(&sql, [], |row| row.get(0)).ok()?;
         greatest.map(i64::unsigned_abs)
     }
 
     fn integrity(&mut self) -> Result<(), Fault> {
-        let db = self.view.db;
-        let mut statement = db.prepare("PRAGMA integrity_check(1000)")?;
+        let db = self.reader.db;
+        let mut statement = db.prepare(sql::INTEGRITY)?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let found = row.get_ref(0)?.as_str()?;
@@ -183,7 +197,7 @@ impl Checker<'_> {
     /// The schema is what its number says: no index or table was dropped, changed or added.
     fn schema(&mut self) -> Result<(), Fault> {
         let expected = schema::parts(&schema::blank()?)?;
-        let found = schema::parts(self.view.db)?;
+        let found = schema::parts(self.reader.db)?;
         let is_among = |part: &Part, others: &[Part]| others.contains(part);
         for part in expected.iter().filter(|part| !is_among(part, &found)) {
             let (kind, name, _) = part;
@@ -206,10 +220,9 @@ impl Checker<'_> {
 
     /// The master keys are those that the file knows of.
     fn master_keys(&mut self, path: &Path) -> Result<(), OpenError> {
-        let sql = "SELECT id, proof FROM master_key ORDER BY id";
-        let proofs: Result<Vec<(String, Vec<u8>)>, Fault> = self
-            .view
-            .rows(sql, &[], |row| Ok((row.get(0)?, row.get(1)?)));
+        let proofs: Result<Vec<(String, Vec<u8>)>, Fault> =
+            self.reader
+                .rows(offline::PROOFS, &[], |row| Ok((row.get(0)?, row.get(1)?)));
         let proofs = match proofs {
             Ok(proofs) => proofs,
             Err(fault) => {
@@ -218,9 +231,9 @@ impl Checker<'_> {
             }
         };
         for (id, proof) in proofs {
-            match self.view.keys.open(&key_proof::proof_place(&id), &proof) {
-                Ok(proof) if *proof == key_proof::PROOF => {}
-                Err(CannotOpen::UnknownKey { .. }) if !self.is_given(&id) => {
+            match self.reader.keys.check_proof(&id, &proof) {
+                Ok(()) => {}
+                Err(Disproof::KeyMissing) if !self.is_given(&id) => {
                     let path = path.to_owned();
                     return Err(OpenError::KeyMissing { path, id });
                 }
@@ -239,15 +252,13 @@ impl Checker<'_> {
     }
 
     fn is_given(&self, id: &str) -> bool {
-        self.view.keys.ids().any(|given| given == id)
+        self.reader.keys.ids().any(|given| given == id)
     }
 
     fn opens_something(&self, id: &str) -> bool {
-        let sql = "SELECT endpoint.sealed, endpoint.id, tenant.name FROM endpoint
-            JOIN tenant ON tenant.number = endpoint.tenant";
-        let opened = self.view.rows(sql, &[], |row| {
+        let opened = self.reader.rows(sql::SETTINGS, &[], |row| {
             let sealed = row.get_ref(0)?.as_blob()?;
-            if seal::key_id(sealed) != Some(id) {
+            if key_id(sealed) != Some(id) {
                 return Ok(false);
             }
             let place = Place {
@@ -255,15 +266,14 @@ impl Checker<'_> {
                 tenant: row.get_ref(2)?.as_str()?,
                 record: row.get_ref(1)?.as_blob()?,
             };
-            Ok(self.view.keys.open(&place, sealed).is_ok())
+            Ok(self.reader.keys.open(&place, sealed).is_ok())
         });
         opened.is_ok_and(|opened| opened.contains(&true))
     }
 
     fn state(&mut self) -> Result<(), Fault> {
         type State = (i64, String, Option<i64>, i64);
-        let sql = "SELECT clock_advance_ms, sealing_key, rewrap_stage, rewrap_failed FROM state";
-        let state: Option<State> = self.view.row(sql, &[], |row| {
+        let state: Option<State> = self.reader.row(offline::STATE, &[], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
         })?;
         let Some((advance, sealing_key, stage, failed)) = state else {
@@ -287,16 +297,11 @@ impl Checker<'_> {
     }
 
     fn tenants(&mut self) -> Result<(), Fault> {
-        self.each(
-            "tenants",
-            "tenant",
-            "SELECT number, name FROM tenant",
-            |checker, row, _| {
-                let name = TenantId::new(row.get_ref(1)?.as_str()?);
-                checker.tenants.insert(row.get(0)?, name);
-                Ok(())
-            },
-        )
+        self.each("tenants", "tenant", sql::TENANTS, |checker, row, _| {
+            let name = TenantId::new(row.get_ref(1)?.as_str()?);
+            checker.tenants.insert(row.get(0)?, name);
+            Ok(())
+        })
     }
 
     /// Opens a value that was told of already, if it does not open.
@@ -312,7 +317,7 @@ impl Checker<'_> {
             tenant: self.tenants.get(&tenant)?.as_str(),
             record,
         };
-        self.view.keys.open(&place, sealed).ok()
+        self.reader.keys.open(&place, sealed).ok()
     }
 
     /// Opens a value. That it does not, or rests under a key that it should not, is a problem.
@@ -340,30 +345,22 @@ impl Checker<'_> {
             tenant: id.as_str(),
             record,
         };
-        let opened = match self.view.keys.open(&place, sealed) {
+        let opened = match self.reader.keys.open(&place, sealed) {
             Ok(opened) => opened,
             Err(error) => {
                 self.problem(&format!("{name}: {what}: {error}"));
                 return None;
             }
         };
-        let key = seal::key_id(sealed).unwrap_or_default();
+        let key = key_id(sealed).unwrap_or_default();
         match self.summary.sealed.get_mut(key) {
             Some(count) => *count += 1,
             None => {
                 self.summary.sealed.insert(key.to_owned(), 1);
             }
         }
-        if !self.proven.contains(key) {
-            self.problem(&format!(
-                "{name}: {what}: it rests under the master key `{key}`, which the file does not name: keep that key, and \
-                 run `hookturn keys rewrap`"
-            ));
-        } else if self.only_key.as_deref().is_some_and(|only| only != key) {
-            self.problem(&format!(
-                "{name}: {what}: it rests under the master key `{key}` still: keep that key, and run `hookturn keys rewrap`"
-            ));
-        }
+        let found = rules::master_key(key, &self.proven, self.only_key.as_deref());
+        self.problems(&format!("{name}: {what}"), found);
         Some(opened)
     }
 }
@@ -376,7 +373,7 @@ fn name_of_table(name: &str) -> &str {
 /// What is wrong with a row, for whoever is checking already.
 fn words(fault: &Fault) -> String {
     match fault {
-        Fault::Damaged(what) => format!("{what} cannot be read"),
+        Fault::Damaged(Damaged(what)) => format!("{what} cannot be read"),
         fault => fault.to_string(),
     }
 }

@@ -7,15 +7,16 @@ use super::*;
 use crate::clock::TestClock;
 use crate::domain::key_ring::{Current, Retiring};
 use crate::domain::{Endpoint, EndpointId, Format, KeyRing, Secret, Settings};
-use crate::store::seal::MasterKey;
-use crate::store::sqlite::{Opening, rows};
+use crate::store::at_rest::MasterKey;
+use crate::store::at_rest::codec;
+use crate::store::sqlite::Opening;
 
 const NOW: i64 = 1_000_000;
 
 #[derive(Default)]
 struct Found(Vec<String>);
 
-impl Watch for Found {
+impl Progress for Found {
     fn found(&mut self, line: &str) {
         self.0.push(line.to_owned());
     }
@@ -69,8 +70,8 @@ fn problems(ring: KeyRing, ahead: Duration) -> Vec<String> {
         };
         keys.seal(&place, bytes).expect("randomness")
     };
-    let settings = rows::settings_to_bytes(&endpoint).expect("settings");
-    let ring = rows::key_ring_to_bytes(endpoint.key_ring.as_ref().expect("a ring"));
+    let settings = codec::settings_to_bytes(&endpoint).expect("settings");
+    let ring = codec::key_ring_to_bytes(endpoint.key_ring.as_ref().expect("a ring"));
     let db = &opening.db;
     db.execute("INSERT INTO tenant VALUES (1, 'acme')", [])
         .expect("a tenant");

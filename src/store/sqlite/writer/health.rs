@@ -2,12 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::fault::{Fault, damaged};
+use rusqlite::Connection;
+
+use super::super::fault::Fault;
 use super::super::file;
 use super::super::lock::Files;
 use super::super::sql;
 use super::Writer;
-use crate::store::{CommitError, StoreError};
+use crate::store::StoreError;
 
 /// Bytes that are written to find out whether the store can write again: more than the largest request, which is an event
 /// of 256 KiB.
@@ -53,7 +55,7 @@ impl Health {
 
     /// Refuses while a file of the store is not the one that was opened: what is written is lost with it.
     /// `log` is how long the log must be, in bytes.
-    pub fn expect_files(&mut self, log: u64) -> Result<(), StoreError> {
+    pub fn expect_files(&mut self, log: u64) -> Result<(), Fault> {
         let gone = self.files.first_gone(log);
         let was_gone = std::mem::replace(&mut self.is_gone, gone.is_some());
         let Some(gone) = gone else {
@@ -62,15 +64,17 @@ impl Health {
             }
             return Ok(());
         };
-        let error = StoreError(format!(
-            "{} was removed, renamed, replaced or cut short while it was served: put the same file back; if it is lost, stop the \
-             server and restore a backup; until then writes are answered 500",
-            gone.display()
-        ));
+        let error = Fault::FileGone(gone.to_owned());
         if !was_gone {
             tracing::error!(%error, "a file of the store is gone");
         }
         Err(error)
+    }
+
+    /// Whether a trial is needed to know that the store can write. If so, the batch has one from now on.
+    pub fn begin_trial(&mut self) -> bool {
+        self.is_trying |= self.is_failing;
+        self.is_failing
     }
 
     fn note_recovery(&mut self) {
@@ -80,37 +84,6 @@ impl Health {
 }
 
 impl Writer {
-    /// Refuses while the store cannot write, unless it can again: then as much can be written as the largest request
-    /// needs, and not just a little.
-    pub fn try_to_write(&mut self) -> Result<(), CommitError> {
-        if !self.health.is_failing {
-            return Ok(());
-        }
-        self.health.is_trying = true;
-        // With room for few pages in memory they go to the log at once, where they are undone. What the log takes for
-        // them is there for the next commits.
-        self.db
-            .pragma_update(None, "cache_size", FEW_PAGES)
-            .map_err(Fault::from)?;
-        let tried = self.try_large_write().and_then(|()| self.try_small_write());
-        file::set_cache(&self.db)?;
-        Ok(tried.map_err(Fault::from)?)
-    }
-
-    fn try_large_write(&self) -> rusqlite::Result<()> {
-        self.db.execute_batch("SAVEPOINT trial")?;
-        self.db.execute(sql::FILL, [TRIAL])?;
-        self.db.execute_batch("ROLLBACK TO trial; RELEASE trial")
-    }
-
-    /// One that is committed.
-    fn try_small_write(&self) -> rusqlite::Result<()> {
-        // There and back: SQLite writes no page in which nothing has changed.
-        self.db.execute(sql::FILL, [0])?;
-        self.db.execute(sql::CLEAR, [])?;
-        Ok(())
-    }
-
     /// Notes that a batch which changed something was committed. If the store could not write before, that was perhaps a
     /// small one, so it is tried with a large one before the store counts as well again.
     pub(super) fn note_success(&mut self) {
@@ -127,10 +100,34 @@ impl Writer {
             return;
         }
         self.health.tried_at = Some(Instant::now());
-        let tried = self.alone(|writer| writer.try_to_write().map_err(|_| damaged("a trial")));
+        let tried = self.alone(|writer| try_to_write(&writer.db));
         self.health.is_trying = false;
         if tried.is_ok() {
             self.health.note_recovery();
         }
     }
+}
+
+/// Writes as much as the largest request needs, and not just a little, so that a success means something.
+pub(super) fn try_to_write(db: &Connection) -> Result<(), Fault> {
+    // With room for few pages in memory they go to the log at once, where they are undone. What the log takes for them
+    // is there for the next commits.
+    db.pragma_update(None, "cache_size", FEW_PAGES)?;
+    let tried = try_large_write(db).and_then(|()| try_small_write(db));
+    file::set_cache(db)?;
+    Ok(tried?)
+}
+
+fn try_large_write(db: &Connection) -> rusqlite::Result<()> {
+    db.execute_batch("SAVEPOINT trial")?;
+    db.execute(sql::FILL, [TRIAL])?;
+    db.execute_batch("ROLLBACK TO trial; RELEASE trial")
+}
+
+/// One that is committed.
+fn try_small_write(db: &Connection) -> rusqlite::Result<()> {
+    // There and back: SQLite writes no page in which nothing has changed.
+    db.execute(sql::FILL, [0])?;
+    db.execute(sql::CLEAR, [])?;
+    Ok(())
 }

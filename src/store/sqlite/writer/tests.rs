@@ -1,13 +1,14 @@
 //! What one job of a batch does to the others.
 
 use tempfile::TempDir;
+use tokio::sync::oneshot;
 
 use super::super::checkpoint::Gate;
 use super::super::file;
 use super::super::lock::Lock;
 use super::*;
 use crate::clock::SystemClock;
-use crate::store::seal::MasterKey;
+use crate::store::at_rest::MasterKey;
 
 /// A job for a batch, by how it ends.
 #[derive(Clone, Copy)]
@@ -32,18 +33,18 @@ enum Was {
     Panicked,
 }
 
-fn run(writer: &mut Writer, number: i64, ends: Ends) -> Result<(), CommitError> {
+fn run(tx: &Transaction<'_>, number: i64, ends: Ends) -> Result<(), CommitError> {
     match ends {
         Ends::Refusing => return Err(CommitError::NotFound),
         Ends::Panicking => panic!("a decision panics"),
         _ => {}
     }
-    let written = writer
+    let written = tx
         .db
         .execute("INSERT INTO subscription VALUES (1, 'a', ?1)", [number]);
     written.map_err(Fault::from)?;
     match ends {
-        Ends::HalfDone => Err(StoreError("half done".to_owned()).into()),
+        Ends::HalfDone => Err(StoreError::new("half done").into()),
         Ends::PanickingHalfDone => panic!("a fault of ours"),
         _ => Ok(()),
     }
@@ -53,7 +54,7 @@ struct Stage {
     folder: TempDir,
     _lock: Lock,
     writer: Writer,
-    told: mpsc::UnboundedReceiver<Told>,
+    _answers: mpsc::UnboundedReceiver<AnsweredBatch>,
 }
 
 impl Stage {
@@ -63,7 +64,7 @@ impl Stage {
         let keys = MasterKeys::new(vec![key]).expect("a key");
         let path = folder.path().join("hookturn.db");
         let (lock, mut db, _) = file::open(&path, &keys).expect("it opens");
-        let (tell, told) = mpsc::unbounded_channel();
+        let (of_writer, answers) = mpsc::unbounded_channel();
         let checkpoints = Checkpoints::new(&mut db, Gate::default()).expect("a log");
         let writer = Writer::new(Parts {
             db,
@@ -72,8 +73,8 @@ impl Stage {
             checkpoints,
             clock: Arc::new(SystemClock),
             limits: DeliveryLimits::default(),
-            news: Arc::default(),
-            tell,
+            work: Arc::default(),
+            answers: of_writer,
         });
         let mut writer = writer.expect("a writer");
         // Long enough for a panic to be printed.
@@ -82,35 +83,36 @@ impl Stage {
             folder,
             _lock: lock,
             writer,
-            told,
+            _answers: answers,
         }
     }
 
     /// Runs jobs as one batch, and says how each ended and which writes are in the file.
     fn batch(&mut self, ends: &[Ends]) -> (Vec<Was>, usize) {
-        let (sender, mut jobs) = mpsc::channel(ends.len());
-        let mut answers = Vec::new();
-        for (number, ends) in (0..).zip(ends.iter().copied()) {
-            let (job, answer) = Job::new(move |writer: &mut Writer| run(writer, number, ends));
-            assert!(sender.try_send(job).is_ok(), "there is room");
-            answers.push(answer);
-        }
         let writer = &mut self.writer;
-        if let Ok(first) = jobs.try_recv() {
-            writer.batch(first, &mut jobs);
+        let begun = writer.execute("BEGIN IMMEDIATE");
+        let changes_before = writer.db.total_changes();
+        let mut callers = Vec::new();
+        for (number, ends) in (0..).zip(ends.iter().copied()) {
+            let (reply, answer) = oneshot::channel();
+            let ran = writer.answer(reply, Answered::Done, |tx| run(tx, number, ends));
+            let ran = ran.expect("its caller waits");
+            callers.push((ran, answer));
         }
-        let (callers, committed) = self.told.try_recv().expect("one batch");
-        for tell in callers {
-            tell(committed.as_ref().copied());
-        }
-        let ended = answers.into_iter().map(|mut answer| {
-            match answer.try_recv().expect("every caller is told") {
-                Ok(Ok(())) => Was::Done,
-                Ok(Err(CommitError::NotFound)) => Was::Refused,
-                Ok(Err(_)) => Was::Failed,
-                Err(_) => Was::Panicked,
-            }
+        let committed = writer.commit_batch(begun, changes_before);
+        let answers = callers.into_iter().map(|(ran, answer)| {
+            ran.send(committed.as_ref().copied());
+            answer
         });
+        let ended =
+            answers.map(
+                |mut answer| match answer.try_recv().expect("every caller is told") {
+                    Ok(Ok(())) => Was::Done,
+                    Ok(Err(CommitError::NotFound)) => Was::Refused,
+                    Ok(Err(_)) => Was::Failed,
+                    Err(_) => Was::Panicked,
+                },
+            );
         let ended = ended.collect();
         let reader = Connection::open(self.folder.path().join("hookturn.db")).expect("it opens");
         let count = reader.query_row("SELECT count(*) FROM subscription", [], |row| row.get(0));

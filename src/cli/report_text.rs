@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::domain::{
     Format, Timestamp,
-    verification::{Failure, Report, SecretOutcome, SignatureReport, format_name, span},
+    verification::{Rejection, Report, SecretOutcome, SignatureReport, format_name, span},
 };
 
 /// The columns of a line.
@@ -44,7 +44,7 @@ impl Rows {
     pub(super) fn explain(&mut self, report: &Report, places: &[String]) {
         for failure in &report.failures {
             self.row("why", &failure.to_string());
-            if let Failure::NoMatch { hints } = failure {
+            if let Rejection::NoMatch { hints } = failure {
                 for hint in hints {
                     self.row("hint", &hint.to_string());
                 }

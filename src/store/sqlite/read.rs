@@ -7,18 +7,20 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql};
 
 use super::fault::{Fault, damaged};
-use super::rows::{self, DeliveryRow};
+use super::rows::DeliveryRow;
 use super::sql;
 use crate::domain::{
     Delivery, DeliveryId, DeliveryStatus, Endpoint, EndpointId, Event, TenantId, Timestamp, TraceId,
 };
 use crate::idempotency::{IdempotencyKey, Record};
 use crate::store::Page;
-use crate::store::seal::{Kind, MasterKeys, Place};
+use crate::store::at_rest::MasterKeys;
+use crate::store::at_rest::codec;
+use crate::store::at_rest::fields::Fields;
 
 /// A connection with the keys that open what it reads.
 #[derive(Clone, Copy)]
-pub(super) struct View<'a> {
+pub(super) struct Reader<'a> {
     pub db: &'a Connection,
     pub keys: &'a MasterKeys,
 }
@@ -34,7 +36,14 @@ pub(super) struct Tenant {
 #[derive(Default)]
 pub(super) struct Events(HashMap<i64, Arc<Event>>);
 
-impl View<'_> {
+impl Events {
+    /// Notes an event that is at hand, so that it need not be read.
+    pub fn note(&mut self, number: i64, event: &Arc<Event>) {
+        self.0.entry(number).or_insert_with(|| Arc::clone(event));
+    }
+}
+
+impl Reader<'_> {
     /// The one row of a statement, if there is any.
     pub fn row<T>(
         &self,
@@ -81,7 +90,7 @@ impl View<'_> {
     ) -> Result<Option<(i64, Endpoint)>, Fault> {
         self.row(
             sql::ENDPOINT,
-            &[&tenant.number, &rows::endpoint_id_bytes(&id)],
+            &[&tenant.number, &codec::endpoint_id_bytes(&id)],
             |row| self.read_endpoint(&tenant.id, row),
         )
     }
@@ -98,23 +107,12 @@ impl View<'_> {
     }
 
     fn read_endpoint(&self, tenant: &TenantId, row: &Row<'_>) -> Result<(i64, Endpoint), Fault> {
-        let id = row.get_ref(3)?.as_blob()?;
-        let place = |kind| Place {
-            kind,
-            tenant: tenant.as_str(),
-            record: id,
-        };
-        let settings = row.get_ref(1)?.as_blob()?;
-        let settings = self.keys.open(&place(Kind::Settings), settings)?;
-        let ring = match row.get_ref(2)?.as_blob_or_null()? {
-            Some(sealed) => {
-                let opened = self.keys.open(&place(Kind::KeyRing), sealed)?;
-                Some(rows::key_ring_from(&opened)?)
-            }
-            None => None,
-        };
-        let id = rows::endpoint_id_from(id)?;
-        Ok((row.get(0)?, rows::endpoint_from(id, &settings, ring)?))
+        let endpoint = Fields::of(tenant, self.keys).open_endpoint(
+            row.get_ref(3)?.as_blob()?,
+            row.get_ref(1)?.as_blob()?,
+            row.get_ref(2)?.as_blob_or_null()?,
+        )?;
+        Ok((row.get(0)?, endpoint))
     }
 
     /// A page of a tenant's endpoints: see [`Store::endpoints`](crate::store::Store::endpoints).
@@ -127,7 +125,7 @@ impl View<'_> {
         let before = match after {
             None => i64::MAX,
             Some(id) => {
-                let id = rows::endpoint_id_bytes(&id);
+                let id = codec::endpoint_id_bytes(&id);
                 let number = self.row(sql::ENDPOINT_NUMBER, &[&tenant.number, &id], |row| {
                     Ok(row.get(0)?)
                 })?;
@@ -156,13 +154,9 @@ impl View<'_> {
             if now.as_millis() >= row.get::<_, i64>(0)? {
                 return Ok(None);
             }
-            let place = Place {
-                kind: Kind::Answer,
-                tenant: tenant.id.as_str(),
-                record: key.as_str().as_bytes(),
-            };
-            let opened = self.keys.open(&place, row.get_ref(1)?.as_blob()?)?;
-            rows::record_from(&opened).map(Some)
+            let fields = Fields::of(&tenant.id, self.keys);
+            let record = fields.open_record(key, row.get_ref(1)?.as_blob()?)?;
+            Ok(Some(record))
         })?;
         Ok(found.flatten())
     }
@@ -171,17 +165,12 @@ impl View<'_> {
     pub fn event(&self, tenant: &TenantId, number: i64) -> Result<Option<(Event, usize)>, Fault> {
         self.row(sql::EVENT, &[&number], |row| {
             let id = row.get_ref(0)?.as_str()?;
-            let place = Place {
-                kind: Kind::Event,
-                tenant: tenant.as_str(),
-                record: id.as_bytes(),
-            };
-            let data = self.keys.open(&place, row.get_ref(4)?.as_blob()?)?;
-            let data = std::str::from_utf8(&data).map_err(|_| damaged("event"))?;
+            let fields = Fields::of(tenant, self.keys);
+            let data = fields.open_data(id, row.get_ref(4)?.as_blob()?)?;
             let event = Event {
                 id: id.parse().map_err(|_| damaged("event id"))?,
                 event_type: row.get_ref(1)?.as_str()?.into(),
-                data: data.into(),
+                data,
                 trace_id: TraceId::from_bits(u128::from_be_bytes(row.get(2)?)),
                 created_at: Timestamp::from_millis(row.get(3)?),
             };
@@ -236,14 +225,14 @@ impl View<'_> {
         };
         let statuses = match &status {
             Some(status) => std::slice::from_ref(status),
-            None => &rows::STATUSES[..],
+            None => &codec::STATUSES[..],
         };
         // Each status is in order by itself: at most four times too many rows are read, and no index is needed that
         // every delivery would pay for.
         let mut found: Vec<DeliveryRow> = Vec::new();
-        let id = rows::endpoint_id_bytes(&endpoint);
+        let id = codec::endpoint_id_bytes(&endpoint);
         for status in statuses {
-            let status = rows::status_to_number(*status);
+            let status = codec::status_to_number(*status);
             found.extend(self.rows(
                 sql::DELIVERIES,
                 &[&id, &status, &tenant.number, &before, &one_more_than(limit)],

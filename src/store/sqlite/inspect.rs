@@ -16,10 +16,10 @@ use std::time::SystemTime;
 use rusqlite::{Connection, OpenFlags};
 use url::Url;
 
-use super::file::beside;
 use super::generation::Generation;
 use super::log_index::LogIndex;
 use super::open_error::OpenError;
+use super::paths::beside;
 use super::rollback_journal::Journal;
 use super::schema::APPLICATION_ID;
 use super::wal::{Log, word};
@@ -57,7 +57,7 @@ const LOCKED_BYTES: u64 = 1 << 30;
 /// # Errors
 ///
 /// [`OpenError`], when they do not belong together or are not ours.
-pub(super) fn inspect(real: &Path) -> Result<Found, OpenError> {
+pub(super) fn before_opening(real: &Path) -> Result<Found, OpenError> {
     let system = |error: io::Error| OpenError::System(real.to_owned(), error.to_string());
     let header = match header_of(real) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
@@ -142,9 +142,9 @@ fn expect_whole_log(real: &Path, log: Option<&Log>, index: &LogIndex) -> Result<
 }
 
 /// As [`inspect`], of files that a server may be writing at the same time.
-pub(super) fn inspect_beside_a_server(real: &Path) -> Result<Found, OpenError> {
+pub(super) fn beside_a_server(real: &Path) -> Result<Found, OpenError> {
     let before = Written::of(real);
-    let found = inspect(real);
+    let found = before_opening(real);
     if found.is_err() && before != Written::of(real) {
         // What changed while it was read is a server's, which made sure of it.
         return Ok(Found::Database);

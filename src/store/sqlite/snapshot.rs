@@ -13,12 +13,13 @@ use url::Url;
 
 use super::fault::Fault;
 use super::file;
+use super::inspect::{self, Found};
 use super::open_error::OpenError;
+use super::paths;
 use super::schema;
-use super::together::{self, Found};
 
 /// A database in one read transaction.
-pub(super) struct Look {
+pub(super) struct Snapshot {
     pub db: Connection,
     path: PathBuf,
     /// How the file looked before, if it is read as one that nobody writes.
@@ -46,11 +47,11 @@ impl Still {
 
 /// Whether there is something of a write-ahead log: it is in use, or was when its writer was killed.
 fn is_logged(real: &Path) -> bool {
-    let log = fs::metadata(file::beside(real, "-wal"));
-    log.is_ok_and(|log| log.len() > 0) || file::beside(real, "-shm").exists()
+    let log = fs::metadata(paths::beside(real, "-wal"));
+    log.is_ok_and(|log| log.len() > 0) || paths::beside(real, "-shm").exists()
 }
 
-impl Look {
+impl Snapshot {
     /// Begins to read the file at `path`, which must be a database of this version's schema.
     ///
     /// # Errors
@@ -63,7 +64,7 @@ impl Look {
         };
         let real = path.canonicalize().map_err(|error| {
             // Where it is missing, what is left beside it says more.
-            let left = file::real_path(path).and_then(|real| together::inspect(&real));
+            let left = paths::real_path(path).and_then(|real| inspect::before_opening(&real));
             match left {
                 Err(left @ OpenError::OrphanedLog { .. }) => left,
                 _ => system(error),
@@ -72,12 +73,12 @@ impl Look {
         if !fs::metadata(&real).map_err(system)?.is_file() {
             return Err(OpenError::Foreign(path.to_owned()));
         }
-        let keeps_log = together::is_with_log(&real).map_err(system)?;
+        let keeps_log = inspect::is_with_log(&real).map_err(system)?;
         if keeps_log {
             // By another name, a log that lies beside the file of a server would not be seen.
-            file::real_path(path)?;
+            paths::real_path(path)?;
         }
-        match together::inspect_beside_a_server(&real)? {
+        match inspect::beside_a_server(&real)? {
             Found::Database => {}
             Found::Nothing => return Err(OpenError::Foreign(path.to_owned())),
             Found::Unfinished => return Err(OpenError::Unfinished(path.to_owned())),

@@ -1,0 +1,11 @@
+//! The two formats of deliveries.
+
+/// How an endpoint's deliveries look and are signed: fixed when it is created, by the dialect that
+/// creates it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Standard Webhooks 1.0.0, for records made through the 2026-03-01 API.
+    StandardWebhooks,
+    /// `X-Webhook-Signature`, for records made through the Verbex v1 API.
+    Verbex,
+}

@@ -1,0 +1,41 @@
+//! The signatures that came, and those that would be right.
+
+use subtle::ConstantTimeEq as _;
+
+use crate::domain::format::Format;
+use crate::domain::signature::{standard_webhooks_parts, verbex_parts};
+use crate::domain::signer::Signer;
+
+/// The `v1` signatures of a request; `None` where another entry stands in the header.
+pub(super) struct Digests(pub Vec<Option<[u8; 32]>>);
+
+impl Digests {
+    /// The numbers, from 1, of the signatures that are `expected`. Each is compared, and in constant
+    /// time (Standard Webhooks 1.0.0, "Verifying signatures"): how much of a signature was right must
+    /// not show.
+    pub fn matching(&self, expected: &[u8; 32]) -> Vec<usize> {
+        (1..)
+            .zip(&self.0)
+            .filter(|(_, digest)| digest.is_some_and(|digest| digest.ct_eq(expected).into()))
+            .map(|(number, _)| number)
+            .collect()
+    }
+
+    pub fn hold(&self, expected: &[u8; 32]) -> bool {
+        !self.matching(expected).is_empty()
+    }
+}
+
+/// The signature that a sender of `format` makes.
+pub(super) fn signs(
+    signer: &Signer,
+    format: Format,
+    id: &[u8],
+    timestamp: &[u8],
+    body: &[u8],
+) -> [u8; 32] {
+    match format {
+        Format::StandardWebhooks => signer.sign(&standard_webhooks_parts(id, timestamp, body)),
+        Format::Verbex => signer.sign(&verbex_parts(timestamp, body)),
+    }
+}

@@ -1,0 +1,217 @@
+//! What `hookturn check` holds records to, whichever database they rest in. Each rule gives its problems as phrases that
+//! follow the name of the record, and show nothing of it.
+
+use std::collections::{BTreeSet, HashSet};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::domain::event::is_event_type;
+use crate::domain::key_ring::MAX_LIVE;
+use crate::domain::{Endpoint, EventId, KeyRing, Settings, Timestamp};
+use crate::idempotency::{RETENTION, Record};
+
+/// How far the clock of this machine may be behind that of the one which wrote the store.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(3600);
+
+/// The problems of one record.
+pub(in crate::store) type Problems = Vec<String>;
+
+/// An endpoint beside its key ring: what is sealed agrees with whether there is a ring, and with the columns.
+pub(in crate::store) fn endpoint(
+    endpoint: &Endpoint,
+    is_signed: bool,
+    has_ring: bool,
+    active: bool,
+    name: Option<&str>,
+) -> Problems {
+    let mut problems = Vec::new();
+    match (is_signed, has_ring) {
+        (true, false) => problems.push("it is signed, and its key ring is missing".to_owned()),
+        (false, true) => problems.push("it is not signed, and has a key ring".to_owned()),
+        _ => {}
+    }
+    if active != endpoint.settings.active {
+        problems.push("the column active is not what is sealed".to_owned());
+    }
+    if name != endpoint.settings.name.as_deref() {
+        problems.push("the column name is not what is sealed".to_owned());
+    }
+    problems
+}
+
+/// A key ring as of `now`: its order, its times, and how many of its secrets are live.
+pub(in crate::store) fn key_ring(ring: &KeyRing, now: Timestamp) -> Problems {
+    let mut problems = Vec::new();
+    if ring.live(now).count() > MAX_LIVE {
+        problems.push(format!("more than {MAX_LIVE} secrets are live"));
+    }
+    let retiring = ring.retiring();
+    let made = std::iter::once(ring.current().created_at)
+        .chain(retiring.iter().map(|retiring| retiring.created_at));
+    if !made.is_sorted_by(|newer, older| newer >= older) {
+        problems
+            .push("its secrets are not newest first (unless the clock was set back)".to_owned());
+    }
+    if retiring
+        .iter()
+        .any(|retiring| retiring.expires_at < retiring.created_at)
+    {
+        problems
+            .push("a secret expires before it was made (unless the clock was set back)".to_owned());
+    }
+    let names = std::iter::once(&ring.current().secret)
+        .chain(retiring.iter().map(|retiring| &retiring.secret))
+        .map(|secret| secret.fingerprint().bytes());
+    if names.collect::<HashSet<_>>().len() <= retiring.len() {
+        problems.push("it has a secret twice".to_owned());
+    }
+    problems
+}
+
+/// What must be in the index of subscriptions for an endpoint with these settings.
+pub(in crate::store) fn subscriptions(settings: &Settings) -> BTreeSet<String> {
+    let patterns = settings.patterns().iter().map(ToString::to_string);
+    patterns.filter(|_| settings.active).collect()
+}
+
+/// When the record of an answer expires.
+pub(in crate::store) fn answer_expiry(expires_at: Timestamp, now: Timestamp) -> Problems {
+    if expires_at > now.plus(RETENTION).plus(CLOCKS_DIFFER) {
+        vec!["it is to be remembered for more than 24 hours from now".to_owned()]
+    } else {
+        Vec::new()
+    }
+}
+
+/// The record of an answer.
+pub(in crate::store) fn answer(record: &Record) -> Problems {
+    if (200..300).contains(&record.answer.status) {
+        Vec::new()
+    } else {
+        vec!["it is no success, and is remembered".to_owned()]
+    }
+}
+
+/// The columns of an event.
+pub(in crate::store) struct EventColumns<'a> {
+    pub id: &'a str,
+    pub event_type: &'a str,
+    pub trace_id: &'a [u8],
+    /// To how many endpoints it was published.
+    pub deliveries: i64,
+    /// How many of those deliveries are there still.
+    pub kept: i64,
+    /// Whether its id is.
+    pub remembered: bool,
+}
+
+/// An event beside its data.
+pub(in crate::store) fn event(columns: &EventColumns<'_>) -> Problems {
+    let mut problems = Vec::new();
+    let mut expect = |holds: bool, problem: &str| {
+        if !holds {
+            problems.push(problem.to_owned());
+        }
+    };
+    expect(columns.id.parse::<EventId>().is_ok(), "its id is none");
+    expect(is_event_type(columns.event_type), "its type is none");
+    expect(columns.trace_id.len() == 16, "its trace id is none");
+    expect(
+        (0..=columns.deliveries).contains(&columns.kept),
+        "it has more deliveries than it was published to",
+    );
+    expect(
+        columns.kept != 0 || columns.remembered,
+        "it has expired, and is still there",
+    );
+    problems
+}
+
+/// Whether the data of an event is a JSON object.
+pub(in crate::store) fn is_event_data(data: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Object {}
+    serde_json::from_slice::<Object>(data).is_ok()
+}
+
+/// What is known of a delivery and of the records that it names by their numbers.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts of one row, each with its name"
+)]
+pub(in crate::store) struct DeliveryFacts {
+    pub is_pending: bool,
+    /// Whether it has a time for the next attempt.
+    pub is_due: bool,
+    /// Whether it has a time at which it ended.
+    pub is_finished: bool,
+    pub tenant: i64,
+    pub has_tenant: bool,
+    /// The number of its event, and the tenant of that event, if it is there.
+    pub event: (i64, Option<i64>),
+    /// The number of its endpoint, and the tenant of that endpoint, if it is there.
+    pub endpoint: (i64, Option<i64>),
+    /// Whether that endpoint has the id that the delivery names.
+    pub is_endpoints_id: bool,
+}
+
+/// A delivery.
+pub(in crate::store) fn delivery(facts: &DeliveryFacts) -> Problems {
+    let mut problems = Vec::new();
+    let mut expect = |holds: bool, problem: &dyn Fn() -> String| {
+        if !holds {
+            problems.push(problem());
+        }
+    };
+    let DeliveryFacts {
+        is_pending, tenant, ..
+    } = *facts;
+    expect(is_pending == facts.is_due, &|| {
+        "it is pending and never due, or due and not pending".to_owned()
+    });
+    expect(is_pending != facts.is_finished, &|| {
+        "it is pending and finished, or neither".to_owned()
+    });
+    let (event, of_event) = facts.event;
+    expect(of_event.is_some(), &|| {
+        format!("its event {event} is missing")
+    });
+    expect(of_event.is_none_or(|of| of == tenant), &|| {
+        "its event is another tenant's".to_owned()
+    });
+    // An endpoint that is missing was deleted: what was pending was canceled with it.
+    let (endpoint, of_endpoint) = facts.endpoint;
+    expect(of_endpoint.is_some() || !is_pending, &|| {
+        format!("it is pending, and its endpoint {endpoint} is missing")
+    });
+    expect(
+        of_endpoint.is_none_or(|of| of == tenant && facts.is_endpoints_id),
+        &|| "its endpoint is not the one with its number".to_owned(),
+    );
+    expect(facts.has_tenant, &|| {
+        format!("its tenant {tenant} is missing")
+    });
+    problems
+}
+
+/// The master key that a value rests under: `known` are the ids that the store names, `only` is the one that all values
+/// rest under, unless they are being brought to it.
+pub(in crate::store) fn master_key(
+    key: &str,
+    known: &HashSet<String>,
+    only: Option<&str>,
+) -> Problems {
+    if !known.contains(key) {
+        vec![format!(
+            "it rests under the master key `{key}`, which the file does not name: keep that key, and run \
+             `hookturn keys rewrap`"
+        )]
+    } else if only.is_some_and(|only| only != key) {
+        vec![format!(
+            "it rests under the master key `{key}` still: keep that key, and run `hookturn keys rewrap`"
+        )]
+    } else {
+        Vec::new()
+    }
+}

@@ -1,0 +1,62 @@
+//! A commit as its caller knows it: the change, and the record of its answer.
+
+use super::fault::Fault;
+use super::read::Tenant;
+use super::sql;
+use super::transaction::Transaction;
+use super::{endpoints, events};
+use crate::domain::TenantId;
+use crate::idempotency::{Claim, RETENTION, Record};
+use crate::store::at_rest::fields::Fields;
+use crate::store::writes::Written;
+use crate::store::{CommitError, Committed, Write};
+
+/// See [`Store::commit`](crate::store::Store::commit). The record of the answer is part of the same transaction.
+pub(super) fn commit(
+    tx: &mut Transaction<'_>,
+    tenant: &TenantId,
+    claim: Option<&Claim>,
+    write: Write,
+) -> Result<Committed, CommitError> {
+    let tenant = tx.tenant(tenant)?;
+    let Some(claim) = claim else {
+        return Ok(apply(tx, &tenant, write)?.into());
+    };
+    if let Some(record) = tx.reader().record(&tenant, &claim.key, tx.now())? {
+        return Ok(Committed::replay(record.replay(claim)?));
+    }
+    let written = apply(tx, &tenant, write)?;
+    remember(tx, &tenant, claim, &written)?;
+    Ok(written.into())
+}
+
+fn apply(tx: &mut Transaction<'_>, tenant: &Tenant, write: Write) -> Result<Written, CommitError> {
+    match write {
+        Write::Create(decide) => endpoints::create(tx, tenant, &decide),
+        Write::Update(id, decide) => endpoints::update(tx, tenant, id, &decide),
+        Write::Publish(publish) => events::publish(tx, tenant, publish),
+        Write::UpdateDelivery(id, decide) => events::update_delivery(tx, tenant, id, &decide),
+    }
+}
+
+fn remember(
+    tx: &Transaction<'_>,
+    tenant: &Tenant,
+    claim: &Claim,
+    written: &Written,
+) -> Result<(), Fault> {
+    let record = Record {
+        fingerprint: claim.fingerprint,
+        answer: written.answer.clone(),
+    };
+    let fields = Fields::of(&tenant.id, tx.keys);
+    let sealed = fields.seal_record(&claim.key, &record)?;
+    let expires_at = written.at.plus(RETENTION).as_millis();
+    tx.db.prepare_cached(sql::REMEMBER)?.execute((
+        tenant.number,
+        claim.key.as_str(),
+        expires_at,
+        sealed,
+    ))?;
+    Ok(())
+}

@@ -1,0 +1,178 @@
+//! Opening the file: what must be true of it before it is served.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, mpsc};
+
+use super::checkpoint::{Checkpoints, Gate};
+use super::fault::Fault;
+use super::lock::{Files, Lock};
+use super::open_error::OpenError;
+use super::readers::Readers;
+use super::writer::{self, AnsweredBatch, Writer};
+use super::{SqliteStore, WAITING, end_test_clock, file, inspect, paths, sql};
+use crate::clock::Clock;
+use crate::domain::Timestamp;
+use crate::store::DeliveryLimits;
+use crate::store::at_rest::MasterKeys;
+
+/// A file that was opened, and is not served yet.
+pub struct Opening {
+    pub(super) path: PathBuf,
+    pub(super) keys: MasterKeys,
+    pub(super) db: rusqlite::Connection,
+    pub(super) lock: Lock,
+    clock_advance: Duration,
+}
+
+impl Opening {
+    /// Opens the file at `path`, or makes it: takes its lock, brings its schema to this version's, and checks that
+    /// `keys` open it.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] says what is in the way, and how to mend it.
+    pub fn new(path: &Path, keys: MasterKeys) -> Result<Self, OpenError> {
+        let (lock, db, is_new) = file::open(path, &keys)?;
+        if is_new {
+            tracing::info!(path = %path.display(), "a new, empty store was made");
+        }
+        let fault = |fault| OpenError::of(path, fault);
+        let millis: i64 = db
+            .query_row(sql::READY, [], |row| row.get(0))
+            .map_err(|error| fault(error.into()))?;
+        Ok(Self {
+            path: path.to_owned(),
+            keys,
+            db,
+            lock,
+            clock_advance: Duration::from_millis(millis.unsigned_abs()),
+        })
+    }
+
+    /// As [`new`](Self::new), of a file that is there.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Missing`] when it is not, and nothing is made.
+    pub fn existing(path: &Path, keys: MasterKeys) -> Result<Self, OpenError> {
+        if std::fs::metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            // Where it is missing, what is left beside it says more.
+            let left = paths::real_path(path).and_then(|real| inspect::before_opening(&real));
+            return Err(match left {
+                Err(error @ OpenError::OrphanedLog { .. }) => error,
+                _ => OpenError::Missing(path.to_owned()),
+            });
+        }
+        Self::new(path, keys)
+    }
+
+    /// By how much the test clock was ahead when the store was last used.
+    #[must_use]
+    pub fn clock_advance(&self) -> Duration {
+        self.clock_advance
+    }
+
+    /// Refuses a store whose test clock is ahead: without that clock it would go back in time, and what has ended would
+    /// go on.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::TestClock`] says what to do.
+    pub fn expect_real_time(&self) -> Result<(), OpenError> {
+        if self.clock_advance.is_zero() {
+            return Ok(());
+        }
+        Err(OpenError::TestClock {
+            path: self.path.clone(),
+            ahead: self.clock_advance,
+        })
+    }
+
+    /// Brings the store from its test clock back to the real time `now`: what is left of a grace, of the time that an
+    /// answer is remembered and of the time until an attempt stays the same.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] when a record cannot be read or the file cannot be written; then nothing has changed.
+    pub fn end_test_clock(&mut self, now: Timestamp) -> Result<(), OpenError> {
+        if self.clock_advance.is_zero() {
+            tracing::info!("the test clock is not ahead: --end-test-clock can be left out");
+        } else {
+            let ended = end_test_clock::end_test_clock(&mut self.db, &self.keys, now);
+            ended.map_err(|fault| OpenError::of(&self.path, fault))?;
+            let seconds = self.clock_advance.as_secs_f64();
+            tracing::info!(
+                seconds,
+                "the test clock is ended: all times ahead were moved back by so much"
+            );
+            self.clock_advance = Duration::ZERO;
+        }
+        Ok(())
+    }
+
+    /// Starts the threads. The store tells the time by `clock` from here on.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] when the file cannot be read.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn serve(
+        self,
+        clock: Arc<dyn Clock>,
+        limits: DeliveryLimits,
+    ) -> Result<SqliteStore, OpenError> {
+        let path = self.path;
+        let fault = |fault: Fault| OpenError::of(&path, fault);
+        let work = Arc::new(Notify::new());
+        let (answers, answered) = mpsc::unbounded_channel();
+        let gate = Gate::default();
+        let readers = Readers::start(&path, &self.keys, &gate).map_err(fault)?;
+        let mut db = self.db;
+        let checkpoints = Checkpoints::new(&mut db, gate).map_err(fault)?;
+        let files = Files::new(&path, &self.lock);
+        let writer = Writer::new(writer::Parts {
+            db,
+            keys: self.keys,
+            files: files.map_err(|error| fault(error.into()))?,
+            checkpoints,
+            clock: Arc::clone(&clock),
+            limits,
+            work: Arc::clone(&work),
+            answers,
+        });
+        let writer = writer.map_err(fault)?;
+        tokio::spawn(answer(answered));
+        let (jobs, waiting) = mpsc::channel(WAITING);
+        let thread = thread::Builder::new()
+            .name("hookturn-write".to_owned())
+            .spawn(move || writer.work(waiting))
+            .map_err(|error| OpenError::System(path.clone(), error.to_string()))?;
+        Ok(SqliteStore {
+            clock,
+            work,
+            readers: Some(readers),
+            jobs: Some(jobs),
+            writer: Mutex::new(Some(thread)),
+            _lock: self.lock,
+        })
+    }
+}
+
+/// Answers the callers of each batch. Done by a task of the runtime, which puts theirs in its own queue: the writer would
+/// have to wake them from outside, one by one, before it could go on.
+async fn answer(mut answered: mpsc::UnboundedReceiver<AnsweredBatch>) {
+    while let Some((answers, committed)) = answered.recv().await {
+        for answer in answers {
+            answer.send(committed.as_ref().copied());
+        }
+    }
+}

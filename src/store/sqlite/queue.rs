@@ -1,0 +1,76 @@
+//! What waits for each endpoint, as the file has it: looked up when the store opens, and again when a commit changed it.
+
+use super::fault::Fault;
+use super::read::Reader;
+use super::sql;
+use super::turns::Turns;
+use crate::domain::Timestamp;
+
+/// Finds the endpoints for which something waits.
+pub(super) fn find_all(reader: Reader<'_>, turns: &mut Turns) -> Result<(), Fault> {
+    let mut after: i64 = 0;
+    while let Some(endpoint) = reader.row(sql::NEXT_QUEUE, &[&after], |row| Ok(row.get(0)?))? {
+        let first = waiting(reader, turns, endpoint, 1)?.pop();
+        let is_active: Option<bool> =
+            reader.row(sql::QUEUE, &[&endpoint], |row| Ok(row.get(0)?))?;
+        turns
+            .queues
+            .set_active(&endpoint, is_active.unwrap_or(false));
+        if let Some((_, number)) = first {
+            let failures: Option<u32> =
+                reader.row(sql::FAILURES, &[&number], |row| Ok(row.get(0)?))?;
+            // What waits first has failed: one attempt is enough to find out whether its receiver is back.
+            turns
+                .queues
+                .set_failing(&endpoint, failures.unwrap_or_default() > 0);
+        }
+        turns.waits(endpoint, first);
+        after = endpoint;
+    }
+    Ok(())
+}
+
+/// At most `most` deliveries that wait for an endpoint and are not under way, the earliest first.
+pub(super) fn waiting(
+    reader: Reader<'_>,
+    turns: &Turns,
+    endpoint: i64,
+    most: usize,
+) -> Result<Vec<(Timestamp, i64)>, Fault> {
+    let mut statement = reader.db.prepare_cached(sql::WAITING)?;
+    let mut rows = statement.query([endpoint])?;
+    let mut waiting = Vec::new();
+    while waiting.len() < most
+        && let Some(row) = rows.next()?
+    {
+        let number = row.get(1)?;
+        if !turns.is_taken(number) {
+            waiting.push((Timestamp::from_millis(row.get(0)?), number));
+        }
+    }
+    Ok(waiting)
+}
+
+/// Brings the turns in step with the batch that was committed. Returns whether there may be something to claim at `now`
+/// that was not there before.
+pub(super) fn follow_commit(reader: Reader<'_>, turns: &mut Turns, now: Timestamp) -> bool {
+    let (touched, is_news) = turns.apply_batch();
+    for endpoint in touched {
+        find_first(reader, turns, endpoint);
+    }
+    is_news || turns.queues.is_due(now)
+}
+
+/// Looks up what waits first for an endpoint.
+pub(super) fn find_first(reader: Reader<'_>, turns: &mut Turns, endpoint: i64) {
+    match waiting(reader, turns, endpoint, 1) {
+        Ok(mut waiting) => turns.waits(endpoint, waiting.pop()),
+        Err(error) => {
+            tracing::error!(%error, "cannot read the deliveries that wait for an endpoint");
+            turns.waits(endpoint, None);
+            if error.is_passing() {
+                turns.look_again(endpoint);
+            }
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Statements that are run beside serving: when a file is opened, checked, brought to another master key or back from its
+//! test clock. They may read a table from end to end.
+
+/// The master keys and their proofs.
+pub(in super::super) const PROOFS: &str = "SELECT id, proof FROM master_key ORDER BY id";
+pub(in super::super) const ADD_PROOF: &str =
+    "INSERT OR IGNORE INTO master_key (id, proof) VALUES (?1, ?2)";
+pub(in super::super) const OTHER_KEYS: &str =
+    "SELECT id FROM master_key WHERE id <> ?1 ORDER BY id";
+pub(in super::super) const FORGET_OTHER_KEYS: &str = "DELETE FROM master_key WHERE id <> ?1";
+
+pub(in super::super) const HAS_STATE: &str = "SELECT TRUE FROM state";
+pub(in super::super) const STATE: &str =
+    "SELECT clock_advance_ms, sealing_key, rewrap_stage, rewrap_failed FROM state";
+pub(in super::super) const ADD_STATE: &str = "INSERT INTO state
+        (one, clock_advance_ms, sealing_key, rewrap_stage, rewrap_after, rewrap_failed)
+    VALUES (1, 0, ?1, NULL, 0, 0)";
+pub(in super::super) const SEALING_KEY: &str = "SELECT sealing_key FROM state";
+
+pub(in super::super) const BEGIN_REWRAP: &str = "UPDATE state
+    SET sealing_key = ?1, rewrap_stage = 0, rewrap_after = 0, rewrap_failed = 0";
+/// Whether the last rewrap ended with values that do not open, so that other keys are kept.
+pub(in super::super) const IS_REWRAP_UNFINISHED: &str = "SELECT rewrap_stage IS NULL
+    AND EXISTS (SELECT 1 FROM master_key WHERE id <> ?1) FROM state";
+pub(in super::super) const REWRAP_PROGRESS: &str =
+    "SELECT rewrap_stage, rewrap_after, rewrap_failed FROM state";
+pub(in super::super) const SET_REWRAP_PROGRESS: &str =
+    "UPDATE state SET rewrap_stage = ?1, rewrap_after = ?2, rewrap_failed = ?3";
+pub(in super::super) const END_REWRAP: &str = "UPDATE state SET rewrap_stage = NULL";
+
+/// How the sealed values of one stage of [`STAGES`](crate::store::at_rest::rewrap::STAGES) are read and replaced.
+pub(in super::super) struct Rewrap {
+    /// The rows after a number: number, value, the tenant's name, and what else belongs to the place of the value. Rows
+    /// whose tenant or endpoint is missing are among them.
+    pub read: &'static str,
+    pub write: &'static str,
+    /// The last number.
+    pub last: &'static str,
+}
+
+/// In the order of the stages.
+pub(in super::super) const REWRAP: [Rewrap; 4] = [
+    Rewrap {
+        read: "SELECT endpoint.number, sealed, tenant.name, id FROM endpoint
+             LEFT JOIN tenant ON tenant.number = endpoint.tenant
+             WHERE endpoint.number > ?1 ORDER BY endpoint.number",
+        write: SET_SETTINGS,
+        last: "SELECT max(number) FROM endpoint",
+    },
+    Rewrap {
+        read: "SELECT key_ring.endpoint, key_ring.sealed, tenant.name, id FROM key_ring
+             LEFT JOIN endpoint ON endpoint.number = key_ring.endpoint
+             LEFT JOIN tenant ON tenant.number = endpoint.tenant
+             WHERE key_ring.endpoint > ?1 ORDER BY key_ring.endpoint",
+        write: super::SET_KEY_RING,
+        last: "SELECT max(endpoint) FROM key_ring",
+    },
+    Rewrap {
+        read: "SELECT event.number, sealed, tenant.name, CAST(id AS BLOB) FROM event
+             LEFT JOIN tenant ON tenant.number = event.tenant
+             WHERE event.number > ?1 ORDER BY event.number",
+        write: "UPDATE event SET sealed = ?2 WHERE number = ?1",
+        last: "SELECT max(number) FROM event",
+    },
+    Rewrap {
+        read: "SELECT answer.number, sealed, tenant.name, CAST(key AS BLOB) FROM answer
+             LEFT JOIN tenant ON tenant.number = answer.tenant
+             WHERE answer.number > ?1 ORDER BY answer.number",
+        write: "UPDATE answer SET sealed = ?2 WHERE number = ?1",
+        last: "SELECT max(number) FROM answer",
+    },
+];
+
+/// The sealed settings alone, without the columns that say the same.
+pub(in super::super) const SET_SETTINGS: &str = "UPDATE endpoint SET sealed = ?2 WHERE number = ?1";
+
+/// Statements that end a test clock.
+pub(in super::super) mod clock {
+    pub(in super::super::super) const ENDPOINTS: &str =
+        "SELECT endpoint.number, tenant.name FROM endpoint
+        LEFT JOIN tenant ON tenant.number = endpoint.tenant";
+    pub(in super::super::super) const DELIVERIES: &str = "SELECT
+        number, created_at, next_attempt_at, finished_at, scheduled_at, attempts FROM delivery";
+    pub(in super::super::super) const SET_DELIVERY: &str = "UPDATE delivery SET created_at = ?2,
+        next_attempt_at = ?3, finished_at = ?4, scheduled_at = ?5, attempts = ?6 WHERE number = ?1";
+    pub(in super::super::super) const SET_EVENTS: &str =
+        "UPDATE event SET created_at = ?1 WHERE created_at > ?1";
+    pub(in super::super::super) const SET_ANSWERS: &str = "UPDATE answer
+        SET expires_at = CASE WHEN expires_at > ?1 + ?2 THEN expires_at - ?2 ELSE ?1 END
+        WHERE expires_at > ?1";
+    pub(in super::super::super) const STOP: &str = "UPDATE state SET clock_advance_ms = 0";
+}
+
+/// Statements of `hookturn check`.
+pub(in super::super) mod check {
+    pub(in super::super::super) const INTEGRITY: &str = "PRAGMA integrity_check(1000)";
+    pub(in super::super::super) const TENANTS: &str = "SELECT number, name FROM tenant";
+    pub(in super::super::super) const SETTINGS: &str =
+        "SELECT endpoint.sealed, endpoint.id, tenant.name
+        FROM endpoint JOIN tenant ON tenant.number = endpoint.tenant";
+    pub(in super::super::super) const ENDPOINTS: &str = "SELECT
+            endpoint.number, tenant, id, active, name, endpoint.sealed, key_ring.sealed
+        FROM endpoint LEFT JOIN key_ring ON key_ring.endpoint = endpoint.number ORDER BY endpoint.number";
+    pub(in super::super::super) const STRAY_RINGS: &str = "SELECT key_ring.endpoint FROM key_ring
+        LEFT JOIN endpoint ON endpoint.number = key_ring.endpoint WHERE endpoint.number IS NULL";
+    pub(in super::super::super) const IS_SUBSCRIBED: &str =
+        "SELECT 1 FROM subscription WHERE tenant = ?1 AND pattern = ?2 AND endpoint = ?3";
+    pub(in super::super::super) const COUNT_SUBSCRIPTIONS: &str =
+        "SELECT count(*) FROM subscription";
+    pub(in super::super::super) const SUBSCRIPTIONS: &str = "SELECT
+            subscription.endpoint, subscription.tenant, pattern, endpoint.tenant, id, sealed
+        FROM subscription LEFT JOIN endpoint ON endpoint.number = subscription.endpoint";
+    pub(in super::super::super) const ANSWERS: &str =
+        "SELECT number, tenant, key, expires_at, sealed FROM answer ORDER BY number";
+    pub(in super::super::super) const EVENTS: &str = "SELECT
+            number, tenant, id, type, trace_id, deliveries, kept, remembered, sealed
+        FROM event ORDER BY number";
+    pub(in super::super::super) const KEPT: &str = "SELECT number, kept FROM event ORDER BY number";
+    pub(in super::super::super) const DELIVERIES: &str = "SELECT
+            delivery.number, delivery.id, delivery.endpoint, endpoint_id, event, delivery.status,
+            delivery.created_at, next_attempt_at, finished_at, scheduled_at, failures, is_last_attempt,
+            is_resend_wanted, attempts, delivery.tenant, endpoint.id, endpoint.tenant, event.tenant
+        FROM delivery LEFT JOIN endpoint ON endpoint.number = delivery.endpoint
+        LEFT JOIN event ON event.number = delivery.event ORDER BY delivery.number";
+
+    /// The greatest number in a table: how far there is to go.
+    pub(in super::super::super) fn greatest(table: &str) -> String {
+        format!("SELECT max(rowid) FROM {table}")
+    }
+}
+
+/// What a file consists of.
+pub(in super::super) const PARTS: &str =
+    "SELECT type, name, sql FROM sqlite_schema ORDER BY type, name";
+pub(in super::super) const COUNT_PARTS: &str = "SELECT count(*) FROM sqlite_schema";

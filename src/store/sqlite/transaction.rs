@@ -1,0 +1,75 @@
+//! What a write works with, inside the transaction that the writer has open.
+
+use rusqlite::Connection;
+
+use super::cache::Cache;
+use super::fault::Fault;
+use super::read::{Reader, Tenant};
+use super::turns::Turns;
+use crate::clock::Clock;
+use crate::domain::{Endpoint, EndpointId, TenantId, Timestamp};
+use crate::store::DeliveryLimits;
+use crate::store::at_rest::MasterKeys;
+
+/// The open transaction, with what the writer keeps beside the file. A write decides before it writes, so one that
+/// refuses leaves nothing behind.
+pub(super) struct Transaction<'a> {
+    pub db: &'a Connection,
+    pub keys: &'a MasterKeys,
+    pub clock: &'a dyn Clock,
+    pub limits: DeliveryLimits,
+    pub turns: &'a mut Turns,
+    pub cache: &'a mut Cache,
+}
+
+impl Transaction<'_> {
+    /// The file, with the keys that open its values.
+    pub fn reader(&self) -> Reader<'_> {
+        Reader {
+            db: self.db,
+            keys: self.keys,
+        }
+    }
+
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The tenant, which is entered if it is new.
+    pub fn tenant(&mut self, id: &TenantId) -> Result<Tenant, Fault> {
+        let reader = Reader {
+            db: self.db,
+            keys: self.keys,
+        };
+        self.cache.tenant(reader, id)
+    }
+
+    /// The tenant with this number.
+    pub fn tenant_of_number(&mut self, number: i64) -> Result<Tenant, Fault> {
+        let reader = Reader {
+            db: self.db,
+            keys: self.keys,
+        };
+        self.cache.tenant_of_number(reader, number)
+    }
+
+    /// An endpoint with its number, as the last write left it.
+    pub fn endpoint(
+        &mut self,
+        tenant: &Tenant,
+        id: EndpointId,
+    ) -> Result<Option<(i64, Endpoint)>, Fault> {
+        let reader = Reader {
+            db: self.db,
+            keys: self.keys,
+        };
+        self.cache.endpoint(reader, tenant, id)
+    }
+
+    /// Runs a statement on the record with this number.
+    pub fn run_on(&self, sql: &str, number: i64) -> Result<(), Fault> {
+        self.db.prepare_cached(sql)?.execute([number])?;
+        Ok(())
+    }
+}
