@@ -1,5 +1,6 @@
-//! What `hookturn check` holds records to, whichever database they rest in. Each rule gives its problems as phrases that
-//! follow the name of the record, and show nothing of it.
+//! The rules that `hookturn check` applies to records, independent of the database. Each rule
+//! returns its problems as phrases that follow the name of the record. They contain no data of the
+//! record.
 
 use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
@@ -11,13 +12,14 @@ use crate::domain::key_ring::MAX_LIVE;
 use crate::domain::{Endpoint, EventId, KeyRing, Settings, Timestamp};
 use crate::idempotency::{RETENTION, Record};
 
-/// How far the clock of this machine may be behind that of the one which wrote the store.
+/// How far the clock of this machine may be behind that of the machine that wrote the store.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(3600);
 
 /// The problems of one record.
 pub(in crate::store) type Problems = Vec<String>;
 
-/// An endpoint beside its key ring: what is sealed agrees with whether there is a ring, and with the columns.
+/// Checks an endpoint without its key ring: the sealed settings must agree with the columns, and
+/// with whether there is a key ring.
 pub(in crate::store) fn endpoint(
     endpoint: &Endpoint,
     is_signed: bool,
@@ -40,7 +42,7 @@ pub(in crate::store) fn endpoint(
     problems
 }
 
-/// A key ring as of `now`: its order, its times, and how many of its secrets are live.
+/// Checks a key ring at `now`: its order, its times, and how many of its secrets are live.
 pub(in crate::store) fn key_ring(ring: &KeyRing, now: Timestamp) -> Problems {
     let mut problems = Vec::new();
     if ring.live(now).count() > MAX_LIVE {
@@ -69,13 +71,13 @@ pub(in crate::store) fn key_ring(ring: &KeyRing, now: Timestamp) -> Problems {
     problems
 }
 
-/// What must be in the index of subscriptions for an endpoint with these settings.
+/// Returns what the index of subscriptions must contain for an endpoint with these settings.
 pub(in crate::store) fn subscriptions(settings: &Settings) -> BTreeSet<String> {
     let patterns = settings.patterns().iter().map(ToString::to_string);
     patterns.filter(|_| settings.active).collect()
 }
 
-/// When the record of an answer expires.
+/// Checks when a recorded answer expires.
 pub(in crate::store) fn answer_expiry(expires_at: Timestamp, now: Timestamp) -> Problems {
     if expires_at > now.plus(RETENTION).plus(CLOCKS_DIFFER) {
         vec!["it is to be remembered for more than 24 hours from now".to_owned()]
@@ -84,7 +86,7 @@ pub(in crate::store) fn answer_expiry(expires_at: Timestamp, now: Timestamp) -> 
     }
 }
 
-/// The record of an answer.
+/// Checks a recorded answer.
 pub(in crate::store) fn answer(record: &Record) -> Problems {
     if (200..300).contains(&record.answer.status) {
         Vec::new()
@@ -98,15 +100,15 @@ pub(in crate::store) struct EventColumns<'a> {
     pub id: &'a str,
     pub event_type: &'a str,
     pub trace_id: &'a [u8],
-    /// To how many endpoints it was published.
+    /// The number of endpoints that it was published to.
     pub deliveries: i64,
-    /// How many of those deliveries are there still.
+    /// How many of those deliveries are still stored, by its own count.
     pub kept: i64,
-    /// Whether its id is.
+    /// Whether its id is still remembered.
     pub remembered: bool,
 }
 
-/// An event beside its data.
+/// Checks an event without its data.
 pub(in crate::store) fn event(columns: &EventColumns<'_>) -> Problems {
     let mut problems = Vec::new();
     let mut expect = |holds: bool, problem: &str| {
@@ -128,14 +130,14 @@ pub(in crate::store) fn event(columns: &EventColumns<'_>) -> Problems {
     problems
 }
 
-/// Whether the data of an event is a JSON object.
+/// Returns whether the data of an event is a JSON object.
 pub(in crate::store) fn is_event_data(data: &[u8]) -> bool {
     #[derive(Deserialize)]
     struct Object {}
     serde_json::from_slice::<Object>(data).is_ok()
 }
 
-/// What is known of a delivery and of the records that it names by their numbers.
+/// Facts about a delivery and the records that it names by their numbers.
 #[expect(
     clippy::struct_excessive_bools,
     reason = "facts of one row, each with its name"
@@ -148,15 +150,15 @@ pub(in crate::store) struct DeliveryFacts {
     pub is_finished: bool,
     pub tenant: i64,
     pub has_tenant: bool,
-    /// The number of its event, and the tenant of that event, if it is there.
+    /// The number of its event, and that event's tenant if the event exists.
     pub event: (i64, Option<i64>),
-    /// The number of its endpoint, and the tenant of that endpoint, if it is there.
+    /// The number of its endpoint, and that endpoint's tenant if the endpoint exists.
     pub endpoint: (i64, Option<i64>),
     /// Whether that endpoint has the id that the delivery names.
     pub is_endpoints_id: bool,
 }
 
-/// A delivery.
+/// Checks a delivery.
 pub(in crate::store) fn delivery(facts: &DeliveryFacts) -> Problems {
     let mut problems = Vec::new();
     let mut expect = |holds: bool, problem: &dyn Fn() -> String| {
@@ -180,7 +182,7 @@ pub(in crate::store) fn delivery(facts: &DeliveryFacts) -> Problems {
     expect(of_event.is_none_or(|of| of == tenant), &|| {
         "its event is another tenant's".to_owned()
     });
-    // An endpoint that is missing was deleted: what was pending was canceled with it.
+    // A missing endpoint was deleted, and its pending deliveries were canceled with it.
     let (endpoint, of_endpoint) = facts.endpoint;
     expect(of_endpoint.is_some() || !is_pending, &|| {
         format!("it is pending, and its endpoint {endpoint} is missing")
@@ -195,8 +197,8 @@ pub(in crate::store) fn delivery(facts: &DeliveryFacts) -> Problems {
     problems
 }
 
-/// The master key that a value rests under: `known` are the ids that the store names, `only` is the one that all values
-/// rest under, unless they are being brought to it.
+/// Checks which master key a value is encrypted with. `known` has the ids that the store knows.
+/// `only` is the id of the key that all values are encrypted with, unless a rewrap is in progress.
 pub(in crate::store) fn master_key(
     key: &str,
     known: &HashSet<String>,
