@@ -1,7 +1,9 @@
-//! What the writer keeps of the file in memory, so that an endpoint that is often rotated is not read and opened each time.
+//! Caches what the writer reads from the file, so that an endpoint that is often rotated is not
+//! read and decrypted each time.
 //!
-//! Nobody else writes, so this cannot be behind the file. Where it could be ahead, because a commit failed, it is emptied.
-//! Nothing is signed from it: a claim reads the key ring from the file.
+//! Only the writer writes, so the cache is never older than the file. It would be newer after a
+//! failed commit, so it is cleared then. Nothing is signed from it: a claim reads the key ring from
+//! the file.
 
 use std::collections::HashMap;
 
@@ -10,36 +12,36 @@ use super::read::{Reader, Tenant};
 use super::sql;
 use crate::domain::{Endpoint, EndpointId, Settings, TenantId};
 
-/// The most bytes of text in the settings of an endpoint that is kept: few have as much.
+/// The most bytes of text in the settings of a cached endpoint: few endpoints have more.
 const MOST_TEXT: usize = 4096;
 
-/// How many endpoints are kept.
+/// The most cached endpoints.
 const MOST_ENDPOINTS: usize = 8192;
 
-/// See the module.
+/// See the module documentation.
 #[derive(Default)]
 pub(super) struct Cache {
     endpoints: HashMap<(i64, EndpointId), (i64, Endpoint)>,
     tenants: HashMap<TenantId, i64>,
     names: HashMap<i64, TenantId>,
-    /// How many tenants were entered: the one write that a job that refuses may leave behind.
+    /// How many tenants were added: the only write that a refused job may leave behind.
     tenants_added: u64,
 }
 
 impl Cache {
-    /// Forgets all of it.
+    /// Clears the cache.
     pub fn clear(&mut self) {
         self.endpoints.clear();
         self.tenants.clear();
         self.names.clear();
     }
 
-    /// How many tenants were entered in the file so far.
+    /// Returns how many tenants were added to the file so far.
     pub fn tenants_added(&self) -> u64 {
         self.tenants_added
     }
 
-    /// The tenant, which is entered in the file if it is new.
+    /// Returns the tenant, and adds it to the file if it is new.
     pub fn tenant(&mut self, reader: Reader<'_>, id: &TenantId) -> Result<Tenant, Fault> {
         let number = match self.tenants.get(id) {
             Some(number) => *number,
@@ -64,7 +66,7 @@ impl Cache {
         Ok(number)
     }
 
-    /// The tenant with this number.
+    /// Returns the tenant with this number.
     pub fn tenant_of_number(&mut self, reader: Reader<'_>, number: i64) -> Result<Tenant, Fault> {
         if let Some(id) = self.names.get(&number) {
             let id = id.clone();
@@ -78,7 +80,7 @@ impl Cache {
         Ok(Tenant { number, id })
     }
 
-    /// An endpoint with its number, as the last write left it.
+    /// Returns an endpoint with its number, as the last write left it.
     pub fn endpoint(
         &mut self,
         reader: Reader<'_>,
@@ -95,7 +97,7 @@ impl Cache {
         Ok(read)
     }
 
-    /// Keeps an endpoint as it was written.
+    /// Caches an endpoint that was written.
     pub fn keep(&mut self, tenant: &Tenant, number: i64, endpoint: Endpoint) {
         let key = (tenant.number, endpoint.id);
         if text_of(&endpoint.settings) > MOST_TEXT {
@@ -108,13 +110,13 @@ impl Cache {
         self.endpoints.insert(key, (number, endpoint));
     }
 
-    /// Forgets an endpoint that was deleted.
+    /// Removes an endpoint that was deleted.
     pub fn forget(&mut self, tenant: &Tenant, id: EndpointId) {
         self.endpoints.remove(&(tenant.number, id));
     }
 }
 
-/// How many bytes of text its owner gave an endpoint.
+/// Returns how many bytes of text the settings of an endpoint have.
 fn text_of(settings: &Settings) -> usize {
     let headers = settings.headers.iter();
     let headers = headers.map(|header| header.name.len() + header.value.len());
