@@ -1,16 +1,17 @@
-//! Caches what the writer reads from the file, so that an endpoint that is often rotated is not
-//! read and decrypted each time.
+//! Caches what the writer reads from the file, so that an endpoint that is often rotated, and an
+//! event that is claimed soon after it was published, are not read and decrypted each time.
 //!
 //! Only the writer writes, so the cache is never older than the file. It would be newer after a
 //! failed commit, so it is cleared then. Nothing is signed from it: a claim reads the key ring from
 //! the file.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::fault::{Fault, damaged};
 use super::read::{Reader, Tenant};
 use super::sql;
-use crate::domain::{Endpoint, EndpointId, Settings, TenantId};
+use crate::domain::{Endpoint, EndpointId, Event, Settings, TenantId};
 
 /// The most bytes of text in the settings of a cached endpoint: few endpoints have more.
 const MOST_TEXT: usize = 4096;
@@ -18,9 +19,17 @@ const MOST_TEXT: usize = 4096;
 /// The most cached endpoints.
 const MOST_ENDPOINTS: usize = 8192;
 
+/// How many bytes of event data are cached in total, and of one event at most. Most events are
+/// claimed soon after they are published.
+const MOST_DATA: usize = 4 << 20;
+const MOST_DATA_OF_ONE: usize = 64 << 10;
+
 /// See the module documentation.
 #[derive(Default)]
 pub(super) struct Cache {
+    events: HashMap<i64, Arc<Event>>,
+    /// The total bytes of their data.
+    bytes_of_data: usize,
     endpoints: HashMap<(i64, EndpointId), (i64, Endpoint)>,
     tenants: HashMap<TenantId, i64>,
     names: HashMap<i64, TenantId>,
@@ -32,6 +41,7 @@ impl Cache {
     /// Clears the cache.
     pub fn clear(&mut self) {
         self.endpoints.clear();
+        self.forget_events();
         self.tenants.clear();
         self.names.clear();
     }
@@ -95,6 +105,29 @@ impl Cache {
             self.keep(tenant, *number, endpoint.clone());
         }
         Ok(read)
+    }
+
+    /// Returns the event with this number, if it is cached. An event never changes.
+    pub fn event(&self, number: i64) -> Option<&Arc<Event>> {
+        self.events.get(&number)
+    }
+
+    /// Caches an event that was written.
+    pub fn keep_event(&mut self, number: i64, event: &Arc<Event>) {
+        let bytes = event.data.len();
+        if bytes > MOST_DATA_OF_ONE {
+            return;
+        }
+        if self.bytes_of_data + bytes > MOST_DATA || self.events.len() >= MOST_ENDPOINTS {
+            self.forget_events();
+        }
+        self.bytes_of_data += bytes;
+        self.events.insert(number, Arc::clone(event));
+    }
+
+    fn forget_events(&mut self) {
+        self.events.clear();
+        self.bytes_of_data = 0;
     }
 
     /// Caches an endpoint that was written.
