@@ -1,4 +1,4 @@
-//! A commit as its caller knows it: the change, and the record of its answer.
+//! Runs a commit: the change, and the record of its answer.
 
 use super::fault::Fault;
 use super::read::Tenant;
@@ -11,7 +11,8 @@ use crate::store::at_rest::fields::Fields;
 use crate::store::writes::Written;
 use crate::store::{CommitError, Committed, Write};
 
-/// See [`Store::commit`](crate::store::Store::commit). The record of the answer is part of the same transaction.
+/// Commits a write: see [`Store::commit`](crate::store::Store::commit). The record of the answer is
+/// part of the same transaction.
 pub(super) fn commit(
     tx: &mut Transaction<'_>,
     tenant: &TenantId,

@@ -1,4 +1,4 @@
-//! Why a file cannot be opened.
+//! Defines why a file cannot be opened.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,22 +7,23 @@ use rusqlite::ErrorCode;
 
 use super::fault::Fault;
 
-/// Why a file cannot be opened: one line, which names the file and the mend.
+/// Says why a file cannot be opened: one line, which names the file and says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Another process writes it.
+    /// Another process writes the file.
     #[error("{} is in use by another Hookturn process: stop that one, or choose another file", .0.display())]
     InUse(PathBuf),
-    /// There is no such file.
+    /// The file does not exist.
     #[error("{} does not exist: check the path", .0.display())]
     Missing(PathBuf),
-    /// The system does not let us.
+    /// The system does not permit it.
     #[error("{} cannot be opened: {}; check that its directory exists and that this user may write there", .0.display(), .1)]
     System(PathBuf, String),
-    /// It is something else.
+    /// The file is something else.
     #[error("{} is not a database of Hookturn: choose another file", .0.display())]
     Foreign(PathBuf),
-    /// It is missing or empty, and what lies beside it may hold all that was written last.
+    /// The database is missing or empty, and a file beside it may hold everything that was written
+    /// last.
     #[error("{} is missing or empty, and {} beside it may hold what was written last: put the database back where it was; if nothing of it is needed, delete {}, and start again", path.display(), first(left), all(left))]
     OrphanedLog {
         /// The file.
@@ -30,7 +31,7 @@ pub enum OpenError {
         /// What lies beside it: at least one.
         left: Vec<PathBuf>,
     },
-    /// It is a copy that needs no log, and the log of another file lies beside it.
+    /// The database is a copy that needs no log, and the log of another file lies beside it.
     #[error("{} is a copy, and {} beside it is left from the file that was there: delete {}, and start again", path.display(), first(left), all(left))]
     StrayLog {
         /// The file.
@@ -38,10 +39,10 @@ pub enum OpenError {
         /// What lies beside it: at least one.
         left: Vec<PathBuf>,
     },
-    /// The log of another database lies beside it.
+    /// The log of another database lies beside the file.
     #[error("{path}-wal belongs to another database than {path}, or to an older or newer copy of it: put the files back that belong together; only if the right log is lost, delete {path}-wal and {path}-shm, and what it held is lost", path = .0.display())]
     AnotherLog(PathBuf),
-    /// Less of its log can be read than was committed to it.
+    /// Less of the log can be read than was committed to it.
     #[error("{}-wal is cut short or damaged: {found} of the {expected} pages that were written to it can be read; put the whole file back; if it is lost, delete {}-shm, and start without what was written last", path.display(), path.display())]
     LogCutShort {
         /// The file.
@@ -51,19 +52,19 @@ pub enum OpenError {
         /// How many were written.
         expected: u32,
     },
-    /// A journal lies beside it, which SQLite would play back into it.
+    /// A journal lies beside the file, which SQLite would play back into it.
     #[error("{path}-journal is the journal of another database than {path}: move it elsewhere, and start again", path = .0.display())]
     StrayJournal(PathBuf),
-    /// It is only looked at, and a server has to finish what it began.
+    /// The file is only read, and a server has to complete what it began.
     #[error("{} was being opened for the first time when its server was killed: start a server on it, and stop it again, before you look at it", .0.display())]
     Unfinished(PathBuf),
-    /// Its log is missing.
+    /// The log is missing.
     #[error("{path}-wal is missing, and may hold what was written last: {path}-shm is left from a server that was killed; put {path}-wal back, or, if it is lost, delete {path}-shm and start with what {path} holds", path = .0.display())]
     LostLog(PathBuf),
-    /// Everything in it is in its log, which is missing.
+    /// Everything in the file is in its log, which is missing.
     #[error("{path} is empty without its log {path}-wal: copy that too, or make the copy with `hookturn backup`; if nothing of it is needed, delete it", path = .0.display())]
     WithoutLog(PathBuf),
-    /// Its end is missing.
+    /// The end of the file is missing.
     #[error("{} is cut short: {found} of its {expected} pages are there; put the whole file back, or restore a backup", path.display())]
     CutShort {
         /// The file.
@@ -73,13 +74,14 @@ pub enum OpenError {
         /// How many there were.
         expected: u32,
     },
-    /// It has other names, by each of which it would have another lock and another log.
+    /// The file has other names, and by each of them it would have another lock and another log.
     #[error("{} has several hard links, so two servers could write it: remove the other links, or copy it to a file of its own", .0.display())]
     Linked(PathBuf),
-    /// It alone was mounted, so that what is beside it is not what is beside the file that was mounted.
+    /// The file is a mount point itself, so the files beside it are not those beside the file that
+    /// was mounted.
     #[error("{} is a mount by itself, and its log belongs beside it: mount the directory instead", .0.display())]
     Mounted(PathBuf),
-    /// A newer version wrote it.
+    /// A newer version wrote the file.
     #[error("{} was written by a newer version of Hookturn (schema {found}, and this version knows {known}): start that version or a newer one", path.display())]
     Newer {
         /// The file.
@@ -89,7 +91,7 @@ pub enum OpenError {
         /// Ours.
         known: usize,
     },
-    /// An older version wrote it, and it is not to be changed.
+    /// An older version wrote the file, and this command may not change it.
     #[error("{} was written by an older version of Hookturn (schema {found}, and this version reads {known}): use that version, or have this one serve a copy of it first, which brings it up to date", path.display())]
     Older {
         /// The file.
@@ -99,19 +101,19 @@ pub enum OpenError {
         /// Ours.
         known: usize,
     },
-    /// It is written by something that was not there when the reading of it began.
+    /// A server began to write the file after the reading of it began.
     #[error("a server started writing {} while it was read: try again", .0.display())]
     Changed(PathBuf),
-    /// Old contents cannot be taken away, since somebody reads them.
+    /// Old contents cannot be removed, since another process reads them.
     #[error("{} is being read by another process, such as a backup: run this again when that has ended", .0.display())]
     BeingRead(PathBuf),
     /// The disk is full.
     #[error("{} cannot be written: the disk is full; make room and start again", .0.display())]
     Full(PathBuf),
-    /// The disk fails; it may also be full where SQLite does not say so.
+    /// The disk fails. It may also be full where SQLite does not say so.
     #[error("{} cannot be used: {}; make room if the disk is full, else look at the disk and at the system's log", .0.display(), .1)]
     Disk(PathBuf, String),
-    /// Its test clock is ahead, and it is to be served in real time.
+    /// The test clock of the file is ahead, and it would be served in real time.
     #[error("{} was served by a test clock that is {} s ahead, so in real time secrets that have expired would sign again: start with --dev, or once with --end-test-clock, which moves all times ahead back by as much", path.display(), ahead.as_secs_f64().ceil())]
     TestClock {
         /// The file.
@@ -119,7 +121,7 @@ pub enum OpenError {
         /// By how much.
         ahead: Duration,
     },
-    /// Values are encrypted under a master key that was not given.
+    /// Values are encrypted with a master key that was not given.
     #[error("the master key `{id}` is missing, and values in {} are encrypted under it: give it too, the newest first", path.display())]
     KeyMissing {
         /// The file.
@@ -127,7 +129,7 @@ pub enum OpenError {
         /// The key's id.
         id: String,
     },
-    /// A key has the right id, and is another key.
+    /// A given key has the right id, and is another key.
     #[error("the master key `{id}` does not open {}: it is not the key that had this id; give the right one", path.display())]
     WrongKey {
         /// The file.
@@ -141,7 +143,7 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// What `fault` means for the opening of `path`.
+    /// Returns what `fault` means for the opening of `path`.
     pub(super) fn of(path: &Path, fault: Fault) -> Self {
         let path = path.to_owned();
         match fault {
@@ -160,7 +162,7 @@ impl OpenError {
     }
 }
 
-/// The first of these files.
+/// Displays the first of these files.
 fn first(files: &[PathBuf]) -> std::path::Display<'_> {
     files
         .first()
@@ -168,7 +170,7 @@ fn first(files: &[PathBuf]) -> std::path::Display<'_> {
         .display()
 }
 
-/// All of these files.
+/// Lists all of these files.
 fn all(files: &[PathBuf]) -> String {
     let files: Vec<_> = files
         .iter()
