@@ -1,4 +1,4 @@
-//! Writing endpoints, and remembering answers: a commit as the callers know it.
+//! Writes endpoints: creates, changes and deletes them.
 
 use super::fault::Fault;
 use super::read::Tenant;

@@ -1,4 +1,4 @@
-//! Endpoints with their key rings, and the index of their subscriptions.
+//! Checks endpoints with their key rings, and the index of their subscriptions.
 
 use rusqlite::Row;
 
@@ -50,7 +50,7 @@ impl Checker<'_> {
         self.subscribed(number, tenant, &endpoint, name)
     }
 
-    /// Every pattern of an active endpoint is in the index.
+    /// Checks that every pattern of an active endpoint is in the index.
     fn subscribed(
         &mut self,
         number: i64,
@@ -75,12 +75,12 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// Every entry of the index is a pattern of an active endpoint.
+    /// Checks that every entry of the index is a pattern of an active endpoint.
     pub fn subscriptions(&mut self) -> Result<(), Fault> {
         let db = self.reader.db;
         let all: u64 = db.query_row(sql::COUNT_SUBSCRIPTIONS, [], |row| row.get(0))?;
         if all == self.subscriptions_found {
-            // Those that the endpoints asked for, and no other.
+            // The index has those that the endpoints ask for, and no others.
             self.summary.subscriptions = all;
             return Ok(());
         }
@@ -111,7 +111,7 @@ impl Checker<'_> {
         }
         let record = row.get_ref(4)?.as_blob()?;
         let id = codec::endpoint_id_from(record)?;
-        // One that does not open was told already.
+        // If the settings cannot be decrypted, that was reported already.
         let Some(opened) = self.peek(Kind::Settings, tenant, record, row.get_ref(5)?.as_blob()?)
         else {
             return Ok(());

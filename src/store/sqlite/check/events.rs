@@ -1,4 +1,4 @@
-//! Remembered answers, events, and deliveries.
+//! Checks recorded answers, events and deliveries.
 
 use std::collections::HashMap;
 
@@ -105,8 +105,8 @@ impl Checker<'_> {
     }
 }
 
-/// How many deliveries of each event are still to come, by what the events count. Deliveries follow the order of their
-/// events, so that few events are known at once, however many there are.
+/// Counts how many deliveries of each event are still to come, by what the events say. Deliveries
+/// have the order of their events, so few events are in memory at once, however many there are.
 struct Kept<'a> {
     events: Rows<'a>,
     reached: i64,
