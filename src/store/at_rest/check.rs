@@ -29,8 +29,8 @@ pub(in crate::store) fn endpoint(
 ) -> Problems {
     let mut problems = Vec::new();
     match (is_signed, has_ring) {
-        (true, false) => problems.push("it is signed, and its key ring is missing".to_owned()),
-        (false, true) => problems.push("it is not signed, and has a key ring".to_owned()),
+        (true, false) => problems.push("it is signed, but its key ring is missing".to_owned()),
+        (false, true) => problems.push("it is not signed, but has a key ring".to_owned()),
         _ => {}
     }
     if active != endpoint.settings.active {
@@ -91,7 +91,7 @@ pub(in crate::store) fn answer(record: &Record) -> Problems {
     if (200..300).contains(&record.answer.status) {
         Vec::new()
     } else {
-        vec!["it is no success, and is remembered".to_owned()]
+        vec!["it is recorded, but is not a success".to_owned()]
     }
 }
 
@@ -116,16 +116,16 @@ pub(in crate::store) fn event(columns: &EventColumns<'_>) -> Problems {
             problems.push(problem.to_owned());
         }
     };
-    expect(columns.id.parse::<EventId>().is_ok(), "its id is none");
-    expect(is_event_type(columns.event_type), "its type is none");
-    expect(columns.trace_id.len() == 16, "its trace id is none");
+    expect(columns.id.parse::<EventId>().is_ok(), "its id is not valid");
+    expect(is_event_type(columns.event_type), "its type is not valid");
+    expect(columns.trace_id.len() == 16, "its trace id is not valid");
     expect(
         (0..=columns.deliveries).contains(&columns.kept),
-        "it has more deliveries than it was published to",
+        "it counts more deliveries than it was published to",
     );
     expect(
         columns.kept != 0 || columns.remembered,
-        "it has expired, and is still there",
+        "it has expired, but is still there",
     );
     problems
 }
@@ -180,7 +180,7 @@ pub(in crate::store) fn delivery(facts: &DeliveryFacts) -> Problems {
         format!("its event {event} is missing")
     });
     expect(of_event.is_none_or(|of| of == tenant), &|| {
-        "its event is another tenant's".to_owned()
+        "its event belongs to another tenant".to_owned()
     });
     // A missing endpoint was deleted, and its pending deliveries were canceled with it.
     let (endpoint, of_endpoint) = facts.endpoint;
@@ -189,7 +189,7 @@ pub(in crate::store) fn delivery(facts: &DeliveryFacts) -> Problems {
     });
     expect(
         of_endpoint.is_none_or(|of| of == tenant && facts.is_endpoints_id),
-        &|| "its endpoint is not the one with its number".to_owned(),
+        &|| "its endpoint id is not that of the endpoint with its number".to_owned(),
     );
     expect(facts.has_tenant, &|| {
         format!("its tenant {tenant} is missing")
@@ -206,12 +206,12 @@ pub(in crate::store) fn master_key(
 ) -> Problems {
     if !known.contains(key) {
         vec![format!(
-            "it rests under the master key `{key}`, which the file does not name: keep that key, and run \
+            "it is encrypted with the master key `{key}`, which the file does not name: keep that key and run \
              `hookturn keys rewrap`"
         )]
     } else if only.is_some_and(|only| only != key) {
         vec![format!(
-            "it rests under the master key `{key}` still: keep that key, and run `hookturn keys rewrap`"
+            "it is still encrypted with the master key `{key}`: keep that key and run `hookturn keys rewrap`"
         )]
     } else {
         Vec::new()

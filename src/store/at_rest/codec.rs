@@ -23,7 +23,7 @@ use crate::idempotency::{Answer, Record, RequestFingerprint};
 /// A stored value that this program would not write. The field names the kind of value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0} in the database cannot be read: run `hookturn check`, and restore a backup if it finds damage"
+    "{0} in the database cannot be read: run `hookturn check` and restore a backup if it finds damage"
 )]
 pub(in crate::store) struct Damaged(pub &'static str);
 

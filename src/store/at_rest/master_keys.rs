@@ -37,10 +37,10 @@ pub enum NotAMasterKey {
     #[error("write ID:BASE64")]
     Form,
     /// The id is empty, too long, or has other characters.
-    #[error("the id must be 1 to 64 of A-Z a-z 0-9 _ -; write ID:BASE64")]
+    #[error("the id must have 1 to 64 characters of A-Z a-z 0-9 _ -; write ID:BASE64")]
     Id,
     /// The key is not base64, or does not have [`KEY_BYTES`] bytes.
-    #[error("the key must be 32 bytes in base64; `hookturn keys generate` makes a whole entry")]
+    #[error("the key must be 32 bytes in base64; `hookturn keys generate` makes a complete entry")]
     Key,
 }
 
@@ -121,10 +121,10 @@ pub struct MasterKeys(Arc<[MasterKey]>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnfitKeys {
     /// There is no key.
-    #[error("there is no key")]
+    #[error("no key is given")]
     None,
     /// The key at this position, counted from 1, has the id of an earlier one.
-    #[error("entry {0}: its id is given twice; give each key its own")]
+    #[error("entry {0}: an earlier entry has the same id; give each key its own id")]
     Twice(usize),
 }
 

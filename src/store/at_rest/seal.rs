@@ -191,7 +191,8 @@ impl<'a> Parts<'a> {
 pub enum CannotOpen {
     /// It is encrypted with a master key that was not given.
     #[error(
-        "it rests under the master key `{id}`, which is not given; add that key to --master-key (HOOKTURN_MASTER_KEYS)"
+        "it is encrypted with the master key `{id}`, which was not given; add that key to --master-key \
+         (HOOKTURN_MASTER_KEYS)"
     )]
     UnknownKey {
         /// The id that the value names: always 1 to [`MAX_ID_LENGTH`] of `[A-Za-z0-9_-]`.
@@ -201,7 +202,7 @@ pub enum CannotOpen {
     /// that id has other bytes now.
     #[error(
         "it is damaged, was moved from another record, or its master key has other bytes than when it was written; \
-         give the key of then, or restore the store from a backup"
+         give the original key or restore a backup"
     )]
     Damaged,
 }

@@ -33,7 +33,7 @@ pub enum BackupError {
     #[error("{} exists, and is not overwritten: choose another name", .0.display())]
     Exists(PathBuf),
     /// The copy cannot be written.
-    #[error("{} cannot be written: {}; check its directory and the room on its disk", .0.display(), .1)]
+    #[error("{} cannot be written: {}; check its directory and the free space on its disk", .0.display(), .1)]
     Target(PathBuf, String),
     /// The backup was stopped.
     #[error("stopped before the backup was whole: nothing is left of it")]
@@ -127,7 +127,7 @@ fn copy(
         .query_row("PRAGMA journal_mode = DELETE", [], |row| row.get(0))
         .map_err(fault)?;
     if mode != "delete" {
-        let problem = "its log cannot be ended".to_owned();
+        let problem = "its log cannot be removed".to_owned();
         return Err(BackupError::Target(target.to_owned(), problem));
     }
     to.close().map_err(|(_, error)| fault(error))

@@ -86,7 +86,7 @@ impl Checkpoints {
             Ok(false) => length + AGAIN_AFTER,
             Err(error) => {
                 // The disk may be full. Writes report that when the log cannot grow either.
-                tracing::debug!(%error, pages = length, "the log cannot be written back; trying again later");
+                tracing::debug!(%error, pages = length, "cannot write the log back to the database; trying again later");
                 length + AGAIN_AFTER
             }
         };

@@ -24,7 +24,7 @@ pub(super) enum Fault {
     #[error(transparent)]
     Damaged(#[from] Damaged),
     /// The file system does not support a log.
-    #[error("its file system does not keep SQLite's write-ahead log, which takes a local disk")]
+    #[error("its file system does not support SQLite's write-ahead log; use a local disk")]
     NoLog,
     /// A file of the store was removed while the store was served.
     #[error(
@@ -34,14 +34,14 @@ pub(super) enum Fault {
     FileGone(PathBuf),
     /// This program has a bug, and the file is not at fault.
     #[error(
-        "this program panicked, which is a fault of its own and not of the file: the lines above have the panic"
+        "this program panicked, which is a bug and not a fault of the file; the panic is logged above"
     )]
     Panicked,
     /// The transaction ended too early.
     #[error("SQLite ended the transaction early")]
     NoTransaction,
     /// The system cannot start a thread.
-    #[error("no thread can be started: {0}")]
+    #[error("cannot start a thread: {0}")]
     Thread(#[from] std::io::Error),
     /// There is no randomness.
     #[error(transparent)]
@@ -71,14 +71,14 @@ impl Fault {
 fn mend(error: &rusqlite::Error) -> &'static str {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => {
-            "; make room on the disk: until then writes are answered 500, and none is half done"
+            "; make room on the disk; until then writes are answered 500 and change nothing"
         }
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
-            "; the file or its directory cannot be written: give this user the right to, or mount it for writing"
+            "; the file or its directory cannot be written: give this user write access or mount it writable"
         }
-        Some(ErrorCode::SystemIoFailure) => "; look at the disk and at the system's log",
+        Some(ErrorCode::SystemIoFailure) => "; check the disk and the system's log",
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            "; the file is damaged: run `hookturn check`, and restore a backup"
+            "; the file is damaged: run `hookturn check` and restore a backup"
         }
         _ => "",
     }

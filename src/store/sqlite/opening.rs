@@ -40,7 +40,7 @@ impl Opening {
     pub fn new(path: &Path, keys: MasterKeys) -> Result<Self, OpenError> {
         let (lock, db, is_new) = file::open(path, &keys)?;
         if is_new {
-            tracing::info!(path = %path.display(), "a new, empty store was made");
+            tracing::info!(path = %path.display(), "made a new, empty store");
         }
         let fault = |fault| OpenError::of(path, fault);
         let millis: i64 = db
@@ -103,14 +103,14 @@ impl Opening {
     /// changed then.
     pub fn end_test_clock(&mut self, now: Timestamp) -> Result<(), OpenError> {
         if self.clock_advance.is_zero() {
-            tracing::info!("the test clock is not ahead: --end-test-clock can be left out");
+            tracing::info!("test clock is not ahead; --end-test-clock is not needed");
         } else {
             let ended = end_test_clock::end_test_clock(&mut self.db, &self.keys, now);
             ended.map_err(|fault| OpenError::of(&self.path, fault))?;
             let seconds = self.clock_advance.as_secs_f64();
             tracing::info!(
                 seconds,
-                "the test clock is ended: all times ahead were moved back by so much"
+                "ended the test clock; all later times were moved back by as much as it was ahead"
             );
             self.clock_advance = Duration::ZERO;
         }

@@ -23,7 +23,7 @@ impl Partial {
     /// When it cannot be made.
     pub fn beside(target: &Path) -> io::Result<Self> {
         let mut name = OsString::from(".");
-        let wrong = || io::Error::other("it has no name");
+        let wrong = || io::Error::other("the path has no file name");
         name.push(target.file_name().ok_or_else(wrong)?);
         name.push(format!(".{}.partial", random::correlation_id().simple()));
         let path = directory_of(target).join(name);

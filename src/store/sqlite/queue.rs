@@ -69,7 +69,7 @@ pub(super) fn find_first(reader: Reader<'_>, turns: &mut Turns, endpoint: i64) {
     match waiting(reader, turns, endpoint, 1) {
         Ok(mut waiting) => turns.waits(endpoint, waiting.pop()),
         Err(error) => {
-            tracing::error!(%error, "cannot read the deliveries that wait for an endpoint");
+            tracing::error!(%error, "cannot read the waiting deliveries of an endpoint");
             turns.waits(endpoint, None);
             if error.is_passing() {
                 turns.look_again(endpoint);

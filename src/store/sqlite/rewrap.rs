@@ -281,7 +281,7 @@ pub fn rewrap(opening: Opening, progress: &mut dyn Progress) -> Result<Rewrapped
     let has_failed = reached(reader).map_err(fault)?;
     let has_failed = has_failed.is_some_and(|reached| reached.failed > 0);
     if !has_failed {
-        progress.begin("writing the file anew", None);
+        progress.begin("rewriting the file", None);
         write_anew(&db, &path)?;
     }
     let transaction = db.transaction().map_err(sql_fault)?;

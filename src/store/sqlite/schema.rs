@@ -132,8 +132,8 @@ mod tests {
         let refused = migrate_with(&mut db, path, &first).expect_err("newer");
         assert_eq!(
             refused.to_string(),
-            "hookturn.db was written by a newer version of Hookturn (schema 2, and this version knows 1): start that \
-             version or a newer one"
+            "hookturn.db was written by a newer version of Hookturn (schema 2; this version knows 1): use that version \
+             or a newer one"
         );
     }
 

@@ -35,7 +35,7 @@ impl Checker<'_> {
             if let Some(ring) = self.open(Kind::KeyRing, tenant, record, sealed, name) {
                 match codec::key_ring_from(&ring) {
                     Ok(ring) => self.problems(name, rules::key_ring(&ring, self.now)),
-                    Err(_) => self.problem(&format!("{name}: it has no current secret")),
+                    Err(_) => self.problem(&format!("{name}: its key ring has no current secret")),
                 }
             }
         }
@@ -68,7 +68,7 @@ impl Checker<'_> {
                 self.subscriptions_found += 1;
             } else {
                 self.problem(&format!(
-                    "{name}: a subscription of it is missing: it gets no such events"
+                    "{name}: a subscription of it is missing, so it does not get those events"
                 ));
             }
         }
@@ -106,7 +106,9 @@ impl Checker<'_> {
             return Ok(());
         };
         if of_endpoint != tenant {
-            self.problem(&format!("{name}: a subscription of it is another tenant's"));
+            self.problem(&format!(
+                "{name}: a subscription of it belongs to another tenant"
+            ));
             return Ok(());
         }
         let record = row.get_ref(4)?.as_blob()?;

@@ -204,7 +204,7 @@ impl Checker<'_> {
         for part in expected.iter().filter(|part| !is_among(part, &found)) {
             let (kind, name, _) = part;
             self.problem(&format!(
-                "the schema: the {kind} {name} is missing, or another"
+                "the schema: the {kind} {name} is missing or different"
             ));
         }
         for part in found.iter().filter(|part| !is_among(part, &expected)) {
@@ -288,10 +288,10 @@ impl Checker<'_> {
                 self.summary.clock_ahead = Duration::from_millis(advance);
                 self.now = self.now.plus(self.summary.clock_ahead);
             }
-            Err(_) => self.problem("the state: the advance of the clock is less than none"),
+            Err(_) => self.problem("the state: the advance of the test clock is negative"),
         }
         if !self.proven.contains(&sealing_key) {
-            self.problem("the state: the master key that seals is not among those of the file");
+            self.problem("the state: the file does not name the master key that encrypts");
         }
         if stage.is_none() && failed == 0 {
             self.only_key = Some(sealing_key);

@@ -175,7 +175,7 @@ impl Writer {
                 .map_err(Fault::from),
         };
         if let Err(error) = concluded {
-            tracing::debug!(%error, "cannot conclude the log");
+            tracing::debug!(%error, "cannot complete the log before closing the store");
         }
     }
 

@@ -74,9 +74,9 @@ impl Writer {
                 self.turns.forget_batch();
                 if error.is_passing() {
                     // The cause, such as a full disk, makes requests fail, too, and they report it.
-                    tracing::debug!(%error, "cannot sweep what has expired");
+                    tracing::debug!(%error, "cannot delete expired records; trying again later");
                 } else {
-                    tracing::error!(%error, "cannot sweep what has expired");
+                    tracing::error!(%error, "cannot delete expired records; trying again later");
                 }
                 Swept::Failed
             }
@@ -94,7 +94,7 @@ impl Writer {
             }
             Err(error) => {
                 self.upkeep.is_rewrapping = false;
-                tracing::error!(%error, "cannot encrypt all values with the first master key; the next start goes on");
+                tracing::error!(%error, "cannot encrypt all values with the first master key; the next start continues");
             }
         }
     }
