@@ -30,7 +30,7 @@ test: receivers ## Run every test, including doc tests
 	cargo test --doc --locked
 
 lint: ## Check formatting, clippy, documentation, and what the dependencies are
-	cargo fmt --check
+	cargo fmt --all --check
 	cargo clippy --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
 	cargo deny --locked check bans licenses sources

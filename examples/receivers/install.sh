@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the examples in Python and JavaScript import, into target/receivers, for tests/receivers.rs.
+# Installs what the examples in Python and JavaScript import, into target/receivers, for
+# tests/deliveries/example_receivers.rs.
 # Needs python3 with venv, and node with npm. Does nothing when all is there as the pinned versions say.
 set -euo pipefail
 cd "$(dirname "$0")/../.."

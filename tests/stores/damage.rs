@@ -10,10 +10,11 @@ use hookturn::service::Service;
 use hookturn::service::events::NewEvent;
 use hookturn::store::sqlite::Opening;
 use hookturn::store::{Change, DeliveryLimits, SqliteStore, Store, Write};
+use hookturn_test::START;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use crate::support::{START, acme, caller, decided, master_keys, says, settings};
+use crate::support::{acme, caller, decided, master_keys, says, settings};
 
 const DAY: Duration = Duration::from_secs(86_400);
 

@@ -415,7 +415,7 @@ proptest! {
     }
 
     /// What the reference library signs verifies here, with a secret of any length that it may have. The
-    /// other way, which takes the wall clock, is in `tests/receivers.rs`.
+    /// other way, which takes the wall clock, is in `tests/deliveries/example_receivers.rs`.
     #[test]
     fn the_reference_library_is_verified(
         key in prop::collection::vec(any::<u8>(), 24..65),

@@ -7,9 +7,10 @@ use hookturn::clock::Clock as _;
 use hookturn::domain::Action;
 use hookturn::service::Error;
 use hookturn::store::{Change, CommitError};
+use hookturn_test::patiently;
 
 use super::{Stage, must_not_run, update};
-use crate::support::{Rotated, acme, at_once, claim, ids, patiently, says};
+use crate::support::{Rotated, acme, at_once, claim, ids, says};
 
 async fn listed(stage: &Stage) -> Vec<hookturn::domain::EndpointId> {
     let page = stage.store.endpoints(acme(), None, 100).await;

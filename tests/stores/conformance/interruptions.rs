@@ -3,9 +3,10 @@
 use hookturn::domain::EndpointId;
 use hookturn::idempotency::Claim;
 use hookturn::store::{CommitError, Write};
+use hookturn_test::patiently;
 
 use super::{Stage, creation, live, update};
-use crate::support::{Dropped, acme, at_once, claim, patiently, settings};
+use crate::support::{Dropped, acme, at_once, claim, settings};
 
 /// Commits a decision that panics, and makes sure that this told in some way.
 async fn commit_panic(stage: &Stage, claim: Option<Claim>, write: Write) {

@@ -27,10 +27,11 @@ use hookturn::random;
 use hookturn::service::{Error, Service};
 use hookturn::store::sqlite::Opening;
 use hookturn::store::{Change, CommitError, Committed, DeliveryLimits, MemoryStore, Store, Write};
+use hookturn_test::START;
 
 use tempfile::TempDir;
 
-use crate::support::{Rotated, START, acme, caller, decided, master_keys, says, settings};
+use crate::support::{Rotated, acme, caller, decided, master_keys, says, settings};
 
 /// Declares the tests of one store: its name, and an async closure that opens an empty one on a clock and with limits.
 macro_rules! conformance_suite {

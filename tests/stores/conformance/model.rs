@@ -9,11 +9,12 @@ use hookturn::domain::{Endpoint, EndpointId, Format, KeyRing, Refusal, TenantId,
 use hookturn::idempotency::{Answer, Claim, RETENTION, RequestFingerprint};
 use hookturn::random;
 use hookturn::store::{Change, CommitError, Create, DeliveryLimits, Store, Update, Write};
+use hookturn_test::START;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseResult, TestRunner};
 
 use super::{LIMITS, Opened};
-use crate::support::{START, acme, claim, decided, other, says, settings};
+use crate::support::{acme, claim, decided, other, says, settings};
 
 /// One operation. Numbers stand for names, keys and endpoints, few enough to clash.
 #[derive(Clone, Debug)]
