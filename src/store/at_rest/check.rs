@@ -34,10 +34,10 @@ pub(in crate::store) fn endpoint(
         _ => {}
     }
     if active != endpoint.settings.active {
-        problems.push("the column active is not what is sealed".to_owned());
+        problems.push("the column active differs from the encrypted settings".to_owned());
     }
     if name != endpoint.settings.name.as_deref() {
-        problems.push("the column name is not what is sealed".to_owned());
+        problems.push("the column name differs from the encrypted settings".to_owned());
     }
     problems
 }
@@ -80,7 +80,7 @@ pub(in crate::store) fn subscriptions(settings: &Settings) -> BTreeSet<String> {
 /// Checks when a recorded answer expires.
 pub(in crate::store) fn answer_expiry(expires_at: Timestamp, now: Timestamp) -> Problems {
     if expires_at > now.plus(RETENTION).plus(CLOCKS_DIFFER) {
-        vec!["it is to be remembered for more than 24 hours from now".to_owned()]
+        vec!["it expires more than 24 hours from now".to_owned()]
     } else {
         Vec::new()
     }
@@ -170,10 +170,10 @@ pub(in crate::store) fn delivery(facts: &DeliveryFacts) -> Problems {
         is_pending, tenant, ..
     } = *facts;
     expect(is_pending == facts.is_due, &|| {
-        "it is pending and never due, or due and not pending".to_owned()
+        "it is pending without a next attempt, or has one and is not pending".to_owned()
     });
     expect(is_pending != facts.is_finished, &|| {
-        "it is pending and finished, or neither".to_owned()
+        "it is both pending and finished, or neither".to_owned()
     });
     let (event, of_event) = facts.event;
     expect(of_event.is_some(), &|| {
@@ -185,7 +185,7 @@ pub(in crate::store) fn delivery(facts: &DeliveryFacts) -> Problems {
     // A missing endpoint was deleted, and its pending deliveries were canceled with it.
     let (endpoint, of_endpoint) = facts.endpoint;
     expect(of_endpoint.is_some() || !is_pending, &|| {
-        format!("it is pending, and its endpoint {endpoint} is missing")
+        format!("it is pending, but its endpoint {endpoint} is missing")
     });
     expect(
         of_endpoint.is_none_or(|of| of == tenant && facts.is_endpoints_id),

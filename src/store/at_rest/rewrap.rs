@@ -132,7 +132,7 @@ fn reseal(
     row: &SealedRow,
 ) -> Result<Result<Vec<u8>, String>, NoRandomness> {
     let (Some(tenant), Some(record)) = (&row.tenant, &row.record) else {
-        return Ok(Err("it belongs to nothing".to_owned()));
+        return Ok(Err("the record that it belongs to is missing".to_owned()));
     };
     let place = Place {
         kind,

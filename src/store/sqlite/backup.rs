@@ -30,13 +30,13 @@ pub enum BackupError {
     #[error(transparent)]
     Source(#[from] OpenError),
     /// The target exists already.
-    #[error("{} exists, and is not overwritten: choose another name", .0.display())]
+    #[error("{} exists already: choose another name", .0.display())]
     Exists(PathBuf),
     /// The copy cannot be written.
     #[error("{} cannot be written: {}; check its directory and the free space on its disk", .0.display(), .1)]
     Target(PathBuf, String),
     /// The backup was stopped.
-    #[error("stopped before the backup was whole: nothing is left of it")]
+    #[error("stopped before the backup was complete; nothing is left of it")]
     Stopped,
 }
 

@@ -18,7 +18,7 @@ pub(super) enum Fault {
     #[error("{0}{mend}", mend = mend(.0))]
     Sqlite(#[from] rusqlite::Error),
     /// A value cannot be decrypted.
-    #[error("a sealed value does not open: {0}")]
+    #[error("cannot decrypt a value: {0}")]
     Sealed(#[from] CannotOpen),
     /// A value is not one that this program writes.
     #[error(transparent)]

@@ -79,7 +79,7 @@ pub enum OpenError {
     Linked(PathBuf),
     /// The file is a mount point itself, so the files beside it are not those beside the file that
     /// was mounted.
-    #[error("{} is a mount by itself, and its log belongs beside it: mount the directory instead", .0.display())]
+    #[error("{} is a mount point itself, but its log must be beside it: mount the directory instead", .0.display())]
     Mounted(PathBuf),
     /// A newer version wrote the file.
     #[error("{} was written by a newer version of Hookturn (schema {found}; this version knows {known}): use that version or a newer one", path.display())]
@@ -130,7 +130,7 @@ pub enum OpenError {
         id: String,
     },
     /// A given key has the right id, and is another key.
-    #[error("the master key `{id}` does not open {}: it is not the key that had this id; give the right one", path.display())]
+    #[error("the master key `{id}` cannot decrypt {}: it is not the key that had this id; give the right key", path.display())]
     WrongKey {
         /// The file.
         path: PathBuf,

@@ -193,13 +193,13 @@ impl End {
         if self.failed > 0 {
             tracing::error!(
                 failed = self.failed,
-                "some values do not open: keep the old master keys, and run `hookturn check`"
+                "cannot decrypt some values; keep the old master keys and run `hookturn check`"
             );
         } else if !self.old.is_empty() {
             tracing::info!(
                 sealed_under = first,
                 may_be_dropped = self.old.join(", "),
-                "every record rests under the first master key: the others may be dropped when no backup needs them"
+                "all records are encrypted with the first master key; the others can be removed when no backup needs them"
             );
         }
     }

@@ -17,7 +17,7 @@ impl Checker<'_> {
             "endpoint",
             sql::STRAY_RINGS,
             |checker, _, name| {
-                checker.problem(&format!("{name}: it has a key ring, and does not exist"));
+                checker.problem(&format!("{name}: it has a key ring, but does not exist"));
                 Ok(())
             },
         )
@@ -101,7 +101,7 @@ impl Checker<'_> {
         let tenant: i64 = row.get(1)?;
         let Some(of_endpoint) = row.get::<_, Option<i64>>(3)? else {
             self.problem(&format!(
-                "{name}: it has a subscription, and does not exist"
+                "{name}: it has a subscription, but does not exist"
             ));
             return Ok(());
         };
@@ -127,7 +127,7 @@ impl Checker<'_> {
         }
         if !rules::subscriptions(&endpoint.settings).contains(pattern) {
             self.problem(&format!(
-                "{name}: a subscription is not among its settings, or it is disabled"
+                "{name}: a subscription of it is not in its settings, or it is disabled"
             ));
         }
         Ok(())

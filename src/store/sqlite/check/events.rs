@@ -80,7 +80,7 @@ impl Checker<'_> {
             let by = left.unsigned_abs();
             let than = if left > 0 { "fewer" } else { "more" };
             self.problem(&format!(
-                "event {event}: {by} {than} of its deliveries are there than it counts"
+                "event {event}: it has {by} {than} deliveries than it counts"
             ));
         }
         Ok(())

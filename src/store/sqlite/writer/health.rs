@@ -50,7 +50,7 @@ impl Health {
     pub fn note_failure(&mut self, error: &StoreError) {
         self.is_trying = false;
         if !std::mem::replace(&mut self.is_failing, true) {
-            tracing::error!(%error, "the store cannot write");
+            tracing::error!(%error, "cannot write to the store");
         }
     }
 
@@ -61,13 +61,13 @@ impl Health {
         let was_gone = std::mem::replace(&mut self.is_gone, gone.is_some());
         let Some(gone) = gone else {
             if was_gone {
-                tracing::info!("the files of the store are back");
+                tracing::info!("files of the store are back");
             }
             return Ok(());
         };
         let error = Fault::FileGone(gone.to_owned());
         if !was_gone {
-            tracing::error!(%error, "a file of the store is gone");
+            tracing::error!(%error, "file of the store is gone");
         }
         Err(error)
     }
@@ -81,7 +81,7 @@ impl Health {
 
     fn note_recovery(&mut self) {
         self.is_failing = false;
-        tracing::info!("the store can write again");
+        tracing::info!("can write to the store again");
     }
 }
 

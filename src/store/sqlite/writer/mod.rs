@@ -158,7 +158,7 @@ impl Writer {
         tracing::info!(
             writes = self.written.jobs,
             commits = self.written.commits,
-            "the store is closed"
+            "closed the store"
         );
     }
 
