@@ -20,7 +20,7 @@ use super::failure::Failure;
 use super::json::Object;
 use super::respond::respond;
 use crate::domain::TenantId;
-use crate::idempotency::{Answer, Claim, IdempotencyKey, RequestFingerprint};
+use crate::idempotency::{Answer, IdempotencyKey, KeyUse, RequestFingerprint};
 use crate::service::{Caller, Error};
 use crate::store::Committed;
 
@@ -116,32 +116,32 @@ async fn read(
     let body = JsonBody::read(&parts.headers, body, app.body_timeout(), limit);
     let body = body.await.map_err(fail)?;
 
-    let claim = key.map(|key| {
+    let key_use = key.map(|key| {
         let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
         let counted: &[u8] = if body_counts { &body.bytes } else { &[] };
-        Claim {
+        KeyUse {
             fingerprint: RequestFingerprint::of(parts.method.as_str(), path, counted),
             key,
         }
     });
-    if let Some(claim) = &claim
-        && let Some(answer) = remembered(app, &tenant, claim).await.map_err(fail)?
+    if let Some(key_use) = &key_use
+        && let Some(answer) = remembered(app, &tenant, key_use).await.map_err(fail)?
     {
         return Err(respond(Committed::replay(answer)));
     }
-    Ok((Caller { tenant, claim }, body))
+    Ok((Caller { tenant, key_use }, body))
 }
 
 async fn remembered(
     app: &App,
     tenant: &TenantId,
-    claim: &Claim,
+    key_use: &KeyUse,
 ) -> Result<Option<Answer>, Failure> {
-    let record = app.service().store().record(tenant, &claim.key).await;
+    let record = app.service().store().record(tenant, &key_use.key).await;
     let Some(record) = record.map_err(Error::from)? else {
         return Ok(None);
     };
-    let answer = record.replay(claim);
+    let answer = record.replay(key_use);
     Ok(Some(answer.map_err(|_| Error::IdempotencyKeyReused)?))
 }
 

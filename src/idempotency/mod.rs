@@ -1,7 +1,7 @@
 //! One `Idempotency-Key`, one change, one answer (I5).
 //!
 //! The key is parsed here ([`key`]) and bound to the request it came with by a fingerprint
-//! ([`Claim`]). Everything else is the store's: **the record of an answer is written by the commit
+//! ([`KeyUse`]). Everything else is the store's: **the record of an answer is written by the commit
 //! of the change that it answers**, and every commit looks for that record before it changes
 //! anything. So there is no table of requests in flight, no lock that can stay behind a client that
 //! went away, and no instant at which a crash could separate the change from its answer: of two
@@ -53,7 +53,7 @@ impl RequestFingerprint {
 
 /// A request's wish to be done once: its key and what it is used for.
 #[derive(Clone, Debug)]
-pub struct Claim {
+pub struct KeyUse {
     /// The caller's key.
     pub key: IdempotencyKey,
     /// The request that came with it.
@@ -96,8 +96,8 @@ impl Record {
     /// # Errors
     ///
     /// [`KeyReused`] when it is another request.
-    pub fn replay(self, claim: &Claim) -> Result<Answer, KeyReused> {
-        if self.fingerprint == claim.fingerprint {
+    pub fn replay(self, key_use: &KeyUse) -> Result<Answer, KeyReused> {
+        if self.fingerprint == key_use.fingerprint {
             Ok(self.answer)
         } else {
             Err(KeyReused)

@@ -9,7 +9,7 @@
 //!
 //! 1. *Order.* Commits on one endpoint are linearizable (I4): each decision sees the record as the
 //!    previous commit left it.
-//! 2. *Once.* A commit with a [`Claim`] first looks for the key's record, in the same transaction.
+//! 2. *Once.* A commit with a [`KeyUse`] first looks for the key's record, in the same transaction.
 //!    If there is one, the decision does not run: the caller gets the recorded answer or
 //!    [`CommitError::KeyReused`] (I5).
 //! 3. *All or nothing.* When the decision refuses, the name is taken or the store fails, nothing is
@@ -37,7 +37,7 @@ use crate::domain::{
     Attempt, Delivery, DeliveryId, DeliveryStatus, Endpoint, EndpointId, TenantId, Timestamp,
     Verdict,
 };
-use crate::idempotency::{Claim, IdempotencyKey, Record};
+use crate::idempotency::{IdempotencyKey, KeyUse, Record};
 
 pub use claims::{Claimed, Claims, DeliveryLimits, Hold, Settled};
 pub use errors::{CommitError, StoreError};
@@ -91,7 +91,7 @@ pub trait Store: Send + Sync + 'static {
     async fn commit(
         &self,
         tenant: &TenantId,
-        claim: Option<Claim>,
+        key_use: Option<KeyUse>,
         write: Write,
     ) -> Result<Committed, CommitError>;
 

@@ -68,7 +68,7 @@ struct Life {
 fn caller() -> Caller {
     Caller {
         tenant: TenantId::new("acme"),
-        claim: None,
+        key_use: None,
     }
 }
 

@@ -10,7 +10,7 @@ use hookturn::service::Service;
 use hookturn::service::events::NewEvent;
 use hookturn::store::sqlite::Opening;
 use hookturn::store::{Change, DeliveryLimits, SqliteStore, Store, Write};
-use hookturn_test::START;
+use hookturn_test::{START, scratch_in_memory};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -26,7 +26,7 @@ struct Stage {
 impl Stage {
     fn new() -> Self {
         Self {
-            folder: TempDir::new().expect("a folder"),
+            folder: scratch_in_memory(),
             clock: Arc::new(TestClock::frozen_at(Timestamp::from_millis(START))),
         }
     }

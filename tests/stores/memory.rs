@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use hookturn::clock::{Clock, TestClock};
 use hookturn::domain::{Endpoint, EndpointId, Format, KeyRing, Settings, TenantId, Timestamp};
-use hookturn::idempotency::{Answer, Claim, IdempotencyKey, RETENTION, RequestFingerprint};
+use hookturn::idempotency::{Answer, IdempotencyKey, KeyUse, RETENTION, RequestFingerprint};
 use hookturn::random;
 use hookturn::store::{Change, MemoryStore, Store, Write};
 use hookturn_test::alone;
@@ -85,7 +85,7 @@ async fn remember_a_days_answers(
 ) {
     for number in 0..ANSWERS_A_DAY {
         let key = format!("a-key-as-long-as-a-uuid-{day:04}-{number:07}");
-        let claim = Claim {
+        let claim = KeyUse {
             key: IdempotencyKey::parse(key.as_bytes()).expect("a sound key"),
             fingerprint: RequestFingerprint::of("POST", "/", b""),
         };

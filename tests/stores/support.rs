@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
 
 use hookturn::domain::{EndpointId, EventPattern, Rotation, Settings, TenantId};
-use hookturn::idempotency::{Answer, Claim, IdempotencyKey, RequestFingerprint};
+use hookturn::idempotency::{Answer, IdempotencyKey, KeyUse, RequestFingerprint};
 use hookturn::service::Caller;
 use hookturn::store::Decision;
 use hookturn::store::at_rest::{MasterKey, MasterKeys};
@@ -45,18 +45,18 @@ pub fn settings(name: Option<&str>) -> Settings {
 }
 
 /// The wish to do `request` once, under `key`.
-pub fn claim(key: &str, request: &str) -> Claim {
-    Claim {
+pub fn key_use(key: &str, request: &str) -> KeyUse {
+    KeyUse {
         key: IdempotencyKey::parse(key.as_bytes()).expect("a sound key"),
         fingerprint: RequestFingerprint::of("POST", request, b""),
     }
 }
 
 /// On behalf of `tenant`.
-pub fn caller(tenant: &TenantId, claim: Option<Claim>) -> Caller {
+pub fn caller(tenant: &TenantId, key_use: Option<KeyUse>) -> Caller {
     Caller {
         tenant: tenant.clone(),
-        claim,
+        key_use,
     }
 }
 

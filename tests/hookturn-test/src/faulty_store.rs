@@ -10,7 +10,7 @@ use hookturn::domain::{
     Attempt, Delivery, DeliveryId, DeliveryStatus, Endpoint, EndpointId, TenantId, Timestamp,
     Verdict,
 };
-use hookturn::idempotency::{Claim, IdempotencyKey, Record};
+use hookturn::idempotency::{IdempotencyKey, KeyUse, Record};
 use hookturn::store::{
     Claimed, Claims, CommitError, Committed, Page, Settled, Store, StoreError, Write,
 };
@@ -210,7 +210,7 @@ impl Store for FaultyStore {
     async fn commit(
         &self,
         tenant: &TenantId,
-        claim: Option<Claim>,
+        claim: Option<KeyUse>,
         write: Write,
     ) -> Result<Committed, CommitError> {
         let name = match write {

@@ -37,7 +37,7 @@ pub use client::{Answer, Client, Request, RequestBuilder};
 pub use faulty_store::{Call, Fault, FaultyStore, INSIDE, NAMES};
 pub use keys::{ACME, ACME_TOO, GLOBEX};
 pub use output::Output;
-pub use paths::{beside, program, scratch};
+pub use paths::{beside, program, scratch, scratch_in_memory};
 pub use patience::{PATIENCE, patiently, until};
 pub use program::{Ended, Program, hookturn, run, signal};
 pub use receiver::{Connection, RawReceiver, Reaction, Received, Receiver, read_request, status};

@@ -31,6 +31,14 @@ pub fn scratch() -> TempDir {
     tempfile::tempdir_in(folder).expect("the target directory is writable")
 }
 
+/// Makes an empty directory in memory, where the system has such a file system, which is removed with the value. It is
+/// for tests that use files but are not about disks: nothing waits for a disk there.
+pub fn scratch_in_memory() -> TempDir {
+    tempfile::tempdir_in("/dev/shm")
+        .or_else(|_| tempfile::tempdir())
+        .expect("a directory for temporary files")
+}
+
 /// The file that stands beside a database: its path with `-wal`, `-shm` or `-lock` after it.
 pub fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();

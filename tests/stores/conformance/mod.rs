@@ -22,14 +22,12 @@ use hookturn::clock::{Clock, TestClock};
 use hookturn::domain::{
     Endpoint, EndpointId, Format, KeyRing, Refusal, Rotation, Settings, TenantId, Timestamp,
 };
-use hookturn::idempotency::{Answer, Claim};
+use hookturn::idempotency::{Answer, KeyUse};
 use hookturn::random;
 use hookturn::service::{Error, Service};
 use hookturn::store::sqlite::Opening;
 use hookturn::store::{Change, CommitError, Committed, DeliveryLimits, MemoryStore, Store, Write};
-use hookturn_test::START;
-
-use tempfile::TempDir;
+use hookturn_test::{START, scratch_in_memory};
 
 use crate::support::{Rotated, acme, caller, decided, master_keys, says, settings};
 
@@ -139,7 +137,7 @@ conformance_suite!(sqlite, async |clock, limits| sqlite(clock, limits));
 
 /// Opens an empty store in a file of its own.
 pub fn sqlite(clock: Arc<dyn Clock>, limits: DeliveryLimits) -> Opened {
-    let folder = TempDir::new().expect("a folder");
+    let folder = scratch_in_memory();
     let opening = Opening::new(&folder.path().join("hookturn.db"), master_keys());
     let store = opening.and_then(|opening| opening.serve(clock, limits));
     Opened {
@@ -244,7 +242,7 @@ impl Stage {
         &self,
         id: EndpointId,
         grace_seconds: u64,
-        claim: Option<Claim>,
+        claim: Option<KeyUse>,
     ) -> Result<Committed, Error> {
         let grace = Duration::from_secs(grace_seconds);
         let render = |rotation: &Rotation| {

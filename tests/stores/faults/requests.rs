@@ -12,7 +12,7 @@ use hookturn_test::{Answer, Call, Fault, FaultyStore, START, SUBSCRIPTIONS, pati
 use reqwest::Method;
 
 use crate::http::{ENDPOINT, TestServer, answer, subscription_body, with_key};
-use crate::support::{Rotated, acme, at_once, caller, claim};
+use crate::support::{Rotated, acme, at_once, caller, key_use};
 
 /// Those that a request survives.
 const FAULTS: [Fault; 4] = [
@@ -47,7 +47,7 @@ async fn rotate_until_answered(service: &Service, id: EndpointId) -> Committed {
     for _ in 0..100 {
         let service = service.clone();
         let attempt = tokio::spawn(async move {
-            let caller = caller(acme(), Some(claim("key", "rotate")));
+            let caller = caller(acme(), Some(key_use("key", "rotate")));
             let grace = Duration::from_secs(60);
             service.rotate(caller, id, grace, Rotated::render).await
         });

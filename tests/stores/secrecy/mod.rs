@@ -91,7 +91,7 @@ async fn debug_shows_no_secret_of_anything_that_holds_one() {
     let key = ApiKey::parse(KEY_OF_A).expect("a sound key");
     let answer = crate::support::Rotated::render(&rotation);
     let record = hookturn::idempotency::Record {
-        fingerprint: crate::support::claim("key", "request").fingerprint,
+        fingerprint: crate::support::key_use("key", "request").fingerprint,
         answer: answer.clone(),
     };
     let committed = hookturn::store::Committed {
