@@ -145,16 +145,16 @@ async fn what_was_lost_is_found() {
                 "its event 3 is missing",
                 "its event 3 is missing",
                 "its event 3 is missing",
-                "event 3: it has 5 more deliveries than it counts",
+                "event 3: it has more deliveries than it counts, by 5",
             ],
         ),
         (
             "DELETE FROM delivery WHERE event = 3",
-            &["event 3: 5 fewer of its deliveries"],
+            &["event 3: it has fewer deliveries than it counts, by 5"],
         ),
         (
             "DELETE FROM delivery WHERE number = 7",
-            &["event 2: 1 fewer of its deliveries"],
+            &["event 2: it has fewer deliveries than it counts, by 1"],
         ),
         ("DELETE FROM state", &["the state: its row is missing"]),
         (
@@ -193,7 +193,7 @@ async fn what_does_not_fit_together_is_found() {
         ),
         (
             "UPDATE event SET kept = 4 WHERE number = 1",
-            "event 1: 1 more of its deliveries",
+            "event 1: it has more deliveries than it counts, by 1",
         ),
         (
             "UPDATE answer SET expires_at = expires_at + 7200000 WHERE number = 1",
@@ -205,7 +205,7 @@ async fn what_does_not_fit_together_is_found() {
         ),
         (
             "UPDATE state SET sealing_key = 'k9'",
-            "the state: the master key that seals",
+            "the state: the file does not name the master key",
         ),
         (
             "UPDATE subscription SET pattern = 'x.*' WHERE pattern = 'a.b'",

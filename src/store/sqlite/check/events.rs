@@ -80,7 +80,7 @@ impl Checker<'_> {
             let by = left.unsigned_abs();
             let than = if left > 0 { "fewer" } else { "more" };
             self.problem(&format!(
-                "event {event}: it has {by} {than} deliveries than it counts"
+                "event {event}: it has {than} deliveries than it counts, by {by}"
             ));
         }
         Ok(())
