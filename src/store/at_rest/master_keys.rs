@@ -3,9 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64::{Engine as _, alphabet};
 use chacha20poly1305::{Key, KeyInit as _, XChaCha20Poly1305};
 use zeroize::Zeroizing;
 

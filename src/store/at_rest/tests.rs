@@ -1,8 +1,7 @@
 use std::collections::HashSet;
 
-use proptest::prelude::*;
-
 use chacha20poly1305::{AeadInOut as _, KeyInit as _, XChaCha20Poly1305};
+use proptest::prelude::*;
 
 use super::*;
 use crate::random::NONCE_BYTES;

@@ -38,6 +38,7 @@ pub(super) struct Deliveries {
     last_hold: Hold,
 }
 
+/// A delivery, with its entries in the indexes.
 struct Entry {
     delivery: Delivery,
     /// Its position in the order of creation.
@@ -65,6 +66,7 @@ struct History {
     waiting: BTreeSet<(Timestamp, u64, DeliveryId)>,
 }
 
+/// Returns the index of a status in [`History::by_status`].
 const fn place(status: DeliveryStatus) -> usize {
     match status {
         DeliveryStatus::Pending => 0,

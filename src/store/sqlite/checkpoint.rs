@@ -1,10 +1,11 @@
 //! Writes the log back to the database, so that the log stays short however many reads run.
 //!
-//! SQLite begins its log anew when all of it is in the database and nobody reads from it. SQLite
-//! never waits for that, and reads that overlap leave no such moment. So every read of this process
-//! passes a [`Gate`], which the writer closes when the log has become long: it waits for the
-//! running reads, writes the rest of the log back and begins it anew. It does not wait for the
-//! reads of other processes, such as a backup: the log grows until they end.
+//! SQLite restarts its log, which means that it writes it from the beginning again, when all of it
+//! is in the database and nobody reads from it. SQLite never waits for that, and reads that overlap
+//! leave no such moment. So every read of this process passes a [`Gate`], which the writer closes
+//! when the log has become long: it waits for the running reads, writes the rest of the log back
+//! and restarts it. It does not wait for the reads of other processes, such as a backup: the log
+//! grows until they end.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -92,7 +93,7 @@ impl Checkpoints {
         };
     }
 
-    /// Writes all of the log back and begins it anew. Returns whether that was possible: another
+    /// Writes all of the log back and restarts it. Returns whether that was possible: another
     /// process that reads may prevent it.
     fn write_back(&mut self, db: &Connection) -> Result<bool, Fault> {
         // Most of it is written while reads run, so that they wait only for the rest.
@@ -100,7 +101,7 @@ impl Checkpoints {
         let _closed = self.gate.0.write();
         let is_done = checkpoint(db)?;
         if is_done {
-            // The first commit from here on begins the log anew.
+            // The first commit from here on restarts the log.
             generation::begin(db)?;
         }
         Ok(is_done)

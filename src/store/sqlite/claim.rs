@@ -6,11 +6,10 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::fault::{Fault, damaged};
-use super::queue;
 use super::read::Events;
 use super::rows::DeliveryRow;
-use super::sql;
 use super::transaction::Transaction;
+use super::{queue, sql};
 use crate::domain::{Delivery, Endpoint, TenantId, Timestamp};
 use crate::store::queues::Passed;
 use crate::store::{Claimed, Claims};

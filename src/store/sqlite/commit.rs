@@ -2,9 +2,8 @@
 
 use super::fault::Fault;
 use super::read::Tenant;
-use super::sql;
 use super::transaction::Transaction;
-use super::{endpoints, events};
+use super::{endpoints, events, sql};
 use crate::domain::TenantId;
 use crate::idempotency::{KeyUse, RETENTION, Record};
 use crate::store::at_rest::fields::Fields;
@@ -40,6 +39,7 @@ fn apply(tx: &mut Transaction<'_>, tenant: &Tenant, write: Write) -> Result<Writ
     }
 }
 
+/// Records the answer for the key.
 fn remember(
     tx: &Transaction<'_>,
     tenant: &Tenant,

@@ -13,9 +13,8 @@ use super::sql;
 use super::sql::offline::{self, clock};
 use crate::domain::key_ring::{Current, Retiring};
 use crate::domain::{Attempt, Endpoint, KeyRing, TenantId, Timestamp};
-use crate::store::at_rest::MasterKeys;
-use crate::store::at_rest::codec;
 use crate::store::at_rest::fields::Fields;
+use crate::store::at_rest::{MasterKeys, codec};
 
 /// How times are moved.
 #[derive(Clone, Copy, Debug)]
@@ -99,6 +98,7 @@ pub(super) fn end_test_clock(
     Ok(())
 }
 
+/// Moves the times of all endpoints and key rings.
 fn endpoints(db: &Connection, keys: &MasterKeys, shift: Shift) -> Result<(), Fault> {
     let reader = Reader { db, keys };
     let mut numbers = db.prepare(clock::ENDPOINTS)?;
@@ -124,6 +124,7 @@ fn endpoints(db: &Connection, keys: &MasterKeys, shift: Shift) -> Result<(), Fau
     Ok(())
 }
 
+/// Moves the times of all deliveries and their attempts.
 fn deliveries(db: &Connection, shift: Shift) -> Result<(), Fault> {
     let mut all = db.prepare(clock::DELIVERIES)?;
     let mut all = all.query([])?;

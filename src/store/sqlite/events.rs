@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use super::endpoints;
 use super::fault::Fault;
 use super::read::{Events, Tenant};
 use super::rows::DeliveryRow;
-use super::sql;
 use super::transaction::Transaction;
+use super::{endpoints, sql};
 use crate::domain::{
     Action, Attempt, Delivery, DeliveryId, EndpointId, Event, EventPattern, Refusal, Timestamp,
     Verdict,
@@ -83,6 +82,7 @@ fn subscribers(
     Ok(found)
 }
 
+/// Returns the event that was published with the same id, if its retention has not ended.
 fn published(
     tx: &Transaction<'_>,
     tenant: &Tenant,

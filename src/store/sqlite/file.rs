@@ -9,14 +9,12 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::fault::Fault;
-use super::generation;
 use super::inspect::{self, Found};
-use super::key_proof;
 use super::lock::Lock;
 use super::open_error::OpenError;
 use super::partial::Partial;
 use super::paths::real_path;
-use super::schema;
+use super::{generation, key_proof, schema};
 use crate::store::at_rest::MasterKeys;
 
 /// How long a connection waits for a lock that another process holds for a moment, for example
@@ -95,6 +93,7 @@ pub(super) fn open(path: &Path, keys: &MasterKeys) -> Result<(Lock, Connection, 
     Ok((lock, db, is_new))
 }
 
+/// Opens a connection that writes, without changing how the file is written.
 fn connect_as_it_is(path: &Path) -> Result<Connection, Fault> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags)?;
@@ -104,6 +103,7 @@ fn connect_as_it_is(path: &Path) -> Result<Connection, Fault> {
     Ok(db)
 }
 
+/// Makes the file keep a write-ahead log, and sets how it is written.
 fn set_up_to_write(db: &Connection) -> Result<(), Fault> {
     // A commit is on the disk, even after a loss of power: each one is one fsync of the write-ahead
     // log.

@@ -1,6 +1,6 @@
 //! Identifies which database a log belongs to, and which state of it.
 //!
-//! SQLite begins its log anew each time all of it is in the database. The first commit of each log
+//! SQLite restarts its log each time all of it is in the database. The first commit of each log
 //! writes a random number, and beside it the number of the log before ([`begin`]). So the database
 //! without its log has the number of the log before, or, as soon as something was written back, the
 //! number of the log itself. If it has any other number, the log belongs to another store or to
@@ -78,6 +78,7 @@ pub(super) fn begin(db: &Connection) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Returns the number in the two bytes at a position, as big-endian.
 fn short(bytes: &[u8], at: usize) -> Option<u16> {
     let two = bytes.get(at..)?.first_chunk::<2>()?;
     Some(u16::from_be_bytes(*two))
@@ -178,7 +179,7 @@ mod tests {
 
     /// `keys rewrap` rewrites the database, and a log of that moment has pages of before and after.
     #[test]
-    fn the_numbers_stay_on_their_page_when_the_database_is_written_anew() {
+    fn the_numbers_stay_on_their_page_when_the_database_is_rewritten() {
         let db = schema::blank().expect("a database");
         begin(&db).expect("a commit");
         let before = Generation::on(&page(&db)).expect("numbers");
@@ -187,7 +188,7 @@ mod tests {
             db.query_row(sql, [], |row| row.get::<_, i64>(0))
         };
         let place = root();
-        db.execute_batch("VACUUM").expect("it is written anew");
+        db.execute_batch("VACUUM").expect("it is rewritten");
         assert_eq!(root(), place);
         assert_eq!(Generation::on(&page(&db)), Some(before));
     }

@@ -181,6 +181,7 @@ pub(super) fn is_with_log(real: &Path) -> io::Result<bool> {
         .is_some_and(|version| *version != WITHOUT_LOG))
 }
 
+/// Reads the header of a database, or as much of it as there is.
 fn header_of(path: &Path) -> io::Result<Vec<u8>> {
     read_first(path, HEADER)
 }

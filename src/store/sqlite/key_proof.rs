@@ -74,6 +74,7 @@ pub(super) fn adopt_first_key(db: &mut Connection, keys: &MasterKeys) -> Result<
     Ok(())
 }
 
+/// Begins to encrypt all values with the first key.
 fn begin_rewrap(db: &Connection, first: &str) -> Result<(), Fault> {
     db.execute(offline::BEGIN_REWRAP, [first])?;
     Ok(())

@@ -76,6 +76,7 @@ impl Lock {
     }
 }
 
+/// Locks an open file. Fails if another process has locked it.
 fn lock(file: &File, path: &Path) -> Result<(), OpenError> {
     match file.try_lock() {
         Ok(()) => Ok(()),

@@ -51,6 +51,7 @@ impl LogIndex {
     }
 }
 
+/// Returns the number in the four bytes at a position, in the byte order of the machine.
 fn number(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
 }

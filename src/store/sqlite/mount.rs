@@ -16,6 +16,7 @@ pub(super) fn is_mount(real: &Path) -> bool {
     fs::read(MOUNTS).is_ok_and(|mounts| is_in(&mounts, real))
 }
 
+/// Returns whether the list of mounts has `real` as a mount point that is not hidden.
 fn is_in(mounts: &[u8], real: &Path) -> bool {
     let mounts: Vec<Mount<'_>> = mounts
         .split(|byte| *byte == b'\n')

@@ -66,6 +66,7 @@ impl Partial {
     }
 }
 
+/// Syncs the directory of a file to the disk.
 fn sync_directory_of(path: &Path) -> io::Result<()> {
     File::open(directory_of(path))?.sync_all()
 }

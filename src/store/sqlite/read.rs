@@ -14,9 +14,8 @@ use crate::domain::{
 };
 use crate::idempotency::{IdempotencyKey, Record};
 use crate::store::Page;
-use crate::store::at_rest::MasterKeys;
-use crate::store::at_rest::codec;
 use crate::store::at_rest::fields::Fields;
+use crate::store::at_rest::{MasterKeys, codec};
 
 /// A connection, with the keys that decrypt what it reads.
 #[derive(Clone, Copy)]
@@ -256,10 +255,12 @@ impl Reader<'_> {
     }
 }
 
+/// Returns the number of rows to read for a page: one more shows whether older entries follow.
 fn one_more_than(limit: usize) -> i64 {
     i64::try_from(limit.saturating_add(1)).unwrap_or(i64::MAX)
 }
 
+/// Makes a page of at most `limit` of the items.
 fn page<T>(mut items: Vec<T>, limit: usize) -> Page<T> {
     let has_more = items.len() > limit;
     items.truncate(limit);

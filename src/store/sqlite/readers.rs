@@ -11,9 +11,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::checkpoint::Gate;
 use super::fault::Fault;
-use super::file;
 use super::read::Reader;
-use super::sql;
+use super::{file, sql};
 use crate::store::StoreError;
 use crate::store::at_rest::MasterKeys;
 
@@ -88,6 +87,7 @@ impl Readers {
     }
 }
 
+/// Runs `read` in one transaction.
 fn in_transaction<T>(
     reader: Reader<'_>,
     read: impl FnOnce(Reader<'_>) -> Result<T, Fault>,

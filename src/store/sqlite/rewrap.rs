@@ -12,13 +12,12 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::Opening;
 use super::fault::Fault;
-use super::generation;
 use super::open_error::OpenError;
 use super::progress::Progress;
 use super::read::Reader;
 use super::sql::offline;
+use super::{Opening, generation};
 use crate::store::at_rest::rewrap::{self, Reached, STAGES, SealedRow, Step};
 
 /// How long a step may take before it ends with what it has done. Other writes wait for it.
@@ -322,9 +321,8 @@ fn end_log(db: &rusqlite::Connection, path: &Path) -> Result<(), OpenError> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use crate::store::sqlite::schema;
-
     use super::*;
+    use crate::store::sqlite::schema;
 
     /// A table that is missing in the list would stay encrypted with its old key for ever.
     #[test]

@@ -1,8 +1,8 @@
 //! Reads a file that this process does not write: as it is at one instant, without a lock, and
 //! without making or changing a file.
 //!
-//! A server may write the file at the same time. It can do so freely, but it cannot begin its
-//! write-ahead log anew until the reading ends.
+//! A server may write the file at the same time. It can do so freely, but it cannot restart its
+//! write-ahead log until the reading ends.
 
 use std::fs;
 use std::io;
@@ -13,11 +13,9 @@ use rusqlite::{Connection, OpenFlags};
 use url::Url;
 
 use super::fault::Fault;
-use super::file;
 use super::inspect::{self, Found};
 use super::open_error::OpenError;
-use super::paths;
-use super::schema;
+use super::{file, paths, schema};
 
 /// A database in one read transaction.
 pub(super) struct Snapshot {
@@ -123,6 +121,8 @@ impl Snapshot {
     }
 }
 
+/// Opens the file and begins the read transaction. With `is_still` SQLite takes the file as one
+/// that cannot change.
 fn connect(real: &Path, is_still: bool) -> Result<Connection, Fault> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let url = Url::from_file_path(real).ok().filter(|_| is_still);

@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use super::fault::Fault;
-use super::queue;
 use super::read::Reader;
-use super::sql;
 use super::transaction::Transaction;
+use super::{queue, sql};
 use crate::domain::{DeliveryStatus, Timestamp};
 use crate::store::DeliveryLimits;
 use crate::store::at_rest::codec;
@@ -38,11 +37,13 @@ pub(super) fn earliest_expiry(
     Ok(all.into_iter().flatten().min())
 }
 
+/// Deletes expired answers.
 fn answers(tx: &mut Transaction<'_>, now: Timestamp) -> Result<bool, Fault> {
     let mut sweep = tx.db.prepare_cached(sql::SWEEP_ANSWERS)?;
     Ok(sweep.execute((now.as_millis(), MOST))? == MOST)
 }
 
+/// Deletes finished deliveries past their retention, and each event with its last delivery.
 fn deliveries(tx: &mut Transaction<'_>, now: Timestamp) -> Result<bool, Fault> {
     let old = older_than_retention(tx, sql::OLD_DELIVERIES, now)?;
     for (number, event) in &old {
@@ -57,6 +58,7 @@ fn deliveries(tx: &mut Transaction<'_>, now: Timestamp) -> Result<bool, Fault> {
     Ok(old.len() == MOST)
 }
 
+/// Frees the ids of events past their retention, and deletes those without deliveries.
 fn events(tx: &mut Transaction<'_>, now: Timestamp) -> Result<bool, Fault> {
     let old = older_than_retention(tx, sql::OLD_EVENTS, now)?;
     for (number, kept) in &old {
@@ -70,6 +72,7 @@ fn events(tx: &mut Transaction<'_>, now: Timestamp) -> Result<bool, Fault> {
     Ok(old.len() == MOST)
 }
 
+/// Returns the two columns of the rows that a statement finds past the retention.
 fn older_than_retention(
     tx: &Transaction<'_>,
     sql: &str,

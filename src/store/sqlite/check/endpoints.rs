@@ -4,8 +4,7 @@ use rusqlite::Row;
 
 use super::{Checker, wrong};
 use crate::domain::Endpoint;
-use crate::store::at_rest::check as rules;
-use crate::store::at_rest::{Kind, codec};
+use crate::store::at_rest::{Kind, check as rules, codec};
 use crate::store::sqlite::fault::Fault;
 use crate::store::sqlite::sql::offline::check as sql;
 

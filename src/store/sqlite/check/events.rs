@@ -6,8 +6,7 @@ use rusqlite::{Row, Rows};
 
 use super::{Checker, wrong};
 use crate::domain::{DeliveryStatus, Timestamp};
-use crate::store::at_rest::check as rules;
-use crate::store::at_rest::{Kind, codec};
+use crate::store::at_rest::{Kind, check as rules, codec};
 use crate::store::sqlite::fault::Fault;
 use crate::store::sqlite::rows::DeliveryRow;
 use crate::store::sqlite::sql::offline::check as sql;

@@ -106,6 +106,7 @@ pub fn check(
     Ok(summary)
 }
 
+/// Checks one file.
 struct Checker<'a> {
     reader: Reader<'a>,
     /// The time of the file.

@@ -8,8 +8,7 @@ use super::*;
 use crate::clock::TestClock;
 use crate::domain::key_ring::{Current, Retiring};
 use crate::domain::{Endpoint, EndpointId, Format, KeyRing, Secret, Settings};
-use crate::store::at_rest::MasterKey;
-use crate::store::at_rest::codec;
+use crate::store::at_rest::{MasterKey, codec};
 use crate::store::sqlite::Opening;
 
 const NOW: i64 = 1_000_000;

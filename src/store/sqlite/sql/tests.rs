@@ -41,7 +41,7 @@ fn no_statement_reads_a_table_from_end_to_end_nor_sorts() {
 /// Otherwise SQLite plans a statement again when the value of a parameter could make another plan
 /// better, which costs more than running it.
 #[test]
-fn no_statement_is_planned_anew_for_other_values() {
+fn no_statement_is_planned_again_for_other_values() {
     let db = empty();
     for (name, sql) in ALL {
         let mut statement = db.prepare(sql).expect(name);

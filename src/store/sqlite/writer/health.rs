@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 
 use super::super::fault::Fault;
-use super::super::file;
 use super::super::lock::Files;
-use super::super::sql;
+use super::super::{file, sql};
 use super::Writer;
 use crate::store::StoreError;
 
@@ -121,6 +120,7 @@ pub(super) fn try_to_write(db: &Connection) -> Result<(), Fault> {
     Ok(tried?)
 }
 
+/// Writes as much as the largest request needs, and rolls it back.
 fn try_large_write(db: &Connection) -> rusqlite::Result<()> {
     db.execute_batch("SAVEPOINT trial")?;
     db.execute(sql::FILL, [TRIAL])?;

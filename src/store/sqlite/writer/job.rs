@@ -64,6 +64,7 @@ impl Answered {
     }
 }
 
+/// Sends the result of one write, or the error of its batch.
 fn send<T>(reply: Reply<T>, ended: Ended<T>, committed: Result<(), &StoreError>) {
     // A refusal is not valid either, since what it was decided on is not committed.
     let ended = match (ended, committed) {
