@@ -1,4 +1,5 @@
-//! The one thread that writes: it gathers what waits into one transaction, and answers when that is committed.
+//! Runs the one thread that writes: it gathers waiting jobs into one transaction, and answers when
+//! that is committed.
 //!
 //! ```text
 //!  commit, settle ──▶ ┌─────────┐  batch   BEGIN · job · job · … · COMMIT ── fsync ──▶ answers
@@ -7,16 +8,16 @@
 //!                     └─────────┘ ───────────────────────────────────────────────────▶ claims
 //! ```
 //!
-//! A disk takes as long for one write as for fifty, so the batch is whatever came while the last one was written: alone,
-//! a request waits for no other; under load, many share a commit.
+//! A disk takes as long for one write as for fifty. So a batch is what arrived while the last one
+//! was written: a single request waits for no other, and under load many requests share a commit.
 //!
-//! A job decides before it writes, so one that refuses, cannot read its record or panics has written nothing, and
-//! disturbs nobody. One that fails with half of its writes done takes the batch with it, and from then on jobs run in
-//! savepoints for a while, which cost each of them three more statements, and keep to itself a record that cannot be
-//! written.
+//! A job decides before it writes. So a job that refuses, cannot read its record or panics has
+//! written nothing and does not affect the others. If a job fails after some of its writes, the
+//! whole batch fails. For a while after that, each job runs in a savepoint, so that a record that
+//! cannot be written fails only its own job. A savepoint costs each job three more statements.
 //!
-//! What is kept in memory (whose turn it is, what is under way) follows the commits: it changes after one, and not at
-//! all when one fails.
+//! What is in memory (the order of attempts, the attempts in flight) follows the commits: it
+//! changes after a commit, and not at all when one fails.
 
 mod health;
 mod job;
@@ -46,27 +47,27 @@ use crate::store::{Claims, CommitError, DeliveryLimits, StoreError};
 
 pub(super) use self::job::{Answered, Ended, Job, Reply};
 
-/// The most jobs of one commit.
+/// The most jobs in one commit.
 const MOST_JOBS: usize = 256;
 
-/// How long a batch may grow: jobs that are slow, such as an event for very many endpoints, are committed before more
-/// are taken in.
+/// How long a batch may grow. If jobs are slow, such as an event for very many endpoints, they are
+/// committed before the batch takes more.
 const GROWS: Duration = Duration::from_millis(5);
 
-/// For how many jobs savepoints are used after one failed with half of its writes done.
+/// How many jobs run in savepoints after a job failed with some of its writes done.
 const CAREFUL_JOBS: u32 = 10_000;
 
-/// The writes of a batch, and whether it was committed.
+/// The answers of a batch's writes, and whether it was committed.
 pub(super) type AnsweredBatch = (Vec<Answered>, Result<(), StoreError>);
 
-/// How much was written, which tells how well commits are shared.
+/// Counts writes and commits, which shows how well commits are shared.
 #[derive(Default)]
 struct Written {
     commits: u64,
     jobs: u64,
 }
 
-/// What the thread owns.
+/// The state of the writer thread.
 pub(super) struct Writer {
     db: Connection,
     keys: MasterKeys,
@@ -82,7 +83,7 @@ pub(super) struct Writer {
     work: Arc<Notify>,
     health: Health,
     checkpoints: Checkpoints,
-    /// Why the transaction of this batch ended before its time.
+    /// Why the transaction of this batch ended too early.
     lost: Option<StoreError>,
     written: Written,
 }
@@ -95,9 +96,9 @@ pub(super) struct Parts {
     pub checkpoints: Checkpoints,
     pub clock: Arc<dyn Clock>,
     pub limits: DeliveryLimits,
-    /// Notified when there may be something to claim that was not there before.
+    /// Notified when there may be new deliveries to claim.
     pub work: Arc<Notify>,
-    /// Where the answers of each batch go.
+    /// Receives the answers of each batch.
     pub answers: mpsc::UnboundedSender<AnsweredBatch>,
 }
 
@@ -128,7 +129,7 @@ impl Writer {
         })
     }
 
-    /// Works until nobody can ask for anything any more.
+    /// Works until nobody can send jobs any more.
     pub fn work(mut self, mut jobs: mpsc::Receiver<Job>) {
         loop {
             let job = if self.upkeep.is_rewrapping() {
@@ -157,12 +158,13 @@ impl Writer {
         tracing::info!(
             writes = self.written.jobs,
             commits = self.written.commits,
-            "the store is closed"
+            "closed the store"
         );
     }
 
-    /// Writes what tells the logs that were copied before from the database that is left, or leaves the log where it is
-    /// if a file is gone: closing the database would write it to whatever is there now.
+    /// Writes the number that tells logs which were copied before from the database that is left.
+    /// If a file is gone, leaves the log where it is instead: closing the database would write it
+    /// into whatever file is there now.
     fn conclude_log(&mut self) {
         let concluded = match self.expect_files() {
             Ok(()) => generation::begin(&self.db),
@@ -173,11 +175,11 @@ impl Writer {
                 .map_err(Fault::from),
         };
         if let Err(error) = concluded {
-            tracing::debug!(%error, "cannot conclude the log");
+            tracing::debug!(%error, "cannot complete the log before closing the store");
         }
     }
 
-    /// One commit of the writes that wait, and then what was asked of the committed state.
+    /// Commits the waiting writes, then does the jobs that read the committed state.
     fn batch(&mut self, first: Job, jobs: &mut mpsc::Receiver<Job>) {
         let began = Instant::now();
         let (mut answers, mut after) = (Vec::new(), Vec::new());
@@ -199,7 +201,7 @@ impl Writer {
             self.written.jobs += answers.len() as u64;
             self.written.commits += 1;
             let committed = self.commit_batch(begun, changes_before);
-            // Nobody waits any more if it cannot be sent.
+            // If the answers cannot be sent, nobody waits for them any more.
             let _ = self.answers.send((answers, committed));
         }
         for job in after {
@@ -211,7 +213,7 @@ impl Writer {
                     }
                 }
                 Job::Sweep { reply } if !reply.is_closed() => {
-                    // The next call sweeps on if this one's caller is gone.
+                    // If the caller is gone, the next call continues the sweep.
                     let _ = reply.send(self.sweep());
                 }
                 _ => {}
@@ -219,7 +221,7 @@ impl Writer {
         }
     }
 
-    /// Runs a write within the batch. `None` when its caller went away before it began.
+    /// Runs a write within the batch. Returns `None` when its caller went away before it began.
     fn write(&mut self, job: Job) -> Option<Answered> {
         match job {
             Job::Commit {
@@ -267,7 +269,8 @@ impl Writer {
         Some(answer(reply, ended))
     }
 
-    /// Commits a batch, unless a file of the store is gone. One that goes while it is committed is found after it.
+    /// Commits a batch, unless a file of the store is gone. A file that goes during the commit is
+    /// found after it.
     fn commit_batch(
         &mut self,
         begun: Result<(), Fault>,
@@ -282,21 +285,21 @@ impl Writer {
         Ok(self.expect_files()?)
     }
 
-    /// See [`Health::expect_files`].
+    /// Checks the files, see [`Health::expect_files`].
     fn expect_files(&mut self) -> Result<(), Fault> {
         self.health.expect_files(self.checkpoints.least_bytes())
     }
 
-    /// Leaves nothing of a batch that was not committed.
+    /// Removes everything of a batch that was not committed.
     fn undo_batch(&mut self) {
         self.lost = None;
-        // It may be gone already: SQLite ends a transaction by itself when the disk fails.
+        // The transaction may have ended already: SQLite ends it by itself when the disk fails.
         let _ = self.execute("ROLLBACK");
         self.turns.forget_batch();
         self.cache.clear();
     }
 
-    /// Brings what is in memory in step with what is committed.
+    /// Updates what is in memory to what is committed.
     fn conclude(
         &mut self,
         committed: Result<(), Fault>,
@@ -307,7 +310,7 @@ impl Writer {
                 if self.follow_commit() {
                     self.work.notify_one();
                 }
-                // A batch that only refused has not tried the disk.
+                // A batch with only refusals has not tested the disk.
                 if self.db.total_changes() > changes_before {
                     self.note_success();
                 }
@@ -328,7 +331,8 @@ impl Writer {
         write: impl FnOnce(&mut Transaction<'_>) -> Result<T, CommitError>,
     ) -> Ended<T> {
         if self.db.is_autocommit() {
-            // SQLite ends a transaction by itself when the disk fails. A savepoint now would begin another one.
+            // SQLite ends a transaction by itself when the disk fails. A savepoint would begin
+            // another one now.
             let lost = self.lost.clone();
             return Ok(Err(lost
                 .unwrap_or_else(|| Fault::NoTransaction.into())
@@ -354,7 +358,7 @@ impl Writer {
             (true, false) => return ended,
             (true, true) => self.execute("RELEASE job").is_ok(),
             (false, true) => {
-                // What it entered is gone with it.
+                // The tenants that the job added are rolled back with it.
                 self.cache.clear();
                 let undone = self.execute("ROLLBACK TO job");
                 undone.and_then(|()| self.execute("RELEASE job")).is_ok()
@@ -362,8 +366,9 @@ impl Writer {
             (false, false) => written == 0,
         };
         if !is_undone || self.db.is_autocommit() {
-            // SQLite ended the transaction, or half of a job is in it: the jobs before this one go with it. The commit
-            // will fail, and all are told.
+            // SQLite ended the transaction, or it has the first writes of a failed job, so the jobs
+            // before this one are rolled back, too. The commit will fail, and every caller gets the
+            // error.
             self.careful_jobs = CAREFUL_JOBS;
             let _ = self.execute("ROLLBACK");
             self.lost = match &ended {
@@ -389,14 +394,14 @@ impl Writer {
         outcome
     }
 
-    /// Hands deliveries out, of the committed state.
+    /// Claims deliveries from the committed state.
     fn claim(&mut self, most: usize) -> Result<Claims, StoreError> {
         self.expect_files()?;
         let claim = AssertUnwindSafe(|| claim::claim(&mut self.transaction(), most));
         Ok(catch_unwind(claim).unwrap_or(Err(Fault::Panicked))?)
     }
 
-    /// Takes back what was handed out to a worker that is gone: nobody would settle it.
+    /// Releases the claims of a worker that is gone, since nobody would settle them.
     fn take_back(&mut self, unheard: Claims) {
         for claimed in unheard.claimed {
             if let Some(endpoint) = self.turns.release(claimed.delivery.id, claimed.hold) {
@@ -410,7 +415,7 @@ impl Writer {
         self.work.notify_one();
     }
 
-    /// Returns whether there may be something to claim that was not there before the commit.
+    /// Updates the queues after a commit. Returns whether there may be new deliveries to claim.
     fn follow_commit(&mut self) -> bool {
         let reader = Reader {
             db: &self.db,

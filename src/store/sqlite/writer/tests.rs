@@ -1,4 +1,4 @@
-//! What one job of a batch does to the others.
+//! Tests what one job of a batch does to the others.
 
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -10,7 +10,7 @@ use super::*;
 use crate::clock::SystemClock;
 use crate::store::at_rest::MasterKey;
 
-/// A job for a batch, by how it ends.
+/// How a job of a batch ends.
 #[derive(Clone, Copy)]
 enum Ends {
     Well,
@@ -24,7 +24,7 @@ enum Ends {
     PanickingHalfDone,
 }
 
-/// How a job's caller was told that it ended.
+/// The result that a job's caller got.
 #[derive(Debug, PartialEq, Eq)]
 enum Was {
     Done,
@@ -87,7 +87,7 @@ impl Stage {
         }
     }
 
-    /// Runs jobs as one batch, and says how each ended and which writes are in the file.
+    /// Runs jobs as one batch, and returns how each ended and how many writes are in the file.
     fn batch(&mut self, ends: &[Ends]) -> (Vec<Was>, usize) {
         let writer = &mut self.writer;
         let begun = writer.execute("BEGIN IMMEDIATE");
@@ -140,7 +140,7 @@ fn a_job_that_is_half_done_takes_its_batch_with_it_once_and_then_itself_alone() 
         let mut stage = Stage::new();
         let batch = [Ends::Well, half_done, Ends::Well, Ends::Refusing];
         let (ended, written) = stage.batch(&batch);
-        // What is refused by what was not committed means nothing either.
+        // A refusal is not valid either, since what it was decided on was not committed.
         assert!(
             !ended.contains(&Was::Done) && !ended.contains(&Was::Refused),
             "{ended:?}"

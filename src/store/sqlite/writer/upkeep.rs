@@ -1,4 +1,5 @@
-//! What the writer does for the file itself, between batches: the sweep, and a new first master key for every value.
+//! Maintains the file between batches: sweeps, and encrypts every value with a new first master
+//! key.
 
 use super::super::fault::Fault;
 use super::super::read::Reader;
@@ -8,15 +9,15 @@ use super::Writer;
 use crate::domain::Timestamp;
 use crate::store::at_rest::sweeps::{Sweeps, Swept};
 
-/// What is left to do.
+/// The maintenance that is left to do.
 pub(super) struct Upkeep {
-    /// Whether some value may rest under another master key than the first.
+    /// Whether a value may be encrypted with another master key than the first.
     is_rewrapping: bool,
     sweeps: Sweeps,
 }
 
 impl Upkeep {
-    /// What is left to do of the file.
+    /// Reads from the file what is left to do.
     pub fn new(reader: Reader<'_>) -> Result<Self, Fault> {
         Ok(Self {
             is_rewrapping: rewrap::is_unfinished(reader)?,
@@ -30,7 +31,7 @@ impl Upkeep {
 }
 
 impl Writer {
-    /// See [`Store::sweep`](crate::store::Store::sweep).
+    /// Sweeps: see [`Store::sweep`](crate::store::Store::sweep).
     pub(super) fn sweep(&mut self) -> Timestamp {
         let now = self.clock.now();
         let is_overdue = |writer: &Self| {
@@ -45,7 +46,8 @@ impl Writer {
             self.upkeep.sweeps.note_overdue(overdue);
         }
         if self.upkeep.sweeps.is_due(now) {
-            // Each by itself: a record that is damaged must not keep the others from being swept.
+            // Each kind has its own commit, so that a damaged record does not keep the others from
+            // being deleted.
             let swept = sweep::BY_AGE.map(|sweep| self.sweep_one(sweep, now));
             let reader = Reader {
                 db: &self.db,
@@ -59,7 +61,7 @@ impl Writer {
         self.upkeep.sweeps.next(now, deadline)
     }
 
-    /// One kind of sweep, in a commit of its own.
+    /// Runs one kind of sweep, in a commit of its own.
     fn sweep_one(&mut self, sweep: Sweep, now: Timestamp) -> Swept {
         match self.alone(|writer| sweep(&mut writer.transaction(), now)) {
             Ok(is_more) => {
@@ -71,18 +73,18 @@ impl Writer {
             Err(error) => {
                 self.turns.forget_batch();
                 if error.is_passing() {
-                    // Whatever is in the way, such as a full disk, is in the way of requests too, which tell of it.
-                    tracing::debug!(%error, "cannot sweep what has expired");
+                    // The cause, such as a full disk, makes requests fail, too, and they report it.
+                    tracing::debug!(%error, "cannot delete expired records; trying again later");
                 } else {
-                    tracing::error!(%error, "cannot sweep what has expired");
+                    tracing::error!(%error, "cannot delete expired records; trying again later");
                 }
                 Swept::Failed
             }
         }
     }
 
-    /// One step of encrypting all values with the first master key, in a commit of its own. A failure is logged once, and
-    /// the next start goes on from there.
+    /// Does one step of encrypting all values with the first master key, in a commit of its own. A
+    /// failure is logged once, and the next start continues from there.
     pub(super) fn rewrap_some(&mut self) {
         let stepped = self.alone(|writer| rewrap::step_of_server(writer.transaction().reader()));
         match stepped {
@@ -92,7 +94,7 @@ impl Writer {
             }
             Err(error) => {
                 self.upkeep.is_rewrapping = false;
-                tracing::error!(%error, "cannot encrypt all values with the first master key; the next start goes on");
+                tracing::error!(%error, "cannot encrypt all values with the first master key; the next start continues");
             }
         }
     }
