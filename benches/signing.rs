@@ -2,10 +2,13 @@
 //!
 //! For each body size and number of live secrets, four figures over the same bytes:
 //!
-//! - *keyed*: the header by [`Signer`]s that are keyed for the message, then the `hmac` crate alone doing that;
-//! - *cloned*: the header by [`Signer`]s that were keyed before, then the `hmac` crate alone cloning its keyed state.
+//! - *keyed*: the header by [`Signer`]s that are keyed for the message, then the `hmac` crate alone
+//!   doing that;
+//! - *cloned*: the header by [`Signer`]s that were keyed before, then the `hmac` crate alone
+//!   cloning its keyed state.
 //!
-//! What a header costs above its bare HMACs is the making of text: base64 or hex, and the timestamp.
+//! What a header costs above its bare HMACs is the making of text: base64 or hex, and the
+//! timestamp.
 
 use std::hint::black_box;
 

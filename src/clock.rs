@@ -1,8 +1,8 @@
 //! The one clock that decides everything: expiries, records, times in answers.
 //!
 //! Nothing else in the crate may ask the operating system for the time of day (`clippy.toml` bans
-//! it), so a test that moves this clock moves all there is. Network time-outs and the rate limit are
-//! not times of day: they run on the monotonic clock, whatever happens here.
+//! it), so a test that moves this clock moves all there is. Network time-outs and the rate limit
+//! are not times of day: they run on the monotonic clock, whatever happens here.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -91,8 +91,8 @@ impl TestClock {
         Self::new(None, 0)
     }
 
-    /// A clock that runs ahead of the wall clock by `total`: by what a durable store kept of an earlier
-    /// run. More than [`MAX_ADVANCE_SECONDS`] counts as that much.
+    /// A clock that runs ahead of the wall clock by `total`: by what a durable store kept of an
+    /// earlier run. More than [`MAX_ADVANCE_SECONDS`] counts as that much.
     #[must_use]
     pub fn running_ahead_by(total: Duration) -> Self {
         let total = total.min(Duration::from_secs(MAX_ADVANCE_SECONDS));

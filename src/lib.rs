@@ -9,7 +9,8 @@
 //! 5. [`delivery`]: signed events on their way to receivers.
 //! 6. [`api`]: the two dialects over them.
 //! 7. [`server`]: the sockets that carry them, with their deadlines and limits.
-//! 8. [`config`], [`cli`], [`telemetry`] and [`output`]: settings, commands, logs, and what writes them.
+//! 8. [`config`], [`cli`], [`telemetry`] and [`output`]: settings, commands, logs, and what writes
+//!    them.
 //! 9. [`nearest`]: what a mistyped word was meant as.
 //! 10. [`clock`] and [`random`]: the only doors for time and randomness.
 

@@ -1,11 +1,13 @@
-//! Text that a thread of its own writes to stdout or stderr, so that nothing else waits for whatever reads it.
+//! Text that a thread of its own writes to stdout or stderr, so that nothing else waits for
+//! whatever reads it.
 //!
-//! A pipe that nobody reads takes 64 KiB, and then a write to it waits, perhaps for good. Here only the writing thread
-//! does. What it cannot write yet is kept in memory up to a bound; beyond it, text is dropped, counted, and the count is
-//! written when there is room again.
+//! A pipe that nobody reads takes 64 KiB, and then a write to it waits, perhaps for good. Here only
+//! the writing thread does. What it cannot write yet is kept in memory up to a bound; beyond it,
+//! text is dropped, counted, and the count is written when there is room again.
 //!
-//! Text goes out in the pieces in which it came, lines of a log for example: each whole or not at all, and in order. What
-//! came while the thread was writing goes out with the next write, so that a busy log takes few of them.
+//! Text goes out in the pieces in which it came, lines of a log for example: each whole or not at
+//! all, and in order. What came while the thread was writing goes out with the next write, so that
+//! a busy log takes few of them.
 
 use std::{
     fs::File,
@@ -24,11 +26,13 @@ const MOST: usize = 1024 * 1024;
 /// How many bytes are worth a write of their own.
 const ENOUGH: usize = 64 * 1024;
 
-/// The most bytes of one write to anything but a file. Linux writes so many to a pipe whole or not at all (`PIPE_BUF`), so
-/// that a process that ends while its pipe is full leaves no half of a line in it.
+/// The most bytes of one write to anything but a file. Linux writes so many to a pipe whole or not
+/// at all (`PIPE_BUF`), so that a process that ends while its pipe is full leaves no half of a line
+/// in it.
 const AT_ONCE: usize = 4096;
 
-/// How long text waits for more, so that it can go out in one write. Text that comes after a quiet while does not wait.
+/// How long text waits for more, so that it can go out in one write. Text that comes after a quiet
+/// while does not wait.
 const GATHERING: Duration = Duration::from_millis(2);
 
 /// When a descriptor that does not block is tried again.
@@ -53,7 +57,8 @@ struct Queue {
     waiting: Pieces,
     /// How many pieces found no room since the thread last took those that did.
     dropped: u64,
-    /// How many pieces there were so far, dropped ones too, and how many of them the thread is done with.
+    /// How many pieces there were so far, dropped ones too, and how many of them the thread is done
+    /// with.
     put: u64,
     done: u64,
     is_idle: bool,
@@ -79,8 +84,8 @@ struct Hooks<N, F> {
 impl Output {
     /// Starts the thread. It writes to what `to` is at this moment.
     ///
-    /// `notice` makes the text that says how many pieces were dropped. `failed` is called when something cannot be written;
-    /// that is counted as dropped, and the next text is tried again.
+    /// `notice` makes the text that says how many pieces were dropped. `failed` is called when
+    /// something cannot be written; that is counted as dropped, and the next text is tried again.
     ///
     /// # Errors
     ///
@@ -91,8 +96,8 @@ impl Output {
         notice: impl Fn(u64) -> String + Send + 'static,
         failed: impl Fn(&io::Error) + Send + 'static,
     ) -> io::Result<Self> {
-        // A descriptor of its own: the standard library's handles are locked while they write, and then others, such as a
-        // panic, would wait for them.
+        // A descriptor of its own: the standard library's handles are locked while they write, and
+        // then others, such as a panic, would wait for them.
         let file = File::from(to.as_fd().try_clone_to_owned()?);
         let output = Self(Arc::new(Shared {
             queue: Mutex::default(),
@@ -123,7 +128,8 @@ impl Output {
         }
     }
 
-    /// Waits until all that was put so far is written or said to be dropped, or for so long. Returns whether it is.
+    /// Waits until all that was put so far is written or said to be dropped, or for so long.
+    /// Returns whether it is.
     #[expect(clippy::must_use_candidate, reason = "an end goes on either way")]
     pub fn flush(&self, within: Duration) -> bool {
         let deadline = Instant::now() + within;
@@ -166,8 +172,8 @@ impl Shared {
         }
     }
 
-    /// Waits until there is something to write, and exchanges it for `pieces`, which is empty. Returns how many pieces
-    /// were dropped after it.
+    /// Waits until there is something to write, and exchanges it for `pieces`, which is empty.
+    /// Returns how many pieces were dropped after it.
     fn take(&self, pieces: &mut Pieces) -> u64 {
         let mut queue = self.queue.lock();
         if !queue.is_urgent && queue.waiting.bytes.len() < ENOUGH {

@@ -1,8 +1,8 @@
 //! Randomness: the one place where it enters the program (`clippy.toml` bans it elsewhere).
 //!
-//! Secrets and keys come straight from the operating system. What must only never repeat or be foreseen (nonces, ids,
-//! jitter) comes from a generator of the thread, which the operating system seeds: a call of the system for each would
-//! take longer than what it is needed for.
+//! Secrets and keys come straight from the operating system. What must only never repeat or be
+//! foreseen (nonces, ids, jitter) comes from a generator of the thread, which the operating system
+//! seeds: a call of the system for each would take longer than what it is needed for.
 
 use std::cell::RefCell;
 
@@ -40,7 +40,8 @@ pub fn key() -> Result<Zeroizing<[u8; 32]>, NoRandomness> {
     Ok(bytes)
 }
 
-/// A number that none of the others is, and is no secret: at least 2^62, so that it is spelt in 8 bytes.
+/// A number that none of the others is, and is no secret: at least 2^62, so that it is spelt in 8
+/// bytes.
 ///
 /// # Errors
 ///
@@ -99,8 +100,8 @@ fn uuid() -> Result<Uuid, NoRandomness> {
     Ok(uuid::Builder::from_random_bytes(bytes()?).into_uuid())
 }
 
-/// A UUID that sorts by time (RFC 9562, version 7), with 74 random bits: what is made one after the other stands side by
-/// side in an index on a disk, so that a commit of many writes few pages.
+/// A UUID that sorts by time (RFC 9562, version 7), with 74 random bits: what is made one after the
+/// other stands side by side in an index on a disk, so that a commit of many writes few pages.
 fn ordered_uuid(now: Timestamp) -> Result<Uuid, NoRandomness> {
     let millis = u64::try_from(now.as_millis()).unwrap_or_default();
     Ok(uuid::Builder::from_unix_timestamp_millis(millis, &bytes()?).into_uuid())
@@ -115,7 +116,8 @@ pub fn subscription_id() -> Result<EndpointId, NoRandomness> {
     bytes().map(EndpointId::Object)
 }
 
-/// An id to find a request by, in a log. Not secret; all zeros when the generator fails, so that a request does not.
+/// An id to find a request by, in a log. Not secret; all zeros when the generator fails, so that a
+/// request does not.
 #[must_use]
 pub fn correlation_id() -> Uuid {
     uuid().unwrap_or_default()

@@ -1,8 +1,9 @@
 //! Logs: one event a line, on stderr.
 //!
-//! Standard output belongs to what was asked for. Times are RFC 3339 in UTC with milliseconds. An event is formatted by the
-//! thread that it happens on and written by another one ([`output`](crate::output)), whole. So lines of concurrent requests
-//! do not mix, and nothing waits for the reader of the log: what a slow one has no room for is dropped, and a line says how
+//! Standard output belongs to what was asked for. Times are RFC 3339 in UTC with milliseconds. An
+//! event is formatted by the thread that it happens on and written by another one
+//! ([`output`](crate::output)), whole. So lines of concurrent requests do not mix, and nothing
+//! waits for the reader of the log: what a slow one has no room for is dropped, and a line says how
 //! many were.
 
 use std::{
@@ -43,7 +44,8 @@ const DROPPED: &str = "log lines were dropped: they came faster than they could 
 pub enum LogFormat {
     /// For people: coloured on a terminal, unless `NO_COLOR` is set.
     Text,
-    /// For machines: one JSON object, the event's fields beside `timestamp`, `level`, `target` and `message`.
+    /// For machines: one JSON object, the event's fields beside `timestamp`, `level`, `target` and
+    /// `message`.
     Json,
 }
 
@@ -59,8 +61,8 @@ impl LogFormat {
     }
 }
 
-/// The log of the process. Dropping it, at the end of the program, waits for the last lines to be written, but not for
-/// longer than a second.
+/// The log of the process. Dropping it, at the end of the program, waits for the last lines to be
+/// written, but not for longer than a second.
 #[must_use]
 pub struct Log(Output);
 
@@ -70,11 +72,11 @@ impl Drop for Log {
     }
 }
 
-/// Starts logging to stderr, for the whole process: the events that `filter` lets through, and panics. What h2 says below
-/// `info` is left out even then.
+/// Starts logging to stderr, for the whole process: the events that `filter` lets through, and
+/// panics. What h2 says below `info` is left out even then.
 ///
-/// A panic is logged as an `error` event with its place in the source. Its message is not: it may quote what the code
-/// was working on, which may be a secret.
+/// A panic is logged as an `error` event with its place in the source. Its message is not: it may
+/// quote what the code was working on, which may be a secret.
 ///
 /// # Errors
 ///
@@ -95,8 +97,8 @@ pub fn init(filter: EnvFilter, format: LogFormat) -> io::Result<Log> {
     Ok(Log(output))
 }
 
-/// Writes the last line of a command to stderr: why it failed. Waits a second for it at most: if nobody reads it by then,
-/// nobody is there.
+/// Writes the last line of a command to stderr: why it failed. Waits a second for it at most: if
+/// nobody reads it by then, nobody is there.
 pub fn say_last(line: &str) {
     let text = format!("{line}\n");
     match Output::start("last line", io::stderr(), |_| String::new(), |_| {}) {
@@ -124,7 +126,8 @@ impl io::Write for Line {
     }
 }
 
-/// The line that counts those that were dropped. It is made without the subscriber, so that no filter leaves it out.
+/// The line that counts those that were dropped. It is made without the subscriber, so that no
+/// filter leaves it out.
 fn dropped(format: LogFormat, lines: u64) -> String {
     let mut time = String::new();
     let _ = Millis.format_time(&mut Writer::new(&mut time));
@@ -149,7 +152,8 @@ fn subscriber<W>(
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
-    // An error in writing would otherwise be reported with `eprintln!`, which panics when stderr is gone.
+    // An error in writing would otherwise be reported with `eprintln!`, which panics when stderr is
+    // gone.
     let layer = tracing_subscriber::fmt::layer()
         .with_writer(writer)
         .with_timer(Millis)
@@ -171,8 +175,8 @@ where
 
 /// Whether an event may be logged, whatever the filter says.
 ///
-/// Below `info`, h2 quotes what the peer sent: a malformed path, authority or scheme, the debug data of a GOAWAY. That
-/// may hold anything, also a secret in the wrong place.
+/// Below `info`, h2 quotes what the peer sent: a malformed path, authority or scheme, the debug
+/// data of a GOAWAY. That may hold anything, also a secret in the wrong place.
 fn quotes_nothing(event: &Metadata<'_>) -> bool {
     let target = event.target();
     let is_h2 = target == "h2" || target.starts_with("h2::");

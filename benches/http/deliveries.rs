@@ -1,11 +1,13 @@
 //! How fast do accepted events reach a receiver?
 //!
-//! One endpoint with two live secrets, one receiver that answers at once. It is measured twice. *Delivering alone*: the
-//! receiver holds its first answers back until all events are published, and the clock runs from then to the arrival of
-//! the last delivery. *Publishing too*: the clock runs from the first `POST /events`, and publishing, signing and sending
-//! share the machine. Beside both stands the rate at which that receiver takes the same requests from the load
-//! generator, ready-made: all that a delivery costs beside its receipt lies in between. The target is about the first,
-//! which has no work in it but deliveries, as the receiver's own rate has none but receipts.
+//! One endpoint with two live secrets, one receiver that answers at once. It is measured twice.
+//! *Delivering alone*: the receiver holds its first answers back until all events are published,
+//! and the clock runs from then to the arrival of the last delivery. *Publishing too*: the clock
+//! runs from the first `POST /events`, and publishing, signing and sending share the machine.
+//! Beside both stands the rate at which that receiver takes the same requests from the load
+//! generator, ready-made: all that a delivery costs beside its receipt lies in between. The target
+//! is about the first, which has no work in it but deliveries, as the receiver's own rate has none
+//! but receipts.
 
 use std::process::Command;
 use std::rc::Rc;
@@ -161,8 +163,8 @@ impl Bench {
         Ok(f64::from(done.measured) / settings.measured.as_secs_f64())
     }
 
-    /// Publishes `count` events and waits until each of them has arrived, exactly once. With `alone` the clock starts
-    /// when they are published, and the receiver answers from then on.
+    /// Publishes `count` events and waits until each of them has arrived, exactly once. With
+    /// `alone` the clock starts when they are published, and the receiver answers from then on.
     async fn deliver(&self, count: usize, settings: &Settings, alone: bool) -> Fallible<Delivered> {
         self.ask("/forget").await?;
         if alone {

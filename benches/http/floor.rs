@@ -1,7 +1,8 @@
 //! The floor: what axum alone costs for this request and this answer.
 //!
-//! It routes, parses and serialises what Hookturn does, in the most ordinary way (`axum::serve`, `Path`, `Json`), and
-//! leaves out all that Hookturn is for: keys, limits, a store, randomness, a clock, logs.
+//! It routes, parses and serialises what Hookturn does, in the most ordinary way (`axum::serve`,
+//! `Path`, `Json`), and leaves out all that Hookturn is for: keys, limits, a store, randomness, a
+//! clock, logs.
 
 use std::hint::black_box;
 
@@ -13,8 +14,8 @@ use tokio::net::TcpListener;
 
 use crate::Fallible;
 
-/// The first argument that makes this binary the floor instead of the benchmark. A process of its own, so that the
-/// floor stands as far from the load generator as Hookturn does.
+/// The first argument that makes this binary the floor instead of the benchmark. A process of its
+/// own, so that the floor stands as far from the load generator as Hookturn does.
 pub const ARGUMENT: &str = "serve-the-floor";
 
 #[derive(Deserialize)]

@@ -1,7 +1,8 @@
 //! The load generator: a closed loop over a fixed number of connections.
 //!
-//! Closed: a connection sends its next request when the last one is answered, so the servers are compared at the load
-//! that each can bear. It says how fast a server is when it is never idle; it says nothing about latency at a given rate.
+//! Closed: a connection sends its next request when the last one is answered, so the servers are
+//! compared at the load that each can bear. It says how fast a server is when it is never idle; it
+//! says nothing about latency at a given rate.
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -15,15 +16,17 @@ use crate::wire::{Answer, Connection};
 
 /// What to ask, and what to make of the answers. All connections share one: they run on one thread.
 pub trait Work: 'static {
-    /// Appends the next whole request to `request`, which is empty; `false` when there is nothing left to ask.
+    /// Appends the next whole request to `request`, which is empty; `false` when there is nothing
+    /// left to ask.
     fn next(&mut self, request: &mut Vec<u8>) -> bool;
 
     /// Takes one answer. An error ends the whole run.
     fn answered(&mut self, answer: &Answer<'_>, sent: Instant, received: Instant) -> Fallible<()>;
 }
 
-/// Does all of `work` over `connections` connections and gives it back. It fails with the first request that fails, and
-/// when the work is not done `within` that time: a server that hangs must not hang the benchmark.
+/// Does all of `work` over `connections` connections and gives it back. It fails with the first
+/// request that fails, and when the work is not done `within` that time: a server that hangs must
+/// not hang the benchmark.
 pub async fn drive<W: Work>(
     address: SocketAddr,
     connections: usize,

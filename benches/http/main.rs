@@ -1,9 +1,10 @@
 //! The side-by-side HTTP load run: how much of a bare axum server's speed does Hookturn keep?
 //!
-//! Requests per second on one machine say little about another machine. So everything here is a ratio: a round on the
-//! *floor* (the smallest axum server that parses the same request and answers the same JSON, and remembers nothing), then
-//! at once a round on Hookturn, by the same load generator over the same number of connections. The median of several
-//! such pairs cancels most of what else the machine was doing.
+//! Requests per second on one machine say little about another machine. So everything here is a
+//! ratio: a round on the *floor* (the smallest axum server that parses the same request and answers
+//! the same JSON, and remembers nothing), then at once a round on Hookturn, by the same load
+//! generator over the same number of connections. The median of several such pairs cancels most of
+//! what else the machine was doing.
 //!
 //! ```sh
 //! cargo bench --bench http                 # everything, about four minutes
@@ -13,12 +14,14 @@
 //! cargo bench --bench http -- calibrate    # the floor beside itself: how far from 1 noise alone goes
 //! ```
 //!
-//! `BENCH_ROUNDS` (5), `BENCH_SECONDS` (3, of each round), `BENCH_POPULATION` (200000) and `BENCH_DELIVERIES` (20000, of
-//! each round) change the sizes. Speed is printed and never asserted: it depends on what else the machine does. A request
-//! that fails does fail the run, and so does a delivery that is missing, repeated or late by a minute.
+//! `BENCH_ROUNDS` (5), `BENCH_SECONDS` (3, of each round), `BENCH_POPULATION` (200000) and
+//! `BENCH_DELIVERIES` (20000, of each round) change the sizes. Speed is printed and never asserted:
+//! it depends on what else the machine does. A request that fails does fail the run, and so does a
+//! delivery that is missing, repeated or late by a minute.
 //!
-//! Reading order: [`floor`], [`subject`] (a server under load), [`load`] and [`wire`] (the generator), [`work`] (what is
-//! asked), then the runs: [`rotation`], [`population`], [`deliveries`] (with its [`receiver`]).
+//! Reading order: [`floor`], [`subject`] (a server under load), [`load`] and [`wire`] (the
+//! generator), [`work`] (what is asked), then the runs: [`rotation`], [`population`],
+//! [`deliveries`] (with its [`receiver`]).
 
 mod deliveries;
 mod floor;
@@ -67,8 +70,9 @@ fn main() -> ExitCode {
     }
 }
 
-/// `cargo bench` passes `--bench` and then what the user wrote. Without it this is `cargo test --all-targets`, which
-/// runs benchmarks to see that they still work: everything, but as small as it gets.
+/// `cargo bench` passes `--bench` and then what the user wrote. Without it this is
+/// `cargo test --all-targets`, which runs benchmarks to see that they still work: everything, but
+/// as small as it gets.
 fn choose(arguments: &[String]) -> Fallible<(Settings, Vec<Run>)> {
     let words: Vec<&str> = arguments
         .iter()
@@ -108,7 +112,8 @@ fn choose(arguments: &[String]) -> Fallible<(Settings, Vec<Run>)> {
     Ok((Settings::from_environment()?, runs))
 }
 
-/// On one thread: the generator shares the machine with the server that it measures, so it must not spread out.
+/// On one thread: the generator shares the machine with the server that it measures, so it must not
+/// spread out.
 fn run_all(settings: &Settings, runs: &[Run]) -> Fallible<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

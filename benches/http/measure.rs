@@ -11,8 +11,9 @@ pub struct Sample {
     pub p50: f64,
     /// Milliseconds.
     pub p99: f64,
-    /// Processor time of the server for each request, in microseconds. Unlike the rate it does not depend on what the
-    /// generator costs, so it shows what a ratio hides when the generator is the bottleneck.
+    /// Processor time of the server for each request, in microseconds. Unlike the rate it does not
+    /// depend on what the generator costs, so it shows what a ratio hides when the generator is the
+    /// bottleneck.
     pub server_cost: Option<f64>,
     /// The generator's own.
     pub generator_cost: Option<f64>,

@@ -1,4 +1,5 @@
-//! Does a server that holds many endpoints rotate as fast as one that holds few, and what does an endpoint cost?
+//! Does a server that holds many endpoints rotate as fast as one that holds few, and what does an
+//! endpoint cost?
 
 use std::time::Instant;
 
@@ -53,8 +54,8 @@ pub async fn run(settings: &Settings, store: Store) -> Fallible<()> {
         println!("         {on_disk} bytes on the disk, the write-ahead log included");
     }
 
-    // As many as the other server rotates, so that the generator does the same work for both, but from all over the
-    // population, so that the store cannot live on what it touched last.
+    // As many as the other server rotates, so that the generator does the same work for both, but
+    // from all over the population, so that the store cannot live on what it touched last.
     let step = (settings.population / settings.endpoints).max(1);
     many.rotate_these(ids.iter().step_by(step).take(settings.endpoints));
 

@@ -20,8 +20,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts `command` with what `arguments` makes of a free address, and waits until `/healthz` answers 200. What it
-    /// writes to stderr goes to a file, as a service manager would arrange it.
+    /// Starts `command` with what `arguments` makes of a free address, and waits until `/healthz`
+    /// answers 200. What it writes to stderr goes to a file, as a service manager would arrange it.
     pub async fn start(
         mut command: Command,
         arguments: impl FnOnce(SocketAddr) -> Vec<String>,
@@ -36,7 +36,8 @@ impl Server {
             .env_clear()
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            // Appending: what is written after `forget_log` starts at the file's new end, and leaves no hole.
+            // Appending: what is written after `forget_log` starts at the file's new end, and
+            // leaves no hole.
             .stderr(File::options().append(true).open(&stderr)?)
             .spawn()
             .map_err(|error| {
@@ -78,8 +79,8 @@ impl Server {
         Ok(sum)
     }
 
-    /// Asks it to end, and says what its store did: how many writes it made in how many commits. `None` where the store
-    /// does not count them.
+    /// Asks it to end, and says what its store did: how many writes it made in how many commits.
+    /// `None` where the store does not count them.
     pub fn stop(mut self) -> Fallible<Option<(f64, f64)>> {
         let pid = self.child.id().to_string();
         Command::new("kill").args(["-TERM", &pid]).status()?;
@@ -126,8 +127,8 @@ impl Server {
         Ok(File::options().write(true).open(&self.stderr)?.set_len(0)?)
     }
 
-    /// Waits until at least `count` lines are in the log, and fails if they do not come: a server that drops its log
-    /// lines under load must not win by it.
+    /// Waits until at least `count` lines are in the log, and fails if they do not come: a server
+    /// that drops its log lines under load must not win by it.
     pub async fn wait_for_log_lines(&self, count: u32) -> Fallible<()> {
         const WITHIN: Duration = Duration::from_secs(5);
         let wanted = usize::try_from(count)?;
@@ -183,8 +184,8 @@ fn processor_time(process: &str) -> Option<Duration> {
     // Linux counts in hundredths of a second here whatever its own tick is.
     const TICK: Duration = Duration::from_millis(10);
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // The second field is the program's name in parentheses, which may hold anything, so count from its end: the
-    // fields 14 and 15 of proc(5) are the 12th and 13th after it.
+    // The second field is the program's name in parentheses, which may hold anything, so count from
+    // its end: the fields 14 and 15 of proc(5) are the 12th and 13th after it.
     let (_, after_name) = stat.rsplit_once(") ")?;
     let mut fields = after_name.split(' ').skip(11);
     let user: u32 = fields.next()?.parse().ok()?;
@@ -197,8 +198,8 @@ async fn is_healthy(address: SocketAddr) -> Fallible<bool> {
     Ok(connection.call(&get("/healthz")).await?.status == 200)
 }
 
-/// A port that was free a moment ago. Another program could take it in between; then the server says so and the run
-/// ends, which is rare enough.
+/// A port that was free a moment ago. Another program could take it in between; then the server
+/// says so and the run ends, which is rare enough.
 fn free_address() -> Fallible<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }

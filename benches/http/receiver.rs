@@ -1,8 +1,8 @@
 //! The receiver: the least that takes a delivery, looks at it and answers 200.
 //!
-//! It shares the machine with the server that it measures, so it is no HTTP server: one thread, one buffer for each
-//! connection, three headers read. A POST on any path is a delivery. A GET asks about those that came so far, or has
-//! answers held back and released.
+//! It shares the machine with the server that it measures, so it is no HTTP server: one thread, one
+//! buffer for each connection, three headers read. A POST on any path is a delivery. A GET asks
+//! about those that came so far, or has answers held back and released.
 
 use std::cell::RefCell;
 use std::collections::HashSet;

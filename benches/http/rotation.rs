@@ -5,8 +5,8 @@ use crate::measure::{Sample, median};
 use crate::settings::Settings;
 use crate::subject::{Configuration, Store, Subject};
 
-/// What is measured beside the floor. `warn` shows the server itself; `info` is how it is run, with a line for each
-/// request; `sqlite` answers when the rotation is on the disk.
+/// What is measured beside the floor. `warn` shows the server itself; `info` is how it is run, with
+/// a line for each request; `sqlite` answers when the rotation is on the disk.
 const CONFIGURATIONS: &[Configuration] = &[
     Configuration {
         name: "hookturn, log warn",
@@ -60,15 +60,16 @@ pub async fn run(settings: &Settings) -> Fallible<()> {
     Ok(())
 }
 
-/// The floor beside a second floor: whatever this shows apart from 1 is noise, and so is that much of [`run`].
+/// The floor beside a second floor: whatever this shows apart from 1 is noise, and so is that much
+/// of [`run`].
 pub async fn calibrate(settings: &Settings) -> Fallible<()> {
     let floor = Subject::floor("floor", settings).await?;
     let same = Subject::floor("the floor again", settings).await?;
     compare(settings, &floor, &[(same, 1.0)]).await
 }
 
-/// All servers stay up, and one at a time is under load: an idle one costs nothing, and a fresh one would be measured
-/// with an empty heap.
+/// All servers stay up, and one at a time is under load: an idle one costs nothing, and a fresh one
+/// would be measured with an empty heap.
 async fn compare(
     settings: &Settings,
     floor: &Subject,

@@ -25,7 +25,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The defaults, or what `BENCH_ROUNDS`, `BENCH_SECONDS`, `BENCH_POPULATION` and `BENCH_DELIVERIES` say.
+    /// The defaults, or what `BENCH_ROUNDS`, `BENCH_SECONDS`, `BENCH_POPULATION` and
+    /// `BENCH_DELIVERIES` say.
     pub fn from_environment() -> Fallible<Self> {
         Ok(Self {
             rounds: variable("BENCH_ROUNDS", 5)?.max(1),

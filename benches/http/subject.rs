@@ -18,7 +18,8 @@ use crate::work::{Creation, Timed, rotation_of};
 /// Any 32 bytes do.
 const MASTER_KEY: &str = "bench:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
-/// How to start Hookturn for one line of the report. Another store or another log is another value of this.
+/// How to start Hookturn for one line of the report. Another store or another log is another value
+/// of this.
 #[derive(Debug, Clone, Copy)]
 pub struct Configuration {
     pub name: &'static str,
@@ -75,8 +76,8 @@ pub async fn hookturn_on(folder: Option<TempDir>, further: &[&str]) -> Fallible<
     let mut server = Server::start(command, |address| {
         let listen = address.to_string();
         let key = format!("bench={API_KEY}");
-        // `--dev`: load and receiver are on loopback, and the one thing under measurement that it changes is the
-        // clock, which then adds its offset.
+        // `--dev`: load and receiver are on loopback, and the one thing under measurement that it
+        // changes is the clock, which then adds its offset.
         [
             "serve",
             "--listen",
@@ -165,7 +166,8 @@ impl Subject {
         Ok(answer.body.len())
     }
 
-    /// One round: rotations over all connections, for the warm-up and then for the time that counts.
+    /// One round: rotations over all connections, for the warm-up and then for the time that
+    /// counts.
     pub async fn round(&self, settings: &Settings) -> Fallible<Sample> {
         self.server.forget_log()?;
         let (server_before, own_before) = (self.server.processor_time(), own_processor_time());

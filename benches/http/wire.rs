@@ -1,8 +1,9 @@
 //! One keep-alive HTTP/1.1 connection, as lean as it can be and still see every status.
 //!
-//! The generator runs on the same cores as the server it measures. Whatever it spends on a request is taken from both
-//! servers alike and pulls their ratio towards 1, which flatters the slower one. Hence no HTTP client: the request is
-//! bytes made beforehand, and of the answer only the status and the length are read.
+//! The generator runs on the same cores as the server it measures. Whatever it spends on a request
+//! is taken from both servers alike and pulls their ratio towards 1, which flatters the slower one.
+//! Hence no HTTP client: the request is bytes made beforehand, and of the answer only the status
+//! and the length are read.
 
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -25,8 +26,8 @@ pub struct Answer<'a> {
 }
 
 impl Answer<'_> {
-    /// An error unless the status is the one that was wanted. The body is shown: an error's says what was wrong, and
-    /// carries no secret.
+    /// An error unless the status is the one that was wanted. The body is shown: an error's says
+    /// what was wrong, and carries no secret.
     pub fn expect_status(&self, wanted: u16) -> Fallible<()> {
         if self.status == wanted {
             return Ok(());
@@ -112,5 +113,6 @@ pub fn get(path: &str) -> Vec<u8> {
         .into_bytes()
 }
 
-/// The key that every server under load is started with (the floor does not look at it, but has to read past it).
+/// The key that every server under load is started with (the floor does not look at it, but has to
+/// read past it).
 pub const API_KEY: &str = "bench-key-0123456789";

@@ -10,8 +10,8 @@ use crate::Fallible;
 use crate::load::Work;
 use crate::wire::{Answer, post};
 
-/// The request that rotates one endpoint. Grace 0: the ring stays at one secret however often it is rotated, and no
-/// cap on live secrets is ever met.
+/// The request that rotates one endpoint. Grace 0: the ring stays at one secret however often it is
+/// rotated, and no cap on live secrets is ever met.
 pub fn rotation_of(id: &str) -> Vec<u8> {
     post(
         &format!("/webhooks/endpoints/{id}/secret/rotate"),

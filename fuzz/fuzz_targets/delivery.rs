@@ -1,4 +1,5 @@
-//! The signature headers of a delivery: whatever they hold, there is an answer, and it is fit to be shown.
+//! The signature headers of a delivery: whatever they hold, there is an answer, and it is fit to be
+//! shown.
 
 #![no_main]
 

@@ -27,7 +27,8 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
     let target = target.path_and_query().expect("a target").as_str();
     assert!(!target.contains(['"', '<', '>', '[', '\\', ']', '^', '`', '{', '|', '}']));
 
-    // As a reader would that knows no special cases: what is between `://` and the first of `/`, `?` and `#`.
+    // As a reader would that knows no special cases: what is between `://` and the first of `/`,
+    // `?` and `#`.
     let (scheme, rest) = text.split_once("://").expect("an authority");
     assert!(scheme.eq_ignore_ascii_case(url.scheme()));
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());

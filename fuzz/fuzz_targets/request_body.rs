@@ -1,4 +1,5 @@
-//! JSON bodies: read as `serde_json` reads them, except where the reader here is meant to know better.
+//! JSON bodies: read as `serde_json` reads them, except where the reader here is meant to know
+//! better.
 
 #![no_main]
 
@@ -116,7 +117,8 @@ fn same_integer(text: &str, number: &serde_json::Number, read: Option<i64>) {
         let read = read as f64;
         assert!((read - float).abs() < 0.5, "{text}: {read}");
     }
-    // Up to 15 significant digits come back from an f64 as they were, if it is not so small that it counts as zero.
+    // Up to 15 significant digits come back from an f64 as they were, if it is not so small that it
+    // counts as zero.
     let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
     let digits = || mantissa.bytes().filter(u8::is_ascii_digit);
     let is_zero = digits().all(|digit| digit == b'0');

@@ -1,4 +1,5 @@
-//! Sealed values: whatever is found at rest, it opens only if it was sealed, and its key's id is fit to be shown.
+//! Sealed values: whatever is found at rest, it opens only if it was sealed, and its key's id is
+//! fit to be shown.
 
 #![no_main]
 

@@ -1,8 +1,8 @@
 //! The command line: what was asked for, and how a failure is told.
 //!
-//! Whatever keeps a command from starting is one line on stderr that names the flag or variable and the mend, and exit
-//! code 2. clap's own errors are several lines long and quote what was typed, which may be a key in the wrong place, so
-//! they are told in words of our own.
+//! Whatever keeps a command from starting is one line on stderr that names the flag or variable and
+//! the mend, and exit code 2. clap's own errors are several lines long and quote what was typed,
+//! which may be a key in the wrong place, so they are told in words of our own.
 
 mod assembly;
 mod backup;
@@ -71,8 +71,9 @@ impl From<SettingError> for CommandError {
     }
 }
 
-/// Runs the command that `args` ask for, the first of which is the program's name. Returns when it is done, with the
-/// exit code: 0, save for a `verify` of a request that does not, or a `check` or `keys rewrap` that finds something.
+/// Runs the command that `args` ask for, the first of which is the program's name. Returns when it
+/// is done, with the exit code: 0, save for a `verify` of a request that does not, or a `check` or
+/// `keys rewrap` that finds something.
 ///
 /// # Errors
 ///
@@ -101,7 +102,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Command
     }
 }
 
-/// The outcome of writing to stdout. A reader that has gone away, such as `head`, has what it wanted.
+/// The outcome of writing to stdout. A reader that has gone away, such as `head`, has what it
+/// wanted.
 fn written(outcome: io::Result<()>) -> Result<(), CommandError> {
     match outcome {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CommandError::new(

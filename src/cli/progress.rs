@@ -14,7 +14,8 @@ const MOST: u64 = 100;
 /// How often the bar shows that something is going on, when nothing is counted.
 const TICK: Duration = Duration::from_millis(200);
 
-/// The [`Progress`] for an operator: a bar on stderr, if that is a terminal, and findings on stdout.
+/// The [`Progress`] for an operator: a bar on stderr, if that is a terminal, and findings on
+/// stdout.
 pub(super) struct ProgressReport {
     bar: ProgressBar,
     found: u64,

@@ -1,4 +1,5 @@
-//! A verification in words, for a terminal of 80 columns or a file. No colour: it is copied into tickets.
+//! A verification in words, for a terminal of 80 columns or a file. No colour: it is copied into
+//! tickets.
 
 use std::fmt::Write as _;
 
@@ -95,8 +96,8 @@ fn sent(timestamp: i64, age: Option<i64>) -> String {
     }
 }
 
-/// Where another signature is by a secret given, the body is genuine, so that one which matches nothing can only be by a
-/// secret that was not given.
+/// Where another signature is by a secret given, the body is genuine, so that one which matches
+/// nothing can only be by a secret that was not given.
 fn of_signature(signature: &SignatureReport, genuine: bool) -> String {
     match signature {
         SignatureReport::Matched(secrets) => {

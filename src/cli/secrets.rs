@@ -36,13 +36,13 @@ pub(super) struct Secrets {
 }
 
 impl SecretSource {
-    /// Takes the texts of flags, each of which may be several, separated by commas, as the variable's are; and the file,
-    /// which must be readable now.
+    /// Takes the texts of flags, each of which may be several, separated by commas, as the
+    /// variable's are; and the file, which must be readable now.
     ///
     /// # Errors
     ///
-    /// The number of the first text that is no secret, or the line of the file, and what is wrong with it. What is given
-    /// here is not shown: it is a secret, or nearly one.
+    /// The number of the first text that is no secret, or the line of the file, and what is wrong
+    /// with it. What is given here is not shown: it is a secret, or nearly one.
     pub(super) fn new(
         names: &Names,
         texts: Vec<String>,
@@ -74,8 +74,9 @@ impl SecretSource {
         Ok(Self { given, file })
     }
 
-    /// The secrets as they are now: the file is read each time, so that a rotation can be rehearsed by editing it. A file
-    /// that can no longer be read has no secrets, and a line that is none is told with the delivery.
+    /// The secrets as they are now: the file is read each time, so that a rotation can be rehearsed
+    /// by editing it. A file that can no longer be read has no secrets, and a line that is none is
+    /// told with the delivery.
     ///
     /// Blocks while it reads.
     pub(super) fn read(&self) -> Secrets {
@@ -105,8 +106,8 @@ type Numbered = Vec<(usize, ReceiverSecret)>;
 
 /// The secrets in a file, and what was changed to read it.
 ///
-/// One a line, or several separated by commas. Blank lines and those that start with `#` are none. A line may also be one
-/// of an environment file, `NAME=whsec_…`, and a secret may be in quotes.
+/// One a line, or several separated by commas. Blank lines and those that start with `#` are none.
+/// A line may also be one of an environment file, `NAME=whsec_…`, and a secret may be in quotes.
 fn read(path: &Path) -> Result<(Numbered, Option<String>), String> {
     let shown = text_file::shown(path);
     let cannot = |problem: &str| format!("cannot read {shown}: {problem}");
@@ -150,7 +151,8 @@ fn texts(list: &str) -> impl Iterator<Item = &str> {
     entries.filter(|entry| !entry.is_empty())
 }
 
-/// Without space and what else cannot be seen at either end, such as a zero-width space from a document.
+/// Without space and what else cannot be seen at either end, such as a zero-width space from a
+/// document.
 fn bare(text: &str) -> &str {
     text.trim_matches(|char: char| char.is_whitespace() || is_invisible(char))
 }

@@ -25,7 +25,8 @@ pub(super) struct Text {
     pub notice: Option<&'static str>,
 }
 
-/// Takes the byte order mark away, and makes UTF-8 of UTF-16 that has one (as PowerShell's `>` writes it).
+/// Takes the byte order mark away, and makes UTF-8 of UTF-16 that has one (as PowerShell's `>`
+/// writes it).
 ///
 /// # Errors
 ///

@@ -10,8 +10,8 @@ use clap::{
 use super::Cli;
 use crate::nearest::nearest;
 
-/// What is wrong with `args`, of which clap says `error`: one line. Of what was typed it quotes no more than the name of a
-/// flag.
+/// What is wrong with `args`, of which clap says `error`: one line. Of what was typed it quotes no
+/// more than the name of a flag.
 pub(super) fn problem(error: &clap::Error, args: &[OsString]) -> String {
     let mut program = Cli::command();
     program.build();

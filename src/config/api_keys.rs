@@ -7,8 +7,8 @@ use zeroize::Zeroizing;
 /// A key's length in characters.
 const KEY_LENGTH: std::ops::RangeInclusive<usize> = 8..=256;
 
-/// The text of an API key: 8 to 256 visible ASCII characters without a comma. `Debug` hides it, and it is zeroed when
-/// dropped.
+/// The text of an API key: 8 to 256 visible ASCII characters without a comma. `Debug` hides it, and
+/// it is zeroed when dropped.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiKey(Zeroizing<String>);
 
@@ -58,13 +58,13 @@ impl ApiKeys {
         Ok(Self(vec![(parse_tenant(tenant)?, key)]))
     }
 
-    /// Parses `TENANT=KEY` texts, each of which may be several, separated by commas. Empty texts count as not given; a
-    /// pair that is given twice counts once.
+    /// Parses `TENANT=KEY` texts, each of which may be several, separated by commas. Empty texts
+    /// count as not given; a pair that is given twice counts once.
     ///
     /// # Errors
     ///
-    /// The number of the first bad entry and what it must be like. The entry itself is not shown: whatever is wrong
-    /// with it, it may hold a key.
+    /// The number of the first bad entry and what it must be like. The entry itself is not shown:
+    /// whatever is wrong with it, it may hold a key.
     pub(super) fn parse(texts: &[Zeroizing<String>]) -> Result<Self, String> {
         let mut keys: Vec<(String, ApiKey)> = Vec::new();
         let entries = texts
@@ -94,7 +94,8 @@ impl ApiKeys {
         self.0.is_empty()
     }
 
-    /// The tenants with their keys, in the order given; a tenant with several keys comes several times.
+    /// The tenants with their keys, in the order given; a tenant with several keys comes several
+    /// times.
     #[must_use]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &ApiKey)> {
         self.0.iter().map(|(tenant, key)| (tenant.as_str(), key))

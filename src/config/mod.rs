@@ -1,9 +1,10 @@
 //! Every setting of `hookturn serve`: its flag, its environment variable, its unit and its default.
 //!
-//! A flag takes precedence over its variable, and an empty value counts as not given, as container set-ups pass on
-//! unset variables as empty ones. [`ServeArgs`] takes the texts from the command line and [`ServeSettings::new`] parses
-//! them here rather than within clap, which quotes a bad value in its errors: a setting's error must never show a key
-//! or a password, also not one that was misplaced into the wrong flag.
+//! A flag takes precedence over its variable, and an empty value counts as not given, as container
+//! set-ups pass on unset variables as empty ones. [`ServeArgs`] takes the texts from the command
+//! line and [`ServeSettings::new`] parses them here rather than within clap, which quotes a bad
+//! value in its errors: a setting's error must never show a key or a password, also not one that
+//! was misplaced into the wrong flag.
 
 mod api_keys;
 mod parse;
@@ -20,7 +21,8 @@ pub use self::store::{MasterKeysArg, Store, StoreArg};
 use crate::store::at_rest::MasterKeys;
 use crate::telemetry::LogFormat;
 
-/// The settings of `hookturn serve` as they stand on the command line and in the environment: unparsed texts.
+/// The settings of `hookturn serve` as they stand on the command line and in the environment:
+/// unparsed texts.
 ///
 /// Not `Debug`, since it holds keys.
 #[derive(clap::Args, Default)]
@@ -29,11 +31,12 @@ pub struct ServeArgs {
     #[arg(long, value_name = "ADDR", env = "HOOKTURN_LISTEN")]
     listen: Option<String>,
 
-    /// A tenant and one of its API keys; repeatable, and in the variable comma-separated [default: one is generated
-    /// for tenant `default` and printed once on start]
+    /// A tenant and one of its API keys; repeatable, and in the variable comma-separated [default:
+    /// one is generated for tenant `default` and printed once on start]
     ///
-    /// A tenant is 1 to 64 of A-Z a-z 0-9 _ -, a key 8 to 256 visible ASCII characters without a comma. A tenant may
-    /// have several keys. Prefer the variable: other users of the machine can see flags.
+    /// A tenant is 1 to 64 of A-Z a-z 0-9 _ -, a key 8 to 256 visible ASCII characters without a
+    /// comma. A tenant may have several keys. Prefer the variable: other users of the machine can
+    /// see flags.
     #[arg(
         long = "api-key",
         value_name = "TENANT=KEY",
@@ -69,13 +72,13 @@ pub struct ServeArgs {
     #[arg(long, value_name = "FORMAT", env = "HOOKTURN_LOG_FORMAT")]
     log_format: Option<String>,
 
-    /// For development: deliveries may go to loopback and private addresses, 2026-03-01 endpoints may have http: URLs,
-    /// and the clock can be moved. The variable takes true, false, 1 or 0
+    /// For development: deliveries may go to loopback and private addresses, 2026-03-01 endpoints
+    /// may have http: URLs, and the clock can be moved. The variable takes true, false, 1 or 0
     #[arg(long, env = "HOOKTURN_DEV", value_parser = parse::switch)]
     dev: bool,
 
-    /// Serve a store in real time again after its test clock was moved: graces, remembered answers and retries keep the
-    /// time that they had left. Needed only once; not with --dev
+    /// Serve a store in real time again after its test clock was moved: graces, remembered answers
+    /// and retries keep the time that they had left. Needed only once; not with --dev
     #[arg(long, env = "HOOKTURN_END_TEST_CLOCK", value_parser = parse::switch)]
     end_test_clock: bool,
 
@@ -101,8 +104,8 @@ pub struct ServeSettings {
     pub master_keys: Option<MasterKeys>,
     /// `--rate-limit`: requests a second for each tenant, at most 1,000,000; `None` for no limit.
     pub rate_limit: Option<NonZeroU32>,
-    /// `--public-url`: absolute, `http` or `https`, without a trailing slash. `None` when it is to follow from the
-    /// address that was bound: see [`local_url`].
+    /// `--public-url`: absolute, `http` or `https`, without a trailing slash. `None` when it is to
+    /// follow from the address that was bound: see [`local_url`].
     pub public_url: Option<String>,
     /// `--log`: which events are logged.
     pub log: EnvFilter,
@@ -110,7 +113,8 @@ pub struct ServeSettings {
     pub log_format: LogFormat,
     /// `--dev`: whether the aids for development are on.
     pub dev: bool,
-    /// `--end-test-clock`: whether a store whose test clock is ahead is brought back to real time. Never with `dev`.
+    /// `--end-test-clock`: whether a store whose test clock is ahead is brought back to real time.
+    /// Never with `dev`.
     pub end_test_clock: bool,
     /// `--max-connections`: connections at a time, 1 to 1,000,000.
     pub max_connections: usize,
@@ -118,8 +122,8 @@ pub struct ServeSettings {
     pub delivery_retention: Duration,
 }
 
-/// A setting that cannot be used. Its text is one line, names the flag and the variable and says how to mend it; it
-/// never shows the value of a setting that can hold a secret.
+/// A setting that cannot be used. Its text is one line, names the flag and the variable and says
+/// how to mend it; it never shows the value of a setting that can hold a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{setting}: {problem}")]
 pub struct SettingError {
@@ -162,8 +166,8 @@ impl ServeSettings {
     ///
     /// # Errors
     ///
-    /// [`SettingError`] for the first setting, in the order of `--help`, that cannot be used; a durable store without a
-    /// master key is told when all else is sound.
+    /// [`SettingError`] for the first setting, in the order of `--help`, that cannot be used; a
+    /// durable store without a master key is told when all else is sound.
     pub fn new(args: ServeArgs) -> Result<Self, SettingError> {
         let given = |text: Option<String>| text.filter(|text| !text.is_empty());
         let or =

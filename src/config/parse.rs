@@ -1,4 +1,5 @@
-//! The parsing of each setting's text. An `Err` is the problem with its mend, without the setting's name.
+//! The parsing of each setting's text. An `Err` is the problem with its mend, without the setting's
+//! name.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -60,8 +61,8 @@ pub(super) fn store(text: &str) -> Result<Store, String> {
     })
 }
 
-/// All of the text is the path. What other programs would read otherwise is refused, so that nobody gets a file where
-/// they did not look for it.
+/// All of the text is the path. What other programs would read otherwise is refused, so that nobody
+/// gets a file where they did not look for it.
 fn sqlite_path(text: &str) -> Result<PathBuf, String> {
     Err(match text {
         "" => "the store `sqlite:` needs the path of a file; write such as sqlite:hookturn.db",
@@ -106,7 +107,8 @@ pub(super) fn days(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// An absolute `http` or `https` URL with neither user information, query nor fragment; without its trailing slashes.
+/// An absolute `http` or `https` URL with neither user information, query nor fragment; without its
+/// trailing slashes.
 pub(super) fn public_url(text: &str) -> Result<String, String> {
     let url = Url::parse(text)
         .map_err(|error| format!("{error}; write such as https://hooks.example.com"))?;
@@ -122,8 +124,8 @@ pub(super) fn public_url(text: &str) -> Result<String, String> {
     Err(format!("{fault}; write such as https://hooks.example.com"))
 }
 
-/// The URL by which this machine reaches a server that is bound to `address`, without a trailing slash. For an
-/// unspecified address (`0.0.0.0`, `[::]`) that is loopback.
+/// The URL by which this machine reaches a server that is bound to `address`, without a trailing
+/// slash. For an unspecified address (`0.0.0.0`, `[::]`) that is loopback.
 #[must_use]
 pub fn local_url(mut address: SocketAddr) -> String {
     match address.ip() {

@@ -1,4 +1,5 @@
-//! The settings that name a store and what encrypts it: shared by `serve` and the operator's commands.
+//! The settings that name a store and what encrypts it: shared by `serve` and the operator's
+//! commands.
 
 use std::path::PathBuf;
 
@@ -10,8 +11,8 @@ use crate::store::at_rest::MasterKeys;
 /// `--store`, unparsed.
 #[derive(clap::Args, Default)]
 pub struct StoreArg {
-    /// Where records are kept: `memory:`, until the program ends, or `sqlite:PATH`, in a file, encrypted under a master
-    /// key [default: memory:]
+    /// Where records are kept: `memory:`, until the program ends, or `sqlite:PATH`, in a file,
+    /// encrypted under a master key [default: memory:]
     ///
     /// Everything after `sqlite:` is the path of the file, absolute or from the working directory:
     /// `sqlite:/var/lib/hookturn/hookturn.db`
@@ -27,12 +28,12 @@ pub struct StoreArg {
 /// `--master-key`, unparsed. Not `Debug`, since it holds keys.
 #[derive(clap::Args, Default)]
 pub struct MasterKeysArg {
-    /// A key of 32 bytes that encrypts what is at rest, as `hookturn keys generate` prints one; repeatable, and in the
-    /// variable comma-separated. The store `memory:` needs none
+    /// A key of 32 bytes that encrypts what is at rest, as `hookturn keys generate` prints one;
+    /// repeatable, and in the variable comma-separated. The store `memory:` needs none
     ///
-    /// The first key encrypts, the others still decrypt: to change keys, put the new one first. Keep them apart from the
-    /// store's backups: without its key, what is at rest is lost. Prefer the variable: other users of the machine can
-    /// see flags.
+    /// The first key encrypts, the others still decrypt: to change keys, put the new one first.
+    /// Keep them apart from the store's backups: without its key, what is at rest is lost. Prefer
+    /// the variable: other users of the machine can see flags.
     #[arg(
         long = "master-key",
         value_name = "ID:BASE64",
@@ -48,7 +49,8 @@ pub struct MasterKeysArg {
 pub enum Store {
     /// `memory:`. Nothing outlives the process.
     Memory,
-    /// `sqlite:PATH`. A file that outlives the process; what is secret in it is encrypted under a master key.
+    /// `sqlite:PATH`. A file that outlives the process; what is secret in it is encrypted under a
+    /// master key.
     Sqlite {
         /// The file: not empty, absolute or from the working directory.
         path: PathBuf,

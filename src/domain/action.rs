@@ -1,4 +1,5 @@
-//! What a committed change did, in the words of the product: for the log, and for whoever asks later who did what.
+//! What a committed change did, in the words of the product: for the log, and for whoever asks
+//! later who did what.
 
 use super::secret::Fingerprint;
 use super::time::Timestamp;

@@ -2,12 +2,12 @@
 //!
 //! Two texts say the same when they hold the same values in the same places:
 //!
-//! - White space makes no difference, nor does the order of an object's members. Members that share a name keep their
-//!   order among themselves, since readers disagree on which of them counts.
-//! - Strings are compared by their UTF-16 code units, however they are escaped. A surrogate without its partner is
-//!   equal to itself alone.
-//! - Numbers are compared as they are written: `1`, `1.0` and `1e0` are three. To take two numbers for one is to drop
-//!   an event; to take one for two is an error that the publisher sees.
+//! - White space makes no difference, nor does the order of an object's members. Members that share
+//!   a name keep their order among themselves, since readers disagree on which of them counts.
+//! - Strings are compared by their UTF-16 code units, however they are escaped. A surrogate without
+//!   its partner is equal to itself alone.
+//! - Numbers are compared as they are written: `1`, `1.0` and `1e0` are three. To take two numbers
+//!   for one is to drop an event; to take one for two is an error that the publisher sees.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -18,8 +18,8 @@ use sha2::{Digest as _, Sha256};
 
 /// The digest of the data in the JSON text `json`, or `None` when that is not a JSON text.
 ///
-/// It takes time proportional to the text's length (a sort of the members of each object aside), and no stack,
-/// however deep the values are nested.
+/// It takes time proportional to the text's length (a sort of the members of each object aside),
+/// and no stack, however deep the values are nested.
 #[must_use]
 pub fn data_digest(json: &str) -> Option<[u8; 32]> {
     let json: &RawValue = serde_json::from_str(json).ok()?;
@@ -118,8 +118,8 @@ fn length(bytes: &[u8]) -> [u8; 8] {
     (bytes.len() as u64).to_le_bytes()
 }
 
-/// How long the token is that `json`, which is not empty, begins with: white space, a mark, a string, or anything
-/// else up to the next of these.
+/// How long the token is that `json`, which is not empty, begins with: white space, a mark, a
+/// string, or anything else up to the next of these.
 fn token_length(json: &str) -> usize {
     let bytes = json.as_bytes();
     match bytes[0] {
@@ -143,8 +143,8 @@ fn string_length(bytes: &[u8]) -> usize {
     end.map_or(bytes.len(), |end| end + 2)
 }
 
-/// What a JSON string says, in UTF-8. A surrogate without its partner takes the three bytes that UTF-8 does not have
-/// for it (WTF-8), so that different strings stay different.
+/// What a JSON string says, in UTF-8. A surrogate without its partner takes the three bytes that
+/// UTF-8 does not have for it (WTF-8), so that different strings stay different.
 fn text(string: &str) -> Option<Cow<'_, [u8]>> {
     #[derive(Deserialize)]
     struct Bytes<'a>(#[serde(borrow)] Cow<'a, [u8]>);

@@ -18,8 +18,8 @@ use super::retry;
 use super::secret::Fingerprint;
 use super::time::Timestamp;
 
-/// How many attempts of one delivery are remembered: the newest. The schedule makes ten; only a caller
-/// who resends again and again makes more.
+/// How many attempts of one delivery are remembered: the newest. The schedule makes ten; only a
+/// caller who resends again and again makes more.
 pub const MAX_ATTEMPTS_KEPT: usize = 100;
 
 /// Where a delivery stands.
@@ -102,7 +102,8 @@ pub struct Delivery {
     pub attempts: Vec<Attempt>,
     /// Failures on the schedule so far.
     pub failures: u32,
-    /// When the next attempt on the schedule is due, while one more comes before it that was asked for.
+    /// When the next attempt on the schedule is due, while one more comes before it that was asked
+    /// for.
     pub scheduled_at: Option<Timestamp>,
     /// Whether a failure of the next attempt is final: it was resent after it had ended.
     pub is_last_attempt: bool,
@@ -192,8 +193,8 @@ impl Delivery {
         settled.let_go(now)
     }
 
-    /// What becomes of it when no attempt is under way any more: one that was asked for meanwhile is
-    /// due.
+    /// What becomes of it when no attempt is under way any more: one that was asked for meanwhile
+    /// is due.
     #[must_use]
     pub fn let_go(mut self, now: Timestamp) -> Self {
         if std::mem::take(&mut self.is_resend_wanted) {

@@ -30,8 +30,8 @@ pub struct Event {
 impl Event {
     /// Whether it is the event that a caller describes again: of the same type, with the same data.
     ///
-    /// [`data_digest`] says what is the same. Most who publish an event again send the very same text, which needs no
-    /// digest.
+    /// [`data_digest`] says what is the same. Most who publish an event again send the very same
+    /// text, which needs no digest.
     #[must_use]
     pub fn is_same(&self, event_type: &str, data: &str) -> bool {
         *self.event_type == *event_type
@@ -79,8 +79,8 @@ pub fn is_event_type(text: &str) -> bool {
 }
 
 impl EventPattern {
-    /// Every pattern that [matches](Self::matches) `event_type`: what to look up to find who subscribes
-    /// to it.
+    /// Every pattern that [matches](Self::matches) `event_type`: what to look up to find who
+    /// subscribes to it.
     pub fn matching(event_type: &str) -> impl Iterator<Item = Self> {
         let prefixes = event_type
             .match_indices('.')

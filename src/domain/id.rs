@@ -94,7 +94,8 @@ impl fmt::Display for TenantId {
     }
 }
 
-/// The id of an event: 1 to 64 characters of `[A-Za-z0-9_-]`, unique within its tenant. Cheap to clone.
+/// The id of an event: 1 to 64 characters of `[A-Za-z0-9_-]`, unique within its tenant. Cheap to
+/// clone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventId(Arc<str>);
 

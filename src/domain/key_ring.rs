@@ -2,14 +2,17 @@
 //!
 //! The policy, all of it in this file:
 //!
-//! 1. A ring has exactly one current secret (I1). Making a ring needs one, and every change keeps one.
-//! 2. Rotating with a grace keeps the replaced secret live until `now + grace`, never longer and never
-//!    shorter (I2). A later rotation does not touch the expiry of secrets that already retire.
-//! 3. A secret is live while `now < expires_at`. Expiry is decided by whoever asks, at the instant it
-//!    asks; no background job has a part in it. Expired secrets are dropped when the ring changes.
+//! 1. A ring has exactly one current secret (I1). Making a ring needs one, and every change keeps
+//!    one.
+//! 2. Rotating with a grace keeps the replaced secret live until `now + grace`, never longer and
+//!    never shorter (I2). A later rotation does not touch the expiry of secrets that already
+//!    retire.
+//! 3. A secret is live while `now < expires_at`. Expiry is decided by whoever asks, at the instant
+//!    it asks; no background job has a part in it. Expired secrets are dropped when the ring
+//!    changes.
 //! 4. The order is that of signatures (I3): current first, then retiring, newest first.
-//! 5. At most [`MAX_LIVE`] secrets are live at once. A rotation that would exceed it is refused; one
-//!    with grace 0 adds none and is never refused.
+//! 5. At most [`MAX_LIVE`] secrets are live at once. A rotation that would exceed it is refused;
+//!    one with grace 0 adds none and is never refused.
 
 use std::time::Duration;
 
@@ -89,13 +92,15 @@ impl KeyRing {
         &self.current
     }
 
-    /// The ring of these secrets, as a store kept them: `retiring` in the order of [`retiring`](Self::retiring).
+    /// The ring of these secrets, as a store kept them: `retiring` in the order of
+    /// [`retiring`](Self::retiring).
     #[must_use]
     pub fn from_parts(current: Current, retiring: Vec<Retiring>) -> Self {
         Self { current, retiring }
     }
 
-    /// The replaced secrets, newest first, those that have expired since the last change among them.
+    /// The replaced secrets, newest first, those that have expired since the last change among
+    /// them.
     #[must_use]
     pub fn retiring(&self) -> &[Retiring] {
         &self.retiring
@@ -140,7 +145,8 @@ impl KeyRing {
         retiring.extend(self.live_retiring(now).cloned());
 
         if replaced_stays && 1 + retiring.len() > MAX_LIVE {
-            // The replaced secret is the first of the list and takes no part: it is what has no room.
+            // The replaced secret is the first of the list and takes no part: it is what has no
+            // room.
             let next_expires_at = retiring[1..]
                 .iter()
                 .map(|retiring| retiring.expires_at)

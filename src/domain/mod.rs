@@ -2,10 +2,10 @@
 //!
 //! Read [`secret`] first (what a signing secret is), then [`key_ring`] (what a rotation does to the
 //! secrets of an endpoint), then [`signature`] (what the live secrets do to a delivery) and
-//! [`verification`] (what a receiver makes of it), then [`delivery`] and [`retry`] (what becomes of a
-//! delivery). [`data_digest`] says when two events are one, [`action`] what a
-//! change did. The rest ([`endpoint`], [`event`],
-//! [`format`](mod@format), [`id`], [`refusal`], [`signer`], [`time`]) are the nouns those need.
+//! [`verification`] (what a receiver makes of it), then [`delivery`] and [`retry`] (what becomes of
+//! a delivery). [`data_digest`] says when two events are one, [`action`] what a change did. The
+//! rest ([`endpoint`], [`event`], [`format`](mod@format), [`id`], [`refusal`], [`signer`],
+//! [`time`]) are the nouns those need.
 
 pub mod action;
 pub mod data_digest;

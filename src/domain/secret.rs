@@ -25,15 +25,15 @@ pub const TEXT_LENGTH: usize = PREFIX.len() + SECRET_BYTES / 3 * 4;
 ///
 /// There is no `Display` and no `Serialize`, and `Debug` shows the [`Fingerprint`] alone: the text
 /// leaves only through [`Secret::expose`], which is called by what answers a creation or a rotation
-/// and by what keys an HMAC. Clones share the bytes, on the heap, so that neither cloning nor moving
-/// leaves a copy; they are wiped when the last clone is dropped.
+/// and by what keys an HMAC. Clones share the bytes, on the heap, so that neither cloning nor
+/// moving leaves a copy; they are wiped when the last clone is dropped.
 #[derive(Clone)]
 pub struct Secret(Arc<Inner>);
 
 struct Inner {
     bytes: Zeroizing<[u8; SECRET_BYTES]>,
-    /// The HMAC keyed with this secret: no cache beside the key ring, which could outlive a rotation,
-    /// but part of the secret itself.
+    /// The HMAC keyed with this secret: no cache beside the key ring, which could outlive a
+    /// rotation, but part of the secret itself.
     signer: OnceLock<Box<(Format, Signer)>>,
     fingerprint: OnceLock<Fingerprint>,
 }
@@ -55,8 +55,8 @@ impl Secret {
         &self.0.bytes
     }
 
-    /// What signs with this secret in `format`, keyed at the first call. A secret signs in one format
-    /// only, that of its endpoint; another one is keyed anew at each call.
+    /// What signs with this secret in `format`, keyed at the first call. A secret signs in one
+    /// format only, that of its endpoint; another one is keyed anew at each call.
     #[must_use]
     pub fn signer(&self, format: Format) -> Signer {
         let keyed = || Box::new((format, self.key(format)));

@@ -1,7 +1,8 @@
 //! What the live secrets do to a delivery: the signature headers of both formats.
 //!
-//! - Standard Webhooks 1.0.0 ("Signature scheme"): the key is the base64-decoded part after `whsec_`,
-//!   the signed bytes are `id.timestamp.body`, the header lists `v1,<base64>` separated by spaces.
+//! - Standard Webhooks 1.0.0 ("Signature scheme"): the key is the base64-decoded part after
+//!   `whsec_`, the signed bytes are `id.timestamp.body`, the header lists `v1,<base64>` separated
+//!   by spaces.
 //! - Verbex v1: the key is the secret's whole text, the signed bytes are `t.body`, the header is
 //!   `t=<seconds>,v1=<hex>[,v1=<hex>…]`.
 //!
@@ -45,7 +46,8 @@ pub fn standard_webhooks(signers: &[Signer], id: &str, timestamp: i64, body: &[u
     header
 }
 
-/// The `X-Webhook-Signature` header of Verbex v1 for one attempt, made at `timestamp` (Unix seconds).
+/// The `X-Webhook-Signature` header of Verbex v1 for one attempt, made at `timestamp` (Unix
+/// seconds).
 #[must_use]
 pub fn verbex(signers: &[Signer], timestamp: i64, body: &[u8]) -> String {
     let timestamp = timestamp.to_string();

@@ -3,8 +3,8 @@
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-/// An HMAC-SHA256 that was keyed once, to be cloned for each message: keying costs two of the compression rounds that a
-/// short message needs in all.
+/// An HMAC-SHA256 that was keyed once, to be cloned for each message: keying costs two of the
+/// compression rounds that a short message needs in all.
 #[derive(Clone)]
 pub struct Signer(Hmac<Sha256>);
 

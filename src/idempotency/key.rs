@@ -28,8 +28,8 @@ pub enum InvalidKey {
 }
 
 impl IdempotencyKey {
-    /// Reads one header value: a bare key, or the same key as a quoted structured-field string
-    /// (RFC 9651, section 3.3.3, as the `Idempotency-Key` Internet-Draft wants it).
+    /// Reads one header value: a bare key, or the same key as a quoted structured-field string (RFC
+    /// 9651, section 3.3.3, as the `Idempotency-Key` Internet-Draft wants it).
     ///
     /// # Errors
     ///

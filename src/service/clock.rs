@@ -27,9 +27,9 @@ impl From<StoreError> for AdvanceError {
 }
 
 impl Service {
-    /// Moves `clock`, the one that the store tells the time by, `by` ahead and returns the new time.
-    /// The store keeps the new total before the clock moves, so a time that anyone saw is not taken
-    /// back by a restart. Advances that come at once are made one after the other.
+    /// Moves `clock`, the one that the store tells the time by, `by` ahead and returns the new
+    /// time. The store keeps the new total before the clock moves, so a time that anyone saw is not
+    /// taken back by a restart. Advances that come at once are made one after the other.
     ///
     /// # Errors
     ///
@@ -45,7 +45,8 @@ impl Service {
     ) -> Result<Timestamp, AdvanceError> {
         let store = Arc::clone(&self.store);
         let clock = Arc::clone(clock);
-        // A task of its own: a client that goes away must not leave a total kept and the clock behind.
+        // A task of its own: a client that goes away must not leave a total kept and the clock
+        // behind.
         let advance = tokio::spawn(async move {
             let _turn = clock.turn().await;
             let total = clock.total_after(by)?;

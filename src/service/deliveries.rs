@@ -41,8 +41,8 @@ impl Service {
     /// # Errors
     ///
     /// [`Error::DeliveryNotFound`], [`Error::EndpointNotFound`] when its endpoint was deleted,
-    /// [`Error::EndpointDisabled`], [`Error::IdempotencyKeyReused`] or [`Error::Internal`]; nothing has
-    /// changed then.
+    /// [`Error::EndpointDisabled`], [`Error::IdempotencyKeyReused`] or [`Error::Internal`]; nothing
+    /// has changed then.
     pub async fn resend(
         &self,
         caller: Caller,

@@ -47,8 +47,8 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// [`Error::NameTaken`], [`Error::IdempotencyKeyReused`] or [`Error::Internal`]; nothing has been
-    /// created then.
+    /// [`Error::NameTaken`], [`Error::IdempotencyKeyReused`] or [`Error::Internal`]; nothing has
+    /// been created then.
     pub async fn create_endpoint(
         &self,
         caller: Caller,
@@ -128,8 +128,8 @@ impl Service {
         self.update(caller, id, decide, render).await
     }
 
-    /// Replaces the settings of an endpoint. Turning signing on makes a first secret; turning it off
-    /// drops the key ring; leaving it on keeps the key ring.
+    /// Replaces the settings of an endpoint. Turning signing on makes a first secret; turning it
+    /// off drops the key ring; leaving it on keeps the key ring.
     ///
     /// # Errors
     ///

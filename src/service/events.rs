@@ -26,13 +26,14 @@ pub struct NewEvent {
 }
 
 impl Service {
-    /// Stores an event with a delivery to each active endpoint that subscribes to its type. When this
-    /// returns, it is stored. The same event under the same id is answered again and not sent again.
+    /// Stores an event with a delivery to each active endpoint that subscribes to its type. When
+    /// this returns, it is stored. The same event under the same id is answered again and not sent
+    /// again.
     ///
     /// # Errors
     ///
-    /// [`Error::EventIdReused`], [`Error::IdempotencyKeyReused`] or [`Error::Internal`]; nothing has
-    /// been stored then.
+    /// [`Error::EventIdReused`], [`Error::IdempotencyKeyReused`] or [`Error::Internal`]; nothing
+    /// has been stored then.
     pub async fn publish(
         &self,
         caller: Caller,

@@ -146,7 +146,8 @@ impl Service {
         Ok(committed.await?)
     }
 
-    /// Changes one endpoint. `decide` says what becomes of it, what that does, and what the answer is rendered from.
+    /// Changes one endpoint. `decide` says what becomes of it, what that does, and what the answer
+    /// is rendered from.
     async fn update<T>(
         &self,
         caller: Caller,

@@ -1,7 +1,9 @@
-//! `hookturn demo`: a whole rotation, told step by step, with a real server and a receiver that verifies.
+//! `hookturn demo`: a whole rotation, told step by step, with a real server and a receiver that
+//! verifies.
 //!
-//! Nothing is pretended: the story goes over sockets, through the public API, and each sentence is printed only when
-//! it was found true. Where one is not, it says what was found instead, and the exit code is 1.
+//! Nothing is pretended: the story goes over sockets, through the public API, and each sentence is
+//! printed only when it was found true. Where one is not, it says what was found instead, and the
+//! exit code is 1.
 
 mod client;
 mod receiver;

@@ -20,8 +20,8 @@ use crate::{
     export HOOKTURN_MASTER_KEYS=\"$(cat hookturn.key)\""
 )]
 pub(super) struct GenerateArgs {
-    /// The key's name, which what it encrypts will carry: 1 to 64 of A-Z a-z 0-9 _ - [default: k, the date and the
-    /// time, in UTC, such as k20260612-101500]
+    /// The key's name, which what it encrypts will carry: 1 to 64 of A-Z a-z 0-9 _ - [default: k,
+    /// the date and the time, in UTC, such as k20260612-101500]
     #[arg(long, value_name = "ID")]
     id: Option<String>,
 }
@@ -42,7 +42,8 @@ pub(super) fn run(args: GenerateArgs) -> Result<(), CommandError> {
     written(out.write_all(line.as_bytes()).and_then(|()| out.flush()))
 }
 
-/// `k`, the date and the time to the second, so that ids sort by age and two keys of one day differ.
+/// `k`, the date and the time to the second, so that ids sort by age and two keys of one day
+/// differ.
 fn id_of_now() -> String {
     let now = SystemClock.now().to_string();
     let to_the_second = now.chars().take_while(|char| *char != '.');

@@ -1,7 +1,7 @@
 //! Passing a delivery on to a server on this machine.
 //!
-//! One connection for each delivery: there are few of them, and a kept one might be closed by the other side just when it
-//! is used again. http only, as it is for loopback.
+//! One connection for each delivery: there are few of them, and a kept one might be closed by the
+//! other side just when it is used again. http only, as it is for loopback.
 
 use std::{error::Error as _, io, time::Duration};
 
@@ -18,13 +18,15 @@ use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, time::timeout};
 use url::{Position, Url};
 
-/// For the whole exchange: longer than the 15 s that Hookturn waits for a receiver, so that this is not what ends it.
+/// For the whole exchange: longer than the 15 s that Hookturn waits for a receiver, so that this is
+/// not what ends it.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Bytes of an answer's body.
 const MAX_ANSWER: usize = 1024 * 1024;
 
-/// What belongs to a connection and not to the message (RFC 9110, section 7.6.1). `Connection` also names others.
+/// What belongs to a connection and not to the message (RFC 9110, section 7.6.1). `Connection` also
+/// names others.
 const HOP_BY_HOP: [HeaderName; 7] = [
     header::CONNECTION,
     header::PROXY_AUTHENTICATE,

@@ -1,8 +1,9 @@
-//! `hookturn listen`: a receiver for the command line, that says of each delivery whether and why it verifies.
+//! `hookturn listen`: a receiver for the command line, that says of each delivery whether and why
+//! it verifies.
 //!
-//! It also stands in for receivers that misbehave: slow ones, failing ones, ones that answer what they should not. It
-//! says all on standard output: one block for each delivery, whole. A delivery is answered however slow the reader of that
-//! is ([`output`](crate::output)).
+//! It also stands in for receivers that misbehave: slow ones, failing ones, ones that answer what
+//! they should not. It says all on standard output: one block for each delivery, whole. A delivery
+//! is answered however slow the reader of that is ([`output`](crate::output)).
 
 mod forward;
 mod settings;
@@ -72,7 +73,8 @@ const SHOWN: usize = 64;
 
 pub(super) fn run(args: ListenArgs) -> Result<(), CommandError> {
     let settings = ListenSettings::new(args)?;
-    // Of the server's own events only trouble is of interest here, such as a lack of file descriptors.
+    // Of the server's own events only trouble is of interest here, such as a lack of file
+    // descriptors.
     let _log = telemetry::init(EnvFilter::new("warn"), LogFormat::Text)
         .map_err(|error| CommandError::new(&format!("cannot start logging: {error}")))?;
     let runtime = runtime::Builder::new_multi_thread()
@@ -158,7 +160,8 @@ struct Reply {
 }
 
 async fn receive(State(receiver): State<Arc<Receiver>>, request: Request) -> Response {
-    // In a task of its own, as a sender that gives up drops this one: its delivery is counted and told all the same.
+    // In a task of its own, as a sender that gives up drops this one: its delivery is counted and
+    // told all the same.
     match task::spawn(receiver.take(request)).await {
         Ok(response) => response,
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
@@ -300,8 +303,8 @@ impl Receiver {
     }
 }
 
-/// Whether the delivery with this number, from 1, is one of `percent` in a hundred: spread as evenly as it goes, and the
-/// same every time, so that what is rehearsed with it can be repeated.
+/// Whether the delivery with this number, from 1, is one of `percent` in a hundred: spread as
+/// evenly as it goes, and the same every time, so that what is rehearsed with it can be repeated.
 fn fails(number: u64, percent: u64) -> bool {
     number * percent / 100 > (number - 1) * percent / 100
 }

@@ -26,7 +26,8 @@ const SECRETS: Names = Names {
 /// The longest delay: an hour, in seconds. Senders give up long before.
 const MAX_DELAY: f64 = 3600.0;
 
-/// What is on the command line and in the environment: unparsed texts. Not `Debug`, since it holds secrets.
+/// What is on the command line and in the environment: unparsed texts. Not `Debug`, since it holds
+/// secrets.
 #[derive(clap::Args)]
 pub(in crate::cli) struct ListenArgs {
     /// Where to listen: HOST:PORT, port 0 for any free one [default: 127.0.0.1:9000]
@@ -35,8 +36,8 @@ pub(in crate::cli) struct ListenArgs {
 
     /// A signing secret, `whsec_…`; repeatable, and in the variable comma-separated
     ///
-    /// Give the old and the new one to see which of them signs during a rotation. Prefer the variable or the file: other
-    /// users of the machine can see flags.
+    /// Give the old and the new one to see which of them signs during a rotation. Prefer the
+    /// variable or the file: other users of the machine can see flags.
     #[arg(
         long = "secret",
         value_name = "SECRET",
@@ -59,13 +60,15 @@ pub(in crate::cli) struct ListenArgs {
     #[arg(long, value_name = "SECONDS", env = "HOOKTURN_LISTEN_DELAY")]
     delay: Option<String>,
 
-    /// Answer this many of a hundred deliveries with 500, spread evenly, to see retries [default: 0]
+    /// Answer this many of a hundred deliveries with 500, spread evenly, to see retries [default:
+    /// 0]
     #[arg(long, value_name = "PERCENT", env = "HOOKTURN_LISTEN_FAIL_RATE")]
     fail_rate: Option<String>,
 
     /// Pass every delivery on to this local URL, verified or not, and answer as it does
     ///
-    /// The request goes on with its method, headers and body, so that what is there can verify it too. http: only.
+    /// The request goes on with its method, headers and body, so that what is there can verify it
+    /// too. http: only.
     #[arg(long, value_name = "URL", env = "HOOKTURN_LISTEN_FORWARD")]
     forward: Option<String>,
 

@@ -49,12 +49,13 @@ const NOT_VERIFIED: u8 = 1;
 pub(super) struct VerifyArgs {
     /// The request's headers, `Name: value` lines; `-` for standard input
     ///
-    /// A request line before them and CRLF do not matter. The body may follow after a blank line, as in a whole request
-    /// that was saved; then --body is not needed.
+    /// A request line before them and CRLF do not matter. The body may follow after a blank line,
+    /// as in a whole request that was saved; then --body is not needed.
     #[arg(long, value_name = "FILE")]
     headers: PathBuf,
 
-    /// The request's body, byte for byte as it came; `-` for standard input [default: what follows the headers]
+    /// The request's body, byte for byte as it came; `-` for standard input [default: what follows
+    /// the headers]
     #[arg(long, value_name = "FILE")]
     body: Option<PathBuf>,
 
@@ -73,7 +74,8 @@ pub(super) struct VerifyArgs {
     #[arg(long, value_name = "PATH")]
     secrets_file: Option<PathBuf>,
 
-    /// When the request came: `now`, Unix seconds, RFC 3339, or `delivery` for the time that it states [default: now]
+    /// When the request came: `now`, Unix seconds, RFC 3339, or `delivery` for the time that it
+    /// states [default: now]
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
 

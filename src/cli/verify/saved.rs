@@ -11,8 +11,8 @@ pub(super) struct Saved<'a> {
 
 /// Reads `Name: value` lines with LF or CRLF at their ends.
 ///
-/// A request or status line before them is passed over, and so is a whole head without headers, such as the
-/// `HTTP/1.1 100 Continue` that `curl -i` prints.
+/// A request or status line before them is passed over, and so is a whole head without headers,
+/// such as the `HTTP/1.1 100 Continue` that `curl -i` prints.
 ///
 /// # Errors
 ///

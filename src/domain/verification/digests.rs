@@ -10,9 +10,9 @@ use crate::domain::signer::Signer;
 pub(super) struct Digests(pub Vec<Option<[u8; 32]>>);
 
 impl Digests {
-    /// The numbers, from 1, of the signatures that are `expected`. Each is compared, and in constant
-    /// time (Standard Webhooks 1.0.0, "Verifying signatures"): how much of a signature was right must
-    /// not show.
+    /// The numbers, from 1, of the signatures that are `expected`. Each is compared, and in
+    /// constant time (Standard Webhooks 1.0.0, "Verifying signatures"): how much of a signature was
+    /// right must not show.
     pub fn matching(&self, expected: &[u8; 32]) -> Vec<usize> {
         (1..)
             .zip(&self.0)

@@ -5,8 +5,8 @@
 //! - Verbex v1: `X-Webhook-Signature: t=<Unix seconds>,v1=<hex>[,v1=<hex>…]`.
 //!
 //! A signature of another scheme, or a broken one, is noted and passed over, as Standard Webhooks
-//! lets a sender add schemes that a receiver does not know. What is read strictly is what is signed:
-//! the timestamp and the id are used as they were sent, byte for byte.
+//! lets a sender add schemes that a receiver does not know. What is read strictly is what is
+//! signed: the timestamp and the id are used as they were sent, byte for byte.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -96,7 +96,8 @@ struct Search<S> {
 }
 
 impl<S: Fn(&[u8]) -> Option<usize>> Search<S> {
-    /// What gives back the body that was sent, with the secret that signed it: one change if one does, else two.
+    /// What gives back the body that was sent, with the secret that signed it: one change if one
+    /// does, else two.
     fn changes(&mut self, body: &[u8]) -> Vec<(Vec<BodyChange>, usize)> {
         let decoded = decoded(body);
         let mut found = Vec::new();

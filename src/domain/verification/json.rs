@@ -1,7 +1,8 @@
-//! JSON in the ways of the writers that are in use: to find out how a body was before it was parsed and written again.
+//! JSON in the ways of the writers that are in use: to find out how a body was before it was parsed
+//! and written again.
 //!
-//! A value keeps its numbers as they are written and its members in their order, repeated ones too, so that written in
-//! the right [`Style`] it is again what was sent.
+//! A value keeps its numbers as they are written and its members in their order, repeated ones too,
+//! so that written in the right [`Style`] it is again what was sent.
 
 use std::fmt::{self, Write as _};
 
@@ -64,8 +65,8 @@ pub(super) enum Escapes {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Numbers {
     pub form: NumberForm,
-    /// By place among the numbers of the value that have this form, the lowest bit first; those from the 64th on with the
-    /// highest.
+    /// By place among the numbers of the value that have this form, the lowest bit first; those
+    /// from the 64th on with the highest.
     pub which: u64,
 }
 

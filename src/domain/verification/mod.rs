@@ -1,17 +1,17 @@
 //! What a receiver makes of a delivery: is it genuine, and if not, why not.
 //!
-//! The counterpart of [`signature`](super::signature), for both formats, recognised by their headers.
-//! [`verify`] holds a request against any number of secrets, as a receiver has several during a
-//! rotation, and finds out
+//! The counterpart of [`signature`](super::signature), for both formats, recognised by their
+//! headers. [`verify`] holds a request against any number of secrets, as a receiver has several
+//! during a rotation, and finds out
 //!
 //! 1. which secret made which signature, and what the other signatures and secrets are;
-//! 2. whether the attempt is recent: what is genuine but old may be a replay (Standard Webhooks 1.0.0,
-//!    "Verifying signatures");
-//! 3. where nothing matches, which common mistake explains it: a final line end, JSON that was parsed
-//!    and written again, a body in another encoding, the key of the other format.
+//! 2. whether the attempt is recent: what is genuine but old may be a replay (Standard Webhooks
+//!    1.0.0, "Verifying signatures");
+//! 3. where nothing matches, which common mistake explains it: a final line end, JSON that was
+//!    parsed and written again, a body in another encoding, the key of the other format.
 //!
-//! Everything is told with fingerprints. Signatures are compared in constant time; the time that the
-//! explanation of a failure takes depends on nothing that is secret.
+//! Everything is told with fingerprints. Signatures are compared in constant time; the time that
+//! the explanation of a failure takes depends on nothing that is secret.
 
 mod digests;
 mod headers;
@@ -42,18 +42,18 @@ use self::headers::{Mark, Parsed, values};
 use super::format::Format;
 use super::time::Timestamp;
 
-/// How far a timestamp may lie from the receiver's clock, either way, where nothing else is said: the
-/// five minutes of the Standard Webhooks reference libraries.
+/// How far a timestamp may lie from the receiver's clock, either way, where nothing else is said:
+/// the five minutes of the Standard Webhooks reference libraries.
 pub const DEFAULT_TOLERANCE: Duration = Duration::from_secs(300);
 
 /// The most characters of an id that a report shows.
 const SHOWN_ID: usize = 64;
 
-/// Verifies one request: its `headers`, by name in any case and in any order, and its `body`, as the
-/// bytes that came.
+/// Verifies one request: its `headers`, by name in any case and in any order, and its `body`, as
+/// the bytes that came.
 ///
-/// A `tolerance` of `None` leaves the age out of it, for requests that were saved. The age is counted
-/// in whole seconds; exactly the tolerance is tolerated.
+/// A `tolerance` of `None` leaves the age out of it, for requests that were saved. The age is
+/// counted in whole seconds; exactly the tolerance is tolerated.
 #[must_use]
 pub fn verify(
     headers: &[(&str, &[u8])],

@@ -134,15 +134,16 @@ pub enum Rejection {
         /// How far is tolerated.
         tolerance: Duration,
     },
-    /// No signature is by any of the secrets. Either the body (or what else is signed) was altered or
-    /// the secrets are wrong: an HMAC cannot tell which (RFC 2104 compares, and no more).
+    /// No signature is by any of the secrets. Either the body (or what else is signed) was altered
+    /// or the secrets are wrong: an HMAC cannot tell which (RFC 2104 compares, and no more).
     NoMatch {
         /// Mistakes that would explain it.
         hints: Vec<Hint>,
     },
 }
 
-/// A mistake that explains why no signature matched, known to be one: with it undone a signature does, or what came shows it.
+/// A mistake that explains why no signature matched, known to be one: with it undone a signature
+/// does, or what came shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Hint {
     /// The body is not the one that was sent.
@@ -175,7 +176,8 @@ pub enum Hint {
 }
 
 impl Hint {
-    /// Whether a signature matches once the mistake is undone, so that the secrets are known to be right.
+    /// Whether a signature matches once the mistake is undone, so that the secrets are known to be
+    /// right.
     fn is_proven(&self) -> bool {
         matches!(self, Self::Body { .. } | Self::Signed { .. })
     }
@@ -196,7 +198,8 @@ pub enum BodyChange {
     WithoutByteOrderMark,
     /// Writing it as UTF-8, for UTF-16.
     Utf16,
-    /// Reading each byte as a character (ISO 8859-1 or Windows-1252): it was read so, and written as UTF-8.
+    /// Reading each byte as a character (ISO 8859-1 or Windows-1252): it was read so, and written
+    /// as UTF-8.
     ReadAsLatin1,
     /// Writing it as UTF-8, for ISO 8859-1.
     WrittenAsLatin1,
@@ -226,13 +229,15 @@ pub struct Rewrite {
 /// A way of writing JSON, by who is known for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JsonWriter {
-    /// JavaScript's `JSON.stringify`, and many others: no space, and no escapes but those that must be.
+    /// JavaScript's `JSON.stringify`, and many others: no space, and no escapes but those that must
+    /// be.
     Compact,
     /// The same, with escapes for all that is not ASCII.
     CompactAscii,
     /// `JSON.stringify` or Python's `json.dumps` with an indent, and many others.
     Indented,
-    /// Python's `json.dumps`: a space after each comma and colon, and escapes for all that is not ASCII.
+    /// Python's `json.dumps`: a space after each comma and colon, and escapes for all that is not
+    /// ASCII.
     Python,
     /// Python's `json.dumps` with `ensure_ascii=False`.
     PythonUnicode,

@@ -1,8 +1,9 @@
 //! How a JSON body was before a receiver parsed it and wrote it again.
 //!
-//! What a parser keeps is the value; what it loses is how that was written: space, escapes, the form of numbers, often the
-//! order of names. So the value is written anew in the ways of the writers that are in use, until the signature says that
-//! this is what was sent. Who wrote the body that came can be told by writing the value in that way, too.
+//! What a parser keeps is the value; what it loses is how that was written: space, escapes, the
+//! form of numbers, often the order of names. So the value is written anew in the ways of the
+//! writers that are in use, until the signature says that this is what was sent. Who wrote the body
+//! that came can be told by writing the value in that way, too.
 
 use super::json::{Escapes, Layout, Manner, Node, NumberForm, Numbers, Style};
 use super::report::{Difference, JsonWriter, Rewrite};
@@ -24,7 +25,8 @@ const VERBEX: [&str; 4] = ["event", "traceId", "timestamp", "data"];
 /// The most orders of names that are tried: those of seven names.
 const MOST_ORDERS: usize = 5040;
 
-/// Up to so many numbers, every choice among them is tried, and of more each alone and all together.
+/// Up to so many numbers, every choice among them is tried, and of more each alone and all
+/// together.
 const MOST_CHOSEN: u32 = 8;
 
 const FORMS: [NumberForm; 4] = [
@@ -58,8 +60,8 @@ impl Budget {
     }
 }
 
-/// Finds what `was_sent`, among the ways of writing the value of `body`, the likely ones first. `None` when it is none of
-/// them, or `body` is no JSON, or the budget is spent.
+/// Finds what `was_sent`, among the ways of writing the value of `body`, the likely ones first.
+/// `None` when it is none of them, or `body` is no JSON, or the budget is spent.
 pub(super) fn find<T>(
     body: &[u8],
     budget: &mut Budget,
@@ -143,8 +145,8 @@ pub(super) fn find<T>(
     None
 }
 
-/// The ways of writing the value, each for the whole and for the member `data` of the outermost object. A sender may write
-/// that as it was given, and the rest without space.
+/// The ways of writing the value, each for the whole and for the member `data` of the outermost
+/// object. A sender may write that as it was given, and the rest without space.
 fn styles(came: &Node<'_>) -> Vec<(Style, Style)> {
     let all = [
         Escapes::Least,
@@ -208,7 +210,8 @@ fn sent_order(members: &[(String, Node<'_>)]) -> Option<&'static [&'static str]>
     })
 }
 
-/// Puts the names of a delivery in the order in which they are sent. Returns whether they were in another.
+/// Puts the names of a delivery in the order in which they are sent. Returns whether they were in
+/// another.
 fn put_in_order(node: &mut Node<'_>) -> bool {
     let Node::Object(members) = node else {
         return false;
@@ -222,7 +225,8 @@ fn put_in_order(node: &mut Node<'_>) -> bool {
     is_out_of_order
 }
 
-/// The part whose order of names is not known: of a delivery, whose own names are in order, its data; else the whole.
+/// The part whose order of names is not known: of a delivery, whose own names are in order, its
+/// data; else the whole.
 fn unordered<'n, 'a>(node: &'n mut Node<'a>) -> &'n mut Node<'a> {
     let is_delivery = matches!(node, Node::Object(members) if sent_order(members).is_some());
     if !is_delivery {
@@ -238,7 +242,8 @@ fn unordered<'n, 'a>(node: &'n mut Node<'a>) -> &'n mut Node<'a> {
     }
 }
 
-/// How many orders the names can have had before they were sorted; 1 when they are not sorted, or it is too many.
+/// How many orders the names can have had before they were sorted; 1 when they are not sorted, or
+/// it is too many.
 fn orders_if_sorted(node: &Node<'_>) -> usize {
     let mut orders = Some(1_usize);
     node.visit(&mut |node| {

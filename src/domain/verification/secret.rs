@@ -37,8 +37,8 @@ pub enum MalformedSecret {
 
 /// A secret as a receiver holds it: its text, and the key that the text stands for.
 ///
-/// As with [`Secret`](crate::domain::Secret) there is no `Display` and no `Serialize`, `Debug` shows
-/// the [`Fingerprint`] alone, and the bytes are wiped on drop.
+/// As with [`Secret`](crate::domain::Secret) there is no `Display` and no `Serialize`, `Debug`
+/// shows the [`Fingerprint`] alone, and the bytes are wiped on drop.
 #[derive(Clone)]
 pub struct ReceiverSecret {
     text: Zeroizing<String>,
@@ -108,8 +108,8 @@ fn decode(text: &str) -> Result<Zeroizing<Vec<u8>>, MalformedSecret> {
     }
 }
 
-/// Whether a character takes no room where it is shown: controls, a zero-width space, marks of direction, a byte order
-/// mark. No part of a secret is.
+/// Whether a character takes no room where it is shown: controls, a zero-width space, marks of
+/// direction, a byte order mark. No part of a secret is.
 #[must_use]
 pub fn is_invisible(char: char) -> bool {
     char.is_control()

@@ -343,8 +343,8 @@ fn secrets(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Secret>> 
 }
 
 proptest! {
-    /// I9: whichever live secret a receiver holds, it verifies, and its signature stands at the place
-    /// of the secret in the key ring.
+    /// I9: whichever live secret a receiver holds, it verifies, and its signature stands at the
+    /// place of the secret in the key ring.
     #[test]
     fn any_live_secret_verifies(
         format in formats(),
@@ -414,8 +414,8 @@ proptest! {
         prop_assert!(!report.id.unwrap_or_default().contains(char::is_control));
     }
 
-    /// What the reference library signs verifies here, with a secret of any length that it may have. The
-    /// other way, which takes the wall clock, is in `tests/receivers.rs`.
+    /// What the reference library signs verifies here, with a secret of any length that it may
+    /// have. The other way, which takes the wall clock, is in `tests/receivers.rs`.
     #[test]
     fn the_reference_library_is_verified(
         key in prop::collection::vec(any::<u8>(), 24..65),

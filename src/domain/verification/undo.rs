@@ -90,7 +90,8 @@ fn utf16(body: &[u8]) -> Option<Vec<u8>> {
     Some(text.ok()?.into_bytes())
 }
 
-/// The characters of Windows-1252 at 0x80 to 0x9F, where ISO 8859-1 has controls. Five are not used.
+/// The characters of Windows-1252 at 0x80 to 0x9F, where ISO 8859-1 has controls. Five are not
+/// used.
 const WINDOWS_1252: [char; 32] = [
     '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}',
     '\u{90}', '‘', '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}', 'ž', 'Ÿ',

@@ -247,7 +247,8 @@ fn json_that_was_written_again_is_found_out_with_its_writer() {
         ),
     ] {
         let expected = rewritten(writer, differences);
-        // The members of a delivery keep their order here; a data alone is a body of some other sender.
+        // The members of a delivery keep their order here; a data alone is a body of some other
+        // sender.
         let came_in = if writer == JsonWriter::Python || writer == JsonWriter::PythonUnicode {
             delivery(came)
                 .replace("\":\"", "\": \"")
@@ -275,7 +276,8 @@ fn names_that_were_sorted_are_put_in_the_order_in_which_they_are_sent() {
             .collect();
         format!("{{{}}}", members.join(&format!(",{space}")))
     };
-    // More names than can be tried in every order, which is not needed where the data have none to sort.
+    // More names than can be tried in every order, which is not needed where the data have none to
+    // sort.
     let standard = delivery(r#"{"a":1.0}"#);
     let verbex = r#"{"event":"A.B","traceId":"x","timestamp":"y","data":{"a":1.0}}"#;
     for sent in [standard.as_str(), verbex] {
@@ -413,7 +415,8 @@ fn what_cannot_have_been_sent_is_said_whatever_the_secret() {
     }
 }
 
-/// Nested too deep, too many numbers, too large, too many orders: there is an answer soon, and no hint.
+/// Nested too deep, too many numbers, too large, too many orders: there is an answer soon, and no
+/// hint.
 #[test]
 fn a_search_ends() {
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
@@ -450,8 +453,8 @@ fn json() -> impl Strategy<Value = serde_json::Value> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// What is verified has no hint, and what was altered has none that is not true: there is no way of writing one value
-    /// that is another.
+    /// What is verified has no hint, and what was altered has none that is not true: there is no
+    /// way of writing one value that is another.
     #[test]
     fn what_verifies_has_no_hint_and_neither_has_another_value(value in json(), other in json(), length in 0..20_usize) {
         let sent = delivery(&value.to_string());
