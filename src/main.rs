@@ -1,6 +1,7 @@
 //! The `hookturn` program.
 
-use std::{env, process::ExitCode};
+use std::env;
+use std::process::ExitCode;
 
 use hookturn::telemetry;
 

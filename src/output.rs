@@ -9,14 +9,11 @@
 //! all, and in order. What came while the thread was writing goes out with the next write, so that
 //! a busy log takes few of them.
 
-use std::{
-    fs::File,
-    io, mem,
-    os::fd::AsFd,
-    sync::Arc,
-    thread,
-    time::{Duration, Instant},
-};
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use std::{io, mem, thread};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -274,11 +271,9 @@ impl<W: io::Write> Target<W> {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        io::{BufRead as _, BufReader, Read},
-        os::unix::net::UnixStream,
-        sync::mpsc,
-    };
+    use std::io::{BufRead as _, BufReader, Read};
+    use std::os::unix::net::UnixStream;
+    use std::sync::mpsc;
 
     use super::*;
 

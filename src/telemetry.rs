@@ -6,27 +6,20 @@
 //! waits for the reader of the log: what a slow one has no room for is dropped, and a line says how
 //! many were.
 
-use std::{
-    fmt,
-    io::{self, IsTerminal as _, Write as _},
-    panic::{self, PanicHookInfo},
-    time::Duration,
-};
+use std::fmt;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::panic::{self, PanicHookInfo};
+use std::time::Duration;
 
 use serde_json::json;
-
 use tracing::{Level, Metadata, Subscriber};
-use tracing_subscriber::{
-    EnvFilter, Layer as _, Registry,
-    filter::filter_fn,
-    fmt::{
-        MakeWriter,
-        format::Writer,
-        time::{FormatTime, SystemTime},
-    },
-    layer::SubscriberExt as _,
-    util::SubscriberInitExt as _,
-};
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _, Registry};
 
 use crate::output::Output;
 

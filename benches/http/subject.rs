@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::Fallible;
-use crate::floor;
 use crate::load::drive;
 use crate::measure::{Sample, cost};
 use crate::process::{Server, own_processor_time};
 use crate::settings::Settings;
 use crate::wire::{API_KEY, Connection};
 use crate::work::{Creation, Timed, rotation_of};
+use crate::{Fallible, floor};
 
 /// Any 32 bytes do.
 const MASTER_KEY: &str = "bench:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";

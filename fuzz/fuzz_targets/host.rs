@@ -19,7 +19,9 @@ libfuzzer_sys::fuzz_target!(|value: &[u8]| {
     if checked.is_ok() {
         let host = std::str::from_utf8(value).expect("ASCII");
         assert!(host.is_ascii() && !host.contains(['/', '?', '#', '@', '\\', ' ', '"', '<', '>']));
-        let port = host.rsplit_once(':').filter(|(host, _)| !host.ends_with(':'));
+        let port = host
+            .rsplit_once(':')
+            .filter(|(host, _)| !host.ends_with(':'));
         if !host.contains('[')
             && let Some((name, port)) = port
         {

@@ -1,25 +1,17 @@
 //! `hookturn backup`: copies the file of a store, also while a server writes it.
 
-use std::{
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::runtime;
 
-use super::{
-    CommandError,
-    assembly::unopenable,
-    progress::{ProgressReport, print},
-    serve::Stop,
-};
-use crate::{
-    config::{SettingError, StoreArg},
-    store::sqlite::backup::{BackupError, backup},
-};
+use super::CommandError;
+use super::assembly::unopenable;
+use super::progress::{ProgressReport, print};
+use super::serve::Stop;
+use crate::config::{SettingError, StoreArg};
+use crate::store::sqlite::backup::{BackupError, backup};
 
 /// How the file to be made is named in errors.
 const TARGET: &str = "TARGET";

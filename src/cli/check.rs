@@ -1,19 +1,14 @@
 //! `hookturn check`: looks for anything wrong in the file of a store.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::path::PathBuf;
+use std::process::ExitCode;
 
-use super::{
-    CommandError,
-    progress::{ProgressReport, print},
-};
-use crate::{
-    clock::SystemClock,
-    config::{MASTER_KEY, MasterKeysArg, SettingError},
-    store::sqlite::{
-        OpenError,
-        check::{self, Summary},
-    },
-};
+use super::CommandError;
+use super::progress::{ProgressReport, print};
+use crate::clock::SystemClock;
+use crate::config::{MASTER_KEY, MasterKeysArg, SettingError};
+use crate::store::sqlite::OpenError;
+use crate::store::sqlite::check::{self, Summary};
 
 /// The exit code of a file with something wrong in it.
 const PROBLEMS: u8 = 1;

@@ -19,9 +19,12 @@ mod text_file;
 mod usage;
 mod verify;
 
-use std::{ffi::OsString, io, process::ExitCode};
+use std::ffi::OsString;
+use std::io;
+use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, error::ErrorKind};
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
 
 use crate::config::{ServeArgs, SettingError};
 

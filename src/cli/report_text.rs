@@ -3,10 +3,10 @@
 
 use std::fmt::Write as _;
 
-use crate::domain::{
-    Format, Timestamp,
-    verification::{Rejection, Report, SecretOutcome, SignatureReport, format_name, span},
+use crate::domain::verification::{
+    Rejection, Report, SecretOutcome, SignatureReport, format_name, span,
 };
+use crate::domain::{Format, Timestamp};
 
 /// The columns of a line.
 const WIDTH: usize = 80;

@@ -1,14 +1,13 @@
 //! The secrets of a receiver: from flags, from a variable and from a file.
 
-use std::{fs, path::Path, path::PathBuf};
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
 use super::text_file;
-use crate::{
-    config::SettingError,
-    domain::verification::{PREFIX, ReceiverSecret, is_invisible},
-};
+use crate::config::SettingError;
+use crate::domain::verification::{PREFIX, ReceiverSecret, is_invisible};
 
 /// How one command names where its secrets come from, in errors.
 pub(super) struct Names {

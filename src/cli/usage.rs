@@ -2,10 +2,8 @@
 
 use std::ffi::OsString;
 
-use clap::{
-    CommandFactory as _,
-    error::{ContextKind, ErrorKind},
-};
+use clap::CommandFactory as _;
+use clap::error::{ContextKind, ErrorKind};
 
 use super::Cli;
 use crate::nearest::nearest;

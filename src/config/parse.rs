@@ -1,12 +1,10 @@
 //! The parsing of each setting's text. An `Err` is the problem with its mend, without the setting's
 //! name.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
-use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    num::NonZeroU32,
-};
 
 use tracing_subscriber::EnvFilter;
 use url::Url;

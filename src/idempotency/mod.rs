@@ -16,9 +16,8 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use sha2::{Digest as _, Sha256};
-
 pub use key::{IdempotencyKey, InvalidKey};
+use sha2::{Digest as _, Sha256};
 
 /// How long an answer is kept after its commit: 24 hours.
 pub const RETENTION: Duration = Duration::from_secs(24 * 3600);

@@ -2,16 +2,15 @@
 
 use std::io::{self, Write as _};
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use zeroize::Zeroizing;
 
-use crate::{
-    cli::{CommandError, written},
-    clock::{Clock as _, SystemClock},
-    config::SettingError,
-    random,
-    store::at_rest::MasterKey,
-};
+use crate::cli::{CommandError, written};
+use crate::clock::{Clock as _, SystemClock};
+use crate::config::SettingError;
+use crate::random;
+use crate::store::at_rest::MasterKey;
 
 #[derive(clap::Args)]
 #[command(

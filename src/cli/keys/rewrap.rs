@@ -2,18 +2,12 @@
 
 use std::process::ExitCode;
 
-use crate::{
-    cli::{
-        CommandError,
-        assembly::unopenable,
-        progress::{ProgressReport, print},
-    },
-    config::{MasterKeysArg, STORE, SettingError, StoreArg},
-    store::sqlite::{
-        OpenError, Opening,
-        rewrap::{Rewrapped, rewrap},
-    },
-};
+use crate::cli::CommandError;
+use crate::cli::assembly::unopenable;
+use crate::cli::progress::{ProgressReport, print};
+use crate::config::{MasterKeysArg, STORE, SettingError, StoreArg};
+use crate::store::sqlite::rewrap::{Rewrapped, rewrap};
+use crate::store::sqlite::{OpenError, Opening};
 
 /// The exit code when something does not open.
 const UNOPENED: u8 = 1;

@@ -3,19 +3,19 @@
 //! One connection for each delivery: there are few of them, and a kept one might be closed by the
 //! other side just when it is used again. http only, as it is for loopback.
 
-use std::{error::Error as _, io, time::Duration};
+use std::error::Error as _;
+use std::io;
+use std::time::Duration;
 
-use axum::{
-    body::Body,
-    http::{
-        HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header, request::Parts,
-    },
-};
+use axum::body::Body;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 use url::{Position, Url};
 
 /// For the whole exchange: longer than the 15 s that Hookturn waits for a receiver, so that this is

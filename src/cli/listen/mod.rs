@@ -8,56 +8,39 @@
 mod forward;
 mod settings;
 
-use std::{
-    io,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use axum::{
-    Router,
-    body::Body,
-    extract::{Request, State},
-    http::{HeaderValue, Method, StatusCode, header, request::Parts},
-    response::{IntoResponse as _, Response},
-};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use parking_lot::Mutex;
-use tokio::{
-    runtime,
-    sync::Notify,
-    task,
-    time::{Instant, sleep_until, timeout},
-};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio::{runtime, task};
 use tracing_subscriber::EnvFilter;
 
+use self::forward::Answer;
+use self::settings::{LISTEN, ListenSettings};
 pub(super) use self::settings::{ListenArgs, tolerance};
-use self::{
-    forward::Answer,
-    settings::{LISTEN, ListenSettings},
-};
-use super::{
-    CommandError,
-    report_text::{Rows, headline},
-    secrets::Secrets,
-    serve::{LAST_WAIT, Stop, bind},
-    written,
-};
-use crate::{
-    clock::{Clock, SystemClock},
-    config::local_url,
-    domain::{
-        Timestamp,
-        verification::{Report, X_WEBHOOK_EVENT, printable, verify},
-    },
-    output::Output,
-    server::{self, Limits},
-    telemetry::{self, LogFormat},
-};
+use super::report_text::{Rows, headline};
+use super::secrets::Secrets;
+use super::serve::{LAST_WAIT, Stop, bind};
+use super::{CommandError, written};
+use crate::clock::{Clock, SystemClock};
+use crate::config::local_url;
+use crate::domain::Timestamp;
+use crate::domain::verification::{Report, X_WEBHOOK_EVENT, printable, verify};
+use crate::output::Output;
+use crate::server::{self, Limits};
+use crate::telemetry::{self, LogFormat};
 
 /// Bytes of a delivery's body: four times what Hookturn lets an event have.
 const MAX_BODY: usize = 1024 * 1024;

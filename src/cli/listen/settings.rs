@@ -1,15 +1,14 @@
 //! The flags of `hookturn listen`, their variables and their bounds.
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use axum::http::StatusCode;
 
 use super::forward::Target;
-use crate::{
-    cli::secrets::{Names, SecretSource},
-    config::{SettingError, listen_address},
-    domain::verification::DEFAULT_TOLERANCE,
-};
+use crate::cli::secrets::{Names, SecretSource};
+use crate::config::{SettingError, listen_address};
+use crate::domain::verification::DEFAULT_TOLERANCE;
 
 /// How `--listen` is named in errors.
 pub(super) const LISTEN: &str = "--listen (HOOKTURN_LISTEN_ADDR)";

@@ -2,31 +2,22 @@
 
 mod saved;
 
-use std::{
-    fs,
-    io::{self, Read as _, Write as _},
-    path::PathBuf,
-    process::ExitCode,
-    time::Duration,
-};
+use std::fs;
+use std::io::{self, Read as _, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
 
 use chrono::DateTime;
 
-use super::{
-    CommandError,
-    listen::tolerance,
-    report_text::{Rows, headline},
-    secrets::{Names, SecretSource},
-    text_file, written,
-};
-use crate::{
-    clock::{Clock as _, SystemClock},
-    config::SettingError,
-    domain::{
-        Timestamp,
-        verification::{DEFAULT_TOLERANCE, verify},
-    },
-};
+use super::listen::tolerance;
+use super::report_text::{Rows, headline};
+use super::secrets::{Names, SecretSource};
+use super::{CommandError, text_file, written};
+use crate::clock::{Clock as _, SystemClock};
+use crate::config::SettingError;
+use crate::domain::Timestamp;
+use crate::domain::verification::{DEFAULT_TOLERANCE, verify};
 
 const HEADERS: &str = "--headers";
 const BODY: &str = "--body";

@@ -27,6 +27,8 @@ mod undo;
 
 use std::time::Duration;
 
+use self::digests::{Digests, signs};
+use self::headers::{Mark, Parsed, values};
 pub use self::names::{
     WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP, X_WEBHOOK_EVENT, X_WEBHOOK_SIGNATURE,
     X_WEBHOOK_TRACEID,
@@ -36,9 +38,6 @@ pub use self::report::{
     SecretReport, SignatureReport, SignedBytes, format_name, printable, span,
 };
 pub use self::secret::{KEY_BYTES, MalformedSecret, PREFIX, ReceiverSecret, is_invisible};
-
-use self::digests::{Digests, signs};
-use self::headers::{Mark, Parsed, values};
 use super::format::Format;
 use super::time::Timestamp;
 

@@ -1,9 +1,8 @@
 //! Undoes common changes to a body between the socket and its verification.
 
-use base64::Engine as _;
-use base64::alphabet;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, NO_PAD};
+use base64::{Engine as _, alphabet};
 use serde::Deserialize;
 
 use super::report::BodyChange;
