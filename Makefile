@@ -24,13 +24,15 @@ run: ## Start a server for development on 127.0.0.1:8080
 receivers: ## Install what the example receivers import (needs python3 and npm)
 	examples/receivers/install.sh
 
+# Many tests wait for a disk, a process or a deadline, so more of them run at once than there are cores.
 # `--all-targets` leaves doc tests out, hence the second line.
 test: receivers ## Run every test, including doc tests
-	cargo test --all-targets --locked
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$(($$(getconf _NPROCESSORS_ONLN) * 2))} \
+		cargo test --all-targets --locked
 	cargo test --doc --locked
 
 lint: ## Check formatting, clippy, documentation, and what the dependencies are
-	cargo fmt --check
+	cargo fmt --all --check
 	cargo clippy --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
 	cargo deny --locked check bans licenses sources

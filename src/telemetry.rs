@@ -4,6 +4,9 @@
 //! milliseconds. The thread of an event formats its line, and another thread writes it whole
 //! ([`output`](crate::output)). So lines of concurrent requests do not mix, and nothing waits for
 //! the reader of the log. When the reader is too slow, lines are dropped, and a line says how many.
+//! Events inside a request or an attempt of a delivery also have the fields of its span.
+
+mod flat;
 
 use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -20,6 +23,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, Registry};
 
+use self::flat::Flat;
 use crate::output::Output;
 
 /// How long the program waits at its end for the last lines to be written.
@@ -155,7 +159,9 @@ where
         LogFormat::Json => layer
             .json()
             .flatten_event(true)
+            .with_current_span(false)
             .with_span_list(false)
+            .map_event_format(Flat)
             .boxed(),
     };
     Registry::default()
@@ -256,6 +262,46 @@ mod tests {
             "{line}"
         );
         assert!(!line.contains('\u{1b}'), "{line}");
+    }
+
+    #[test]
+    fn a_line_has_the_fields_of_the_spans_around_it_once() {
+        let log = || {
+            let outer = tracing::info_span!("outer", tenant = "a \"b\"", number = 7);
+            let _outer = outer.enter();
+            let foreign = tracing::info_span!(target: "another::library", "foreign", secret = "x");
+            let _foreign = foreign.enter();
+            tracing::info!(number = 7, "within");
+            let inner = tracing::info_span!("inner", tenant = "c", place = "here");
+            inner.in_scope(|| tracing::info!("deeper"));
+            tracing::info_span!("empty").in_scope(|| tracing::info!("as before"));
+        };
+        let lines = logged(LogFormat::Json, log);
+        let lines: Vec<serde_json::Value> = lines
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("one object"))
+            .collect();
+        let told = |line: &serde_json::Value| {
+            ["tenant", "number", "place", "secret", "span"].map(|name| line[name].clone())
+        };
+        let null = serde_json::Value::Null;
+        let outer = [
+            "a \"b\"".into(),
+            7.into(),
+            null.clone(),
+            null.clone(),
+            null.clone(),
+        ];
+        assert_eq!(told(&lines[0]), outer);
+        let inner = ["c".into(), 7.into(), "here".into(), null.clone(), null];
+        assert_eq!(told(&lines[1]), inner);
+        assert_eq!(told(&lines[2]), outer);
+        let raw = logged(LogFormat::Json, log);
+        let first = raw.lines().next().expect("a line");
+        assert_eq!(first.matches("number").count(), 1, "{first}");
+
+        let text = logged(LogFormat::Text, log);
+        assert!(text.contains("tenant=\"a \\\"b\\\"\" number=7"), "{text}");
     }
 
     #[test]

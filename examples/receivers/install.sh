@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs the packages of the Python and JavaScript examples into target/receivers, for the tests of the receivers.
+# Installs the packages of the Python and JavaScript examples into target/receivers, for
+# tests/deliveries/example_receivers.rs.
 # Needs python3 with venv, and node with npm. Does nothing when the pinned versions are installed.
 set -euo pipefail
 cd "$(dirname "$0")/../.."

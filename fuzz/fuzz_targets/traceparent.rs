@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use hookturn::api::correlation::TraceId;
+use hookturn::domain::TraceId;
 
 libfuzzer_sys::fuzz_target!(|value: &[u8]| {
     let Some(trace_id) = TraceId::parse(value) else {

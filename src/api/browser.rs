@@ -5,7 +5,7 @@ use axum::http::HeaderValue;
 use axum::http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_FRAME_OPTIONS};
 use tower_http::set_header::SetResponseHeaderLayer;
 
-use super::App;
+use super::app::App;
 
 /// For pages of text: nothing is loaded, nothing runs, and only their own style counts, named by its digest.
 pub(super) const PAGE_POLICY: &str = "default-src 'none'; \

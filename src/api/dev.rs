@@ -2,26 +2,38 @@
 
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
-use axum::routing::{get, post};
 use serde::Serialize;
 use utoipa::ToSchema;
+use utoipa_axum::routes;
 
-use super::App;
+use super::app::App;
+use super::body::JsonBody;
+use super::example;
 use super::failure::{Failure, FieldCode, FieldError};
-use super::submission::{JsonBody, json};
+use super::fields::{Integer, fields};
+use super::openapi::{Answers, Operations};
+use super::respond::json;
 use crate::clock::MAX_ADVANCE_SECONDS;
 use crate::domain::Timestamp;
 use crate::service::clock::AdvanceError;
 
-/// The routes of the test clock.
-pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/dev/clock", get(read_clock))
-        .route("/dev/clock/advance", post(advance_clock))
+/// The operations on the test clock.
+pub fn operations() -> Operations {
+    Operations::default()
+        .with(routes!(read_clock), || {
+            let now = example::now();
+            Answers::new(&DevClock { now }, Vec::new())
+        })
+        .with(routes!(advance_clock), || {
+            let now = example::now().plus(Duration::from_secs(EXAMPLE_SECONDS));
+            Answers::new(&DevClock { now }, vec![AdvanceClock::refusal("{}")])
+        })
 }
+
+/// Three days.
+const EXAMPLE_SECONDS: u64 = 259_200;
 
 /// The server's time.
 #[derive(Serialize, ToSchema)]
@@ -31,13 +43,12 @@ pub struct DevClock {
     now: Timestamp,
 }
 
-/// How far to move the clock.
-#[derive(ToSchema)]
-pub struct AdvanceClock {
-    /// Whole seconds to move ahead, 100 years at most in all.
-    #[schema(minimum = 0, maximum = 3_162_240_000_i64, example = 259_200)]
-    #[expect(dead_code, reason = "describes the body for the OpenAPI document")]
-    seconds: u64,
+fields! {
+    /// How far to move the clock.
+    pub struct AdvanceClock from Object {
+        /// Whole seconds to move ahead, 100 years at most in all.
+        seconds: u64 = required(Integer { min: 0, max: MAX_ADVANCE_SECONDS }), example EXAMPLE_SECONDS;
+    }
 }
 
 /// Read the test clock
@@ -47,7 +58,7 @@ pub struct AdvanceClock {
     get, path = "/dev/clock", operation_id = "readClock", tag = "Test clock",
     responses((status = 200, description = "The server's time.", body = DevClock)),
 )]
-pub(super) async fn read_clock(State(app): State<App>) -> Response {
+async fn read_clock(State(app): State<App>) -> Response {
     let now = app.service().now();
     json(&DevClock { now })
 }
@@ -62,20 +73,11 @@ pub(super) async fn read_clock(State(app): State<App>) -> Response {
     request_body = AdvanceClock,
     responses((status = 200, description = "The server's new time.", body = DevClock)),
 )]
-pub(super) async fn advance_clock(
-    State(app): State<App>,
-    body: JsonBody,
-) -> Result<Response, Failure> {
-    let range = 0..=i64::try_from(MAX_ADVANCE_SECONDS).unwrap_or(i64::MAX);
-    let mut object = body.object()?;
-    let seconds = object.integer("seconds", &range);
-    if seconds.is_none() {
-        object.missing("seconds");
-    }
-    object.finish()?;
+async fn advance_clock(State(app): State<App>, body: JsonBody) -> Result<Response, Failure> {
+    let request = AdvanceClock::read(body.object()?)?;
 
     let clock = app.test_clock().ok_or(Failure::RouteNotFound)?;
-    let by = Duration::from_secs(seconds.unwrap_or_default().unsigned_abs());
+    let by = Duration::from_secs(request.seconds);
     match app.service().advance_clock(clock, by).await {
         Ok(now) => Ok(json(&DevClock { now })),
         Err(AdvanceError::Service(error)) => Err(error.into()),

@@ -1,8 +1,8 @@
 //! Every way in which a request can fail, before any dialect gives it words.
 //!
 //! Handlers and extractors answer a [`Failure`]; it travels as an extension of an empty response, and
-//! the [envelope](super::envelope) has the dialect of the path render it, because only the envelope
-//! knows the path and the trace id that error bodies show.
+//! the [middleware](super::middleware) has the dialect of the path render it, because only the
+//! middleware knows the path and the trace id that error bodies show.
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -121,7 +121,7 @@ impl From<service::Error> for Failure {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        // The status is provisional: the envelope replaces it with the dialect's.
+        // The status is provisional: the middleware replaces it with the dialect's.
         let mut response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
         response.extensions_mut().insert(self);
         response

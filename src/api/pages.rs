@@ -1,28 +1,39 @@
 //! What needs no key: health, and pages for people.
 
 use askama::Template;
-use axum::Router;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse as _, Response};
 use axum::routing::get;
+use utoipa_axum::routes;
 
-use super::App;
+use super::app::App;
 use super::browser::{PAGE_POLICY, guarded};
 use super::failure::Failure;
-use super::v2026_03_01::errors::{PROBLEM_TYPES, PROBLEMS_PATH, ProblemType};
+use super::openapi::{Answers, Operations};
+use super::v2026_03_01::problem_types::{NOT_FOUND, PROBLEM_TYPES, ProblemType};
 use crate::service::Error;
 
-/// The routes that need no key.
-pub fn routes() -> Router<App> {
-    let pages = Router::new()
-        .route("/", get(home))
-        .route(&format!("{PROBLEMS_PATH}/{{slug}}"), get(problem));
-    guarded(pages, PAGE_POLICY)
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz))
+/// The operations that need no key, and the page at `/`.
+pub fn operations() -> Operations {
+    Operations::default()
+        .with(routes!(problem), || {
+            let page = ProblemPage {
+                problem: &NOT_FOUND,
+            }
+            .render();
+            Answers::new(&page.ok(), vec![Failure::RouteNotFound])
+        })
+        .map(|pages| guarded(pages.route("/", get(home)), PAGE_POLICY))
+        .with(routes!(healthz), || Answers::new(&OK, Vec::new()))
+        .with(routes!(readyz), || {
+            Answers::new(&OK, vec![Failure::Panicked])
+        })
 }
+
+/// What is said when there is nothing to say.
+const OK: &str = "ok\n";
 
 #[derive(Template)]
 #[template(path = "home.html")]
@@ -56,8 +67,8 @@ async fn home() -> Result<Response, Failure> {
     get, path = "/healthz", operation_id = "healthz", tag = "Server",
     responses((status = 200, description = "It is.", body = String, content_type = "text/plain")),
 )]
-pub(super) async fn healthz() -> &'static str {
-    "ok\n"
+async fn healthz() -> &'static str {
+    OK
 }
 
 /// Whether the store answers
@@ -65,9 +76,9 @@ pub(super) async fn healthz() -> &'static str {
     get, path = "/readyz", operation_id = "readyz", tag = "Server",
     responses((status = 200, description = "It does.", body = String, content_type = "text/plain")),
 )]
-pub(super) async fn readyz(State(app): State<App>) -> Result<(StatusCode, &'static str), Failure> {
+async fn readyz(State(app): State<App>) -> Result<(StatusCode, &'static str), Failure> {
     app.service().store().ready().await.map_err(Error::from)?;
-    Ok((StatusCode::OK, "ok\n"))
+    Ok((StatusCode::OK, OK))
 }
 
 /// Read about a problem type
@@ -77,9 +88,7 @@ pub(super) async fn readyz(State(app): State<App>) -> Result<(StatusCode, &'stat
     get, path = "/problems/{slug}", operation_id = "readProblemType", tag = "Server",
     responses((status = 200, description = "The page.", body = String, content_type = "text/html")),
 )]
-pub(super) async fn problem(
-    slug: Result<Path<String>, PathRejection>,
-) -> Result<Response, Failure> {
+async fn problem(slug: Result<Path<String>, PathRejection>) -> Result<Response, Failure> {
     let Path(slug) = slug.map_err(|_| Failure::RouteNotFound)?;
     let problem = PROBLEM_TYPES.iter().find(|problem| problem.slug == slug);
     page(&ProblemPage {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::str::FromStr;
+use std::ops::RangeInclusive;
 
 use axum::http::Uri;
 
@@ -12,12 +12,6 @@ use crate::nearest::nearest;
 
 /// What a cursor must be, for people.
 pub const CURSOR_DETAIL: &str = "must be an id from this list, as the page before showed it";
-
-/// The entries of a page when no number is asked for.
-const DEFAULT_LIMIT: usize = 20;
-
-/// The most entries of a page.
-const MAX_LIMIT: usize = 100;
 
 /// The parameters that have not been taken yet, and what was wrong with those that have.
 pub struct Query<'a> {
@@ -64,43 +58,32 @@ impl<'a> Query<'a> {
         Some(self.pairs.swap_remove(place).1)
     }
 
-    /// `limit`: how many entries at most, 1 to 100, 20 when it is not there.
-    pub fn limit(&mut self) -> usize {
-        let Some(text) = self.take("limit") else {
-            return DEFAULT_LIMIT;
-        };
-        let digits = text.strip_prefix('-').unwrap_or(&text);
-        let is_integer = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-        match text.parse() {
-            Ok(limit @ 1..=MAX_LIMIT) if is_integer => return limit,
-            _ if is_integer => {
-                self.fail("limit", FieldCode::OutOfRange, "must be from 1 to 100");
-            }
-            _ => self.fail("limit", FieldCode::InvalidType, "must be an integer"),
-        }
-        DEFAULT_LIMIT
-    }
-
-    /// `starting_after`: the id of the last entry of the page before, if it is there.
-    pub fn starting_after<Id: FromStr>(&mut self) -> Option<Id> {
-        let text = self.take("starting_after")?;
-        let id = text.parse().ok();
-        if id.is_none() {
-            self.fail("starting_after", FieldCode::InvalidCursor, CURSOR_DETAIL);
-        }
-        id
-    }
-
-    /// One of the words of `choices`, if the parameter is there.
-    pub fn choice<T: Copy>(&mut self, name: &str, choices: &[(&str, T)]) -> Option<T> {
+    /// An integer within `range`, if the parameter is there.
+    pub fn integer(&mut self, name: &str, range: &RangeInclusive<u64>) -> Option<u64> {
         let text = self.take(name)?;
-        let choice = choices.iter().find(|(word, _)| *word == text);
-        if choice.is_none() {
-            let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
-            let detail = format!("must be one of {}", words.join(", "));
-            self.fail(name, FieldCode::InvalidFormat, &detail);
+        let digits = text.strip_prefix('-').unwrap_or(&text);
+        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            self.fail(name, FieldCode::InvalidType, "must be an integer");
+            return None;
         }
-        choice.map(|(_, value)| *value)
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        if number.is_none() {
+            let detail = format!("must be from {} to {}", range.start(), range.end());
+            self.fail(name, FieldCode::OutOfRange, &detail);
+        }
+        number
+    }
+
+    /// What `parse` makes of the parameter, if it is there; or else says of it, under `code`.
+    pub fn parsed<T>(
+        &mut self,
+        name: &str,
+        code: FieldCode,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let text = self.take(name)?;
+        let parsed = parse(&text);
+        parsed.map_err(|detail| self.fail(name, code, &detail)).ok()
     }
 
     /// Ends the reading: what has not been taken is unknown.

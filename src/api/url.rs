@@ -1,5 +1,7 @@
 //! Which URLs deliveries may be sent to, as far as a URL alone can tell.
 
+use std::borrow::Cow;
+
 use url::Url;
 
 use super::failure::FieldCode;
@@ -8,18 +10,19 @@ use crate::delivery::target;
 /// The longest URL, in characters.
 pub const MAX_URL_LENGTH: usize = 2048;
 
-/// Checks the URL of an endpoint: absolute, `https` (or `http` where `allow_http`), at most 2048
-/// characters, without user information, fragment, white space, control characters or backslashes, and
+/// Checks the URL of an endpoint: absolute, `https` (or `http` where `allow_http`), at most
+/// [`MAX_URL_LENGTH`] characters, without user information, fragment, white space, control characters or backslashes, and
 /// such as HTTP can ask for. Other characters that are none of a URL's are percent-encoded when a
 /// delivery is sent ([`target`]).
 ///
 /// # Errors
 ///
 /// The code and the words for what is wrong.
-pub fn check(text: &str, allow_http: bool) -> Result<(), (FieldCode, &'static str)> {
-    let malformed = |detail| Err((FieldCode::InvalidFormat, detail));
+pub fn check(text: &str, allow_http: bool) -> Result<(), (FieldCode, Cow<'static, str>)> {
+    let malformed = |detail| Err((FieldCode::InvalidFormat, Cow::Borrowed(detail)));
     if text.chars().count() > MAX_URL_LENGTH {
-        return Err((FieldCode::OutOfRange, "must be at most 2048 characters"));
+        let detail = format!("must be at most {MAX_URL_LENGTH} characters");
+        return Err((FieldCode::OutOfRange, detail.into()));
     }
     // The parser drops these silently; what is stored must be what is dialled.
     if text

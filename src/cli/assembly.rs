@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 
 use super::CommandError;
 use crate::api::auth::Tenants;
-use crate::api::submission::BODY_TIMEOUT;
+use crate::api::body::BODY_TIMEOUT;
 use crate::api::{self, App, AppConfig};
 use crate::clock::{Clock, SystemClock, TestClock, real_sleep};
 use crate::config::{MASTER_KEY, STORE, SettingError, Store};

@@ -13,7 +13,7 @@ pub(super) struct OpenapiArgs {
 }
 
 pub(super) fn run(args: &OpenapiArgs) -> Result<(), CommandError> {
-    let Some(document) = api::openapi::document(&args.dialect) else {
+    let Some(document) = api::documents::document(&args.dialect) else {
         return Err(CommandError::new(
             "DIALECT: no such document; write 2026-03-01 or verbex-v1",
         ));

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use tokio::task::JoinSet;
+use tracing::Instrument as _;
 
 use super::message::Message;
 use super::sender::{Reply, Sender};
@@ -181,7 +182,19 @@ impl Worker {
         }
     }
 
-    async fn attempt(self, claimed: Claimed) {
+    /// One attempt, in a span of its own: what is logged meanwhile tells which delivery it is about.
+    fn attempt(self, claimed: Claimed) -> impl Future<Output = ()> {
+        let span = tracing::info_span!(
+            "attempt",
+            tenant = claimed.tenant.as_str(),
+            endpoint = %claimed.endpoint.id,
+            delivery = %claimed.delivery.id,
+            trace_id = %claimed.delivery.event.trace_id,
+        );
+        self.make_attempt(claimed).instrument(span)
+    }
+
+    async fn make_attempt(self, claimed: Claimed) {
         let sent = async {
             let wall = self.clock.wall();
             let message = Message::new(&claimed, wall);
@@ -209,8 +222,6 @@ impl Worker {
             signed_by,
         };
         tracing::debug!(
-            delivery = %claimed.delivery.id,
-            endpoint = %claimed.endpoint.id,
             status = attempt.status_code,
             error = attempt.error.as_deref(),
             duration_ms = attempt.duration_ms,

@@ -1,6 +1,6 @@
 //! Idempotency keys: one `Idempotency-Key`, one change, one answer (I5).
 //!
-//! [`key`] parses the key, and [`Claim`] binds it to a fingerprint of the request. The store does
+//! [`key`] parses the key, and [`KeyUse`] binds it to a fingerprint of the request. The store does
 //! the rest: **the commit of a change also writes the record of its answer**, and every commit
 //! looks for that record before it changes anything. So there is no table of requests in flight, no
 //! lock that a disconnected client could leave behind, and no instant at which a crash could
@@ -54,7 +54,7 @@ impl RequestFingerprint {
 
 /// An idempotency key, with the request for which it is used.
 #[derive(Clone, Debug)]
-pub struct Claim {
+pub struct KeyUse {
     /// The caller's key.
     pub key: IdempotencyKey,
     /// The fingerprint of the request that carried it.
@@ -92,13 +92,13 @@ pub struct Record {
 pub struct KeyReused;
 
 impl Record {
-    /// Returns the answer when `claim` repeats the request that was answered.
+    /// Returns the answer when `key_use` repeats the request that was answered.
     ///
     /// # Errors
     ///
-    /// [`KeyReused`] when `claim` is of another request.
-    pub fn replay(self, claim: &Claim) -> Result<Answer, KeyReused> {
-        if self.fingerprint == claim.fingerprint {
+    /// [`KeyReused`] when `key_use` is of another request.
+    pub fn replay(self, key_use: &KeyUse) -> Result<Answer, KeyReused> {
+        if self.fingerprint == key_use.fingerprint {
             Ok(self.answer)
         } else {
             Err(KeyReused)

@@ -59,7 +59,7 @@ impl Service {
             })
         };
         let write = Write::UpdateDelivery(id, Box::new(decide));
-        let committed = self.store.commit(&caller.tenant, caller.claim, write);
+        let committed = self.store.commit(&caller.tenant, caller.key_use, write);
         Ok(committed.await?)
     }
 }

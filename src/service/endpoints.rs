@@ -177,7 +177,7 @@ impl Service {
     pub async fn delete_endpoint(&self, tenant: &TenantId, id: EndpointId) -> Result<(), Error> {
         let caller = Caller {
             tenant: tenant.clone(),
-            claim: None,
+            key_use: None,
         };
         let decide = |_: &Endpoint, _| Ok((Change::Delete, Action::EndpointDeleted, ()));
         let render = |(): &()| Answer {

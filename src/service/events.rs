@@ -54,7 +54,7 @@ impl Service {
             answer: Box::new(render),
         };
         let write = Write::Publish(publish);
-        let committed = self.store.commit(&caller.tenant, caller.claim, write);
+        let committed = self.store.commit(&caller.tenant, caller.key_use, write);
         Ok(committed.await?)
     }
 
@@ -81,7 +81,7 @@ impl Service {
             answer: Box::new(render),
         };
         let write = Write::Publish(publish);
-        let committed = self.store.commit(&caller.tenant, caller.claim, write);
+        let committed = self.store.commit(&caller.tenant, caller.key_use, write);
         Ok(committed.await?)
     }
 }

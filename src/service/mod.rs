@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::domain::{Action, Endpoint, EndpointId, Refusal, TenantId, Timestamp};
-use crate::idempotency::{Answer, Claim};
+use crate::idempotency::{Answer, KeyUse};
 use crate::random::NoRandomness;
 use crate::store::{Change, CommitError, Committed, Decision, Store, StoreError, Write};
 
@@ -92,7 +92,7 @@ pub struct Caller {
     /// The tenant.
     pub tenant: TenantId,
     /// The idempotency key and its request, if a key was sent.
-    pub claim: Option<Claim>,
+    pub key_use: Option<KeyUse>,
 }
 
 /// The use cases over one store and one clock. Cheap to clone.
@@ -142,7 +142,7 @@ impl Service {
                 write: endpoint,
             })
         }));
-        let committed = self.store.commit(&caller.tenant, caller.claim, write);
+        let committed = self.store.commit(&caller.tenant, caller.key_use, write);
         Ok(committed.await?)
     }
 
@@ -169,7 +169,7 @@ impl Service {
                 })
             }),
         );
-        let committed = self.store.commit(&caller.tenant, caller.claim, write);
+        let committed = self.store.commit(&caller.tenant, caller.key_use, write);
         Ok(committed.await?)
     }
 }

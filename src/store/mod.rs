@@ -9,7 +9,7 @@
 //!
 //! 1. *Order.* Commits on one endpoint are linearizable (I4): each decision sees the record as the one
 //!    before left it.
-//! 2. *Once.* A commit with a [`Claim`] looks for the key's record first, in the same transaction. If
+//! 2. *Once.* A commit with a [`KeyUse`] looks for the key's record first, in the same transaction. If
 //!    there is one, the decision does not run, and the answer is the recorded one or
 //!    [`CommitError::KeyReused`] (I5).
 //! 3. *All or nothing.* A decision that refuses, a taken name or a fault leaves no trace: no record
@@ -37,7 +37,7 @@ use crate::domain::{
     Attempt, Delivery, DeliveryId, DeliveryStatus, Endpoint, EndpointId, TenantId, Timestamp,
     Verdict,
 };
-use crate::idempotency::{Claim, IdempotencyKey, Record};
+use crate::idempotency::{IdempotencyKey, KeyUse, Record};
 
 pub use claims::{Claimed, Claims, DeliveryLimits, Hold, Settled};
 pub use errors::{CommitError, StoreError};
@@ -90,7 +90,7 @@ pub trait Store: Send + Sync + 'static {
     async fn commit(
         &self,
         tenant: &TenantId,
-        claim: Option<Claim>,
+        key_use: Option<KeyUse>,
         write: Write,
     ) -> Result<Committed, CommitError>;
 

@@ -1,11 +1,9 @@
 //! Deliveries of endpoints that are disabled or deleted, and for how long what has ended is kept.
 
+use hookturn_test::{Receiver, SUBSCRIPTIONS, id, signers, status};
 use serde_json::{Value, json};
 
-use crate::receiver::{Receiver, status};
 use crate::stage::{Stage, attempts, secret};
-use crate::support::{SUBSCRIPTIONS, id};
-use crate::verify::signers;
 
 const DAY: u64 = 86_400;
 

@@ -1,9 +1,9 @@
 //! What receivers get is what the `OpenAPI` documents say that they get.
 
+use hookturn_test::{Received, Receiver};
 use jsonschema::Draft;
 use serde_json::{Value, json};
 
-use crate::receiver::{Received, Receiver};
 use crate::stage::Stage;
 
 fn assert_valid(schema: &Value, value: &Value, what: &str) {
@@ -21,7 +21,7 @@ fn assert_valid(schema: &Value, value: &Value, what: &str) {
 
 /// Holds a delivery against the `webhooks` of the document called `name`.
 fn assert_documented(received: &Received, name: &str, is_signed: bool) {
-    let document = hookturn::api::openapi::document(name).expect("there is such a document");
+    let document = hookturn::api::documents::document(name).expect("there is such a document");
     let document: Value = serde_json::from_str(&document).expect("it is JSON");
     let operation = &document["webhooks"]["event"]["post"];
     let parameters = operation["parameters"].as_array().expect("it has headers");

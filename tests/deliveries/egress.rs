@@ -4,9 +4,9 @@ use std::net::TcpListener;
 
 use hookturn::delivery::{EgressGuard, Sender};
 use hookturn::store::DeliveryLimits;
+use hookturn_test::Receiver;
 use serde_json::{Value, json};
 
-use crate::receiver::Receiver;
 use crate::stage::{Stage, attempts};
 
 /// What is recorded of a delivery to `url`.

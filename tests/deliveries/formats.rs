@@ -2,13 +2,11 @@
 
 use hookturn::clock::Clock as _;
 use hookturn::domain::verification::{ReceiverSecret, Rejection, verify};
+use hookturn_test::{Received, Receiver, SUBSCRIPTIONS, after, fields, id, signers, status};
 use reqwest::header::HeaderName;
 use serde_json::{Value, json};
 
-use crate::receiver::{Received, Receiver, status};
 use crate::stage::{Stage, secret};
-use crate::support::{SUBSCRIPTIONS, after, fields, id};
-use crate::verify::signers;
 
 const AGENT: &str = concat!("Hookturn/", env!("CARGO_PKG_VERSION"));
 

@@ -1,11 +1,9 @@
 //! A rotation as a receiver sees it: which secrets sign each delivery, and in which order (I2, I3, I9).
 
+use hookturn_test::{Receiver, SUBSCRIPTIONS, fingerprint, id, signers, status};
 use serde_json::{Value, json};
 
-use crate::receiver::{Receiver, status};
 use crate::stage::{Stage, attempts, secret};
-use crate::support::{SUBSCRIPTIONS, id};
-use crate::verify::{fingerprint, signers};
 
 /// Publishes an event and asserts that `wanted` sign its delivery, in this order, by the signatures and by the
 /// record of the attempt.

@@ -11,12 +11,8 @@ use hookturn::idempotency::Answer;
 use hookturn::service::events::NewEvent;
 use hookturn::service::{Caller, Error, Service};
 use hookturn::store::{Committed, MemoryStore, Store};
+use hookturn_test::{Receiver, START, fingerprint, patiently, signers};
 use proptest::prelude::*;
-
-use crate::receiver::Receiver;
-use crate::stage::patiently;
-use crate::support::START;
-use crate::verify::{fingerprint, signers};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -72,7 +68,7 @@ struct Life {
 fn caller() -> Caller {
     Caller {
         tenant: TenantId::new("acme"),
-        claim: None,
+        key_use: None,
     }
 }
 

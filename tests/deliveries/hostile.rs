@@ -1,12 +1,12 @@
 //! Receivers that do their worst: each costs one attempt, which is recorded, and the worker goes on.
 
+use hookturn_test::{Reaction, Receiver, patiently};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::receiver::{Reaction, Receiver};
-use crate::stage::{Stage, attempts, patiently};
+use crate::stage::{Stage, attempts};
 
 /// Long enough for a machine that is busy, when the receiver answers at once.
 const SHORT: Duration = Duration::from_secs(2);
@@ -190,7 +190,7 @@ async fn an_answer_is_settled_by_its_head() {
     stage.publish("a").await;
     assert_eq!(patiently(stage.settle()).await, 1);
     assert_eq!(stage.only_delivery(&endpoint).await["status"], "failed");
-    let path = format!("/webhooks/endpoints/{}", crate::support::id(&endpoint));
+    let path = format!("/webhooks/endpoints/{}", hookturn_test::id(&endpoint));
     assert_eq!(
         stage.get(&path).await.expect_json(200)["status"],
         "disabled"

@@ -1,10 +1,9 @@
 //! What an event goes to, and that it goes there once.
 
+use hookturn_test::{Answer, GLOBEX, Receiver, SUBSCRIPTIONS, fields, id, status};
 use serde_json::json;
 
-use crate::receiver::{Receiver, status};
 use crate::stage::Stage;
-use crate::support::{Answer, GLOBEX, SUBSCRIPTIONS, fields, id};
 
 #[tokio::test]
 async fn an_event_goes_to_each_endpoint_that_subscribes_to_its_type_and_to_no_other() {
@@ -85,7 +84,7 @@ async fn an_accepted_event_is_answered_with_what_it_is() {
     assert_eq!(
         own,
         json!({
-            "id": "A_z-9", "type": "a", "created_at": crate::support::after(0), "deliveries": 0,
+            "id": "A_z-9", "type": "a", "created_at": hookturn_test::after(0), "deliveries": 0,
         })
     );
     let generated = stage.publish("a.b_c.D9").await;
@@ -107,7 +106,7 @@ async fn an_accepted_event_is_stored_before_it_is_acknowledged() {
     // No worker has run: the delivery is there, and due.
     let delivery = stage.only_delivery(&endpoint).await;
     assert_eq!(delivery["status"], "pending");
-    assert_eq!(delivery["next_attempt_at"], crate::support::after(0));
+    assert_eq!(delivery["next_attempt_at"], hookturn_test::after(0));
     let claims = stage.store.claim(10).await.expect("the store works");
     assert_eq!(claims.claimed.len(), 1);
     assert_eq!(claims.claimed[0].delivery.id.to_string(), id(&delivery));

@@ -1,8 +1,8 @@
 //! Which events are accepted, and that their data arrives as it was sent.
 
+use hookturn_test::Receiver;
 use serde_json::json;
 
-use crate::receiver::Receiver;
 use crate::stage::Stage;
 
 #[tokio::test]

@@ -1,10 +1,9 @@
 //! Reading deliveries: one, or a list; and that no tenant sees another's (I7).
 
+use hookturn_test::{GLOBEX, Receiver, fields, id, status};
 use serde_json::{Value, json};
 
-use crate::receiver::{Receiver, status};
 use crate::stage::Stage;
-use crate::support::{GLOBEX, fields, id};
 
 #[tokio::test]
 async fn a_delivery_shows_what_was_tried_and_nothing_else() {
@@ -32,13 +31,13 @@ async fn a_delivery_shows_what_was_tried_and_nothing_else() {
     assert_eq!(delivery["event_id"], published["id"]);
     assert_eq!(delivery["event_type"], "a.b");
     assert_eq!(delivery["webhook_endpoint_id"], endpoint["id"]);
-    assert_eq!(delivery["created_at"], crate::support::after(0));
+    assert_eq!(delivery["created_at"], hookturn_test::after(0));
     let attempt = &delivery["attempts"][0];
     assert_eq!(
         fields(attempt),
         ["at", "duration_ms", "error", "signed_by", "status_code"]
     );
-    assert_eq!(attempt["at"], crate::support::after(2));
+    assert_eq!(attempt["at"], hookturn_test::after(2));
     assert_eq!(stage.get("/deliveries/x").await.status, 404);
     let unknown = "/deliveries/dlv_00000000000000000000000000000000";
     let unknown = stage.get(unknown).await;

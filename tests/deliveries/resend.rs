@@ -1,11 +1,9 @@
 //! One more attempt of the same delivery, now.
 
+use hookturn_test::{Receiver, id, signers, status};
 use serde_json::{Value, json};
 
-use crate::receiver::{Receiver, status};
 use crate::stage::{Stage, attempts, secret};
-use crate::support::id;
-use crate::verify::signers;
 
 async fn delivered(code: u16) -> (Stage, Receiver, Value, Value) {
     let stage = Stage::start().await;
@@ -26,7 +24,7 @@ async fn a_resent_success_is_sent_again_with_the_same_id_and_todays_secrets() {
     let resent = stage.resend(&delivery).await;
     assert_eq!(resent["id"], delivery["id"]);
     assert_eq!(resent["status"], "pending");
-    assert_eq!(resent["next_attempt_at"], crate::support::after(60));
+    assert_eq!(resent["next_attempt_at"], hookturn_test::after(60));
     assert_eq!(stage.settle().await, 1);
     let arrived = receiver.take();
     assert_eq!(arrived[0].body, arrived[1].body);
@@ -144,6 +142,6 @@ async fn the_newest_hundred_attempts_are_kept() {
     assert_eq!(receiver.count(), 101);
     let delivery = stage.only_delivery(&endpoint).await;
     assert_eq!(attempts(&delivery).len(), 100);
-    assert_eq!(attempts(&delivery)[0]["at"], crate::support::after(1));
-    assert_eq!(attempts(&delivery)[99]["at"], crate::support::after(100));
+    assert_eq!(attempts(&delivery)[0]["at"], hookturn_test::after(1));
+    assert_eq!(attempts(&delivery)[99]["at"], hookturn_test::after(100));
 }

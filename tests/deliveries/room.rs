@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use hookturn::store::DeliveryLimits;
+use hookturn_test::{PATIENCE, Reaction, Receiver, patiently, status};
 use serde_json::{Value, json};
 
-use crate::receiver::{Reaction, Receiver, status};
-use crate::stage::{PATIENCE, Stage, attempts, patiently};
+use crate::stage::{Stage, attempts};
 
 /// Longer than a test waits for anything: what hangs, hangs.
 const FOR_EVER: Duration = Duration::from_secs(3600);

@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use hookturn::clock::Clock as _;
+use hookturn_test::{Reaction, Receiver, id, millis, status};
 use serde_json::{Value, json};
 
-use crate::receiver::{Reaction, Receiver, status};
-use crate::stage::{Stage, attempts, millis};
-use crate::support::id;
+use crate::stage::{Stage, attempts};
 
 /// The waits after each failure but the last, in seconds.
 const WAITS: [i64; 9] = [5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400];
@@ -172,7 +171,7 @@ async fn a_410_disables_the_endpoint_and_fails_that_delivery_and_the_others_wait
     let path = format!("/webhooks/endpoints/{}", id(&endpoint));
     let read = stage.get(&path).await.expect_json(200);
     assert_eq!(read["status"], "disabled");
-    assert_eq!(read["updated_at"], crate::support::after(0));
+    assert_eq!(read["updated_at"], hookturn_test::after(0));
     let deliveries = stage.deliveries(&endpoint).await;
     assert_eq!(deliveries[0]["status"], "failed");
     assert_eq!(deliveries[0]["next_attempt_at"], Value::Null);

@@ -8,22 +8,10 @@ use hookturn::clock::Clock;
 use hookturn::delivery::sender::Options;
 use hookturn::delivery::{EgressGuard, Sender, Worker};
 use hookturn::store::{DeliveryLimits, MemoryStore, Store};
+use hookturn_test::{PATIENCE, Receiver, SUBSCRIPTIONS, Server, frozen, id, patiently};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-
-use crate::receiver::Receiver;
-use crate::support::{SUBSCRIPTIONS, Server, frozen, id};
-
-/// Longer than anything here takes, on however busy a machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Waits for `future`, but not for ever.
-pub async fn patiently<F: Future>(future: F) -> F::Output {
-    tokio::time::timeout(PATIENCE, future)
-        .await
-        .expect("nothing here takes that long")
-}
 
 /// Everything, running but for the worker, which makes a step when it is asked to.
 pub struct Stage {
@@ -200,13 +188,6 @@ impl Stage {
 /// The attempts of a delivery.
 pub fn attempts(delivery: &Value) -> &[Value] {
     delivery["attempts"].as_array().expect("attempts")
-}
-
-/// A time of an answer, in milliseconds.
-pub fn millis(time: &Value) -> i64 {
-    let text = time.as_str().unwrap_or_else(|| panic!("no time: {time}"));
-    let time = chrono::DateTime::parse_from_rfc3339(text).expect("RFC 3339");
-    time.timestamp_millis()
 }
 
 /// The secret that a creation answered.

@@ -1,15 +1,13 @@
 //! What happens to an endpoint while a delivery to it is under way: the receiver holds its answer until then.
 
+use hookturn_test::{Reaction, Receiver, fingerprint, id, patiently, signers, status};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-use crate::receiver::{Reaction, Receiver, status};
-use crate::stage::{Stage, attempts, patiently, secret};
-use crate::support::id;
-use crate::verify::{fingerprint, signers};
+use crate::stage::{Stage, attempts, secret};
 
 /// A delivery that is under way.
 struct UnderWay {
@@ -63,7 +61,7 @@ async fn a_delivery_under_way_is_pending_and_is_not_made_twice() {
     let delivery = stage.only_delivery(&endpoint).await;
     assert_eq!(delivery["status"], "succeeded");
     // It started when it was claimed.
-    assert_eq!(attempts(&delivery)[0]["at"], crate::support::after(0));
+    assert_eq!(attempts(&delivery)[0]["at"], hookturn_test::after(0));
     assert_eq!(receiver.count(), 1);
 }
 

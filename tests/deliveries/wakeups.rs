@@ -58,7 +58,7 @@ async fn what_becomes_due_while_a_claim_runs_is_told_of() {
     let service = Service::new(Arc::clone(&store), of_store);
     let caller = Caller {
         tenant: TenantId::new("t"),
-        claim: None,
+        key_use: None,
     };
     let format = Format::StandardWebhooks;
     let created =

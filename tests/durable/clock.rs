@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use hookturn::api::auth::Tenants;
-use hookturn::api::submission::BODY_TIMEOUT;
+use hookturn::api::body::BODY_TIMEOUT;
 use hookturn::api::{App, AppConfig, router};
 use hookturn::clock::{Clock, TestClock};
 use hookturn::delivery::{EgressGuard, Sender, Worker};
@@ -20,16 +20,17 @@ use hookturn::service::Service;
 use hookturn::store::at_rest::{MasterKey, MasterKeys};
 use hookturn::store::sqlite::{OpenError, Opening};
 use hookturn::store::{DeliveryLimits, Store};
+use hookturn_test::{
+    ACME, Answer, Receiver, Request, fingerprint, patiently, scratch, signers, status, text, until,
+};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::api::{Answered, Api, Request, text};
+use crate::api::Api;
 use crate::dice::{Dice, seed};
-use crate::receiver::{Receiver, status};
-use crate::stage::{API_KEY, MASTER_KEY, Setup, patiently, scratch, until};
-use crate::verify;
+use crate::stage::{MASTER_KEY, Setup};
 
 /// 2026-06-12T10:15:00.000Z.
 const START: i64 = 1_781_259_300_000;
@@ -108,7 +109,7 @@ impl Served {
         let worker = Worker::new(Arc::clone(&store), Arc::clone(&clock), sender);
         let app = App::new(AppConfig {
             service: Service::new(store, clock),
-            tenants: Tenants::new([("acme", API_KEY)], None),
+            tenants: Tenants::new([("acme", ACME)], None),
             public_url: "http://hookturn.test".to_owned(),
             // It lets endpoints be on this machine. Nothing else looks at it.
             test_clock: Some(Arc::new(TestClock::running())),
@@ -125,7 +126,7 @@ impl Served {
             let _ = worker_stops.await;
         });
         Self {
-            api: Api::at(address.to_string()),
+            api: Api::at(address),
             stop: vec![stop_server, stop_worker],
             tasks: vec![tokio::spawn(server), tokio::spawn(worker)],
         }
@@ -143,7 +144,7 @@ fn setup(directory: &Path) -> Setup {
     Setup::in_dir(directory)
 }
 
-async fn rotate(api: &Api, hook: &Value, grace: u64) -> Answered {
+async fn rotate(api: &Api, hook: &Value, grace: u64) -> Answer {
     let path = format!("/webhooks/endpoints/{}/secret/rotate", text(hook, "id"));
     api.post(&path, json!({ "expire_current_in": grace })).await
 }
@@ -151,7 +152,7 @@ async fn rotate(api: &Api, hook: &Value, grace: u64) -> Answered {
 /// Asserts that there is one current secret, which is the newest of these, and that the others follow each once.
 async fn assert_ring(api: &Api, hook: &Value, secrets: &[String]) {
     let listed = api.secrets(text(hook, "id")).await;
-    let newest = verify::fingerprint(secrets.last().expect("a secret"));
+    let newest = fingerprint(secrets.last().expect("a secret"));
     assert_eq!(text(&listed[0], "fingerprint"), newest);
     assert!(listed.len() <= 10);
     let mut before = secrets.len();
@@ -161,7 +162,7 @@ async fn assert_ring(api: &Api, hook: &Value, secrets: &[String]) {
         let fingerprint = text(one, "fingerprint");
         let number = secrets
             .iter()
-            .position(|secret| verify::fingerprint(secret) == fingerprint)
+            .position(|secret| hookturn_test::fingerprint(secret) == fingerprint)
             .expect("it was answered");
         assert!(number < before, "not in the order of rotations: {listed:?}");
         before = number;
@@ -187,9 +188,9 @@ async fn rotations_stay_one_chain_wherever_the_clock_goes() {
         };
         let answered = rotate(&served.api, &hook, grace).await;
         if answered.status == 200 {
-            secrets.push(answered.text("secret"));
+            secrets.push(answered.member("secret"));
         } else {
-            assert_eq!(answered.text("code"), "too_many_live_secrets");
+            assert_eq!(answered.member("code"), "too_many_live_secrets");
             refused += 1;
         }
         assert_ring(&served.api, &hook, &secrets).await;
@@ -238,13 +239,13 @@ async fn an_answer_that_was_forgotten_stays_forgotten() {
     .await;
     clock.set(START + HOUR);
     let second = api.ask(&request).await.is(200);
-    assert!(!second.is_replayed);
+    assert!(!second.is_replayed());
     api.ask(&request).await.repeats(&second);
     // It counts from then.
     clock.set(START + 25 * HOUR - 1);
     api.ask(&request).await.repeats(&second);
     clock.set(START + 25 * HOUR);
-    assert!(!api.ask(&request).await.is(200).is_replayed);
+    assert!(!api.ask(&request).await.is(200).is_replayed());
     served.stop().await;
 }
 
@@ -298,7 +299,7 @@ async fn deliveries_go_on_when_the_clock_has_gone_back() {
     let received = receiver.take();
     assert_eq!(received.len(), 3);
     for received in &received {
-        assert_eq!(verify::signers(received, &secrets).len(), 1);
+        assert_eq!(signers(received, &secrets).len(), 1);
     }
     served.stop().await;
 }

@@ -1,5 +1,9 @@
 //! Bits of the file that turned over: what needs them fails clearly, and everything else goes on.
 
+use hookturn_test::{
+    Answer, Ended, Program, Received, Receiver, Request, fingerprint, scratch, signers, status,
+    text, until,
+};
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
@@ -8,18 +12,16 @@ use rusqlite::types::ToSqlOutput;
 use serde_json::{Value, json};
 use tokio::task::block_in_place;
 
-use crate::api::{Answered, Api, Request, text};
+use crate::api::{Api, assert_mute_failure};
 use crate::dice::{Dice, count, seed};
-use crate::receiver::{Received, Receiver, status};
-use crate::stage::{Program, Setup, scratch, until};
-use crate::verify;
+use crate::stage::Setup;
 
 /// Two endpoints, each rotated once with a key, and an event that neither has taken yet.
 struct Base {
     setup: Setup,
     receiver: Receiver,
     hooks: Vec<Value>,
-    rotations: Vec<(Request, Answered)>,
+    rotations: Vec<(Request, Answer)>,
     /// The secrets of each hook, by its number.
     secrets: HashMap<String, Vec<String>>,
 }
@@ -43,7 +45,7 @@ impl Base {
             let path = format!("/webhooks/endpoints/{}/secret/rotate", text(&hook, "id"));
             let request = Request::post(path, "").with_key(format!("rotation-{number}"));
             let answered = api.ask(&request).await.is(200);
-            let secrets = vec![text(&hook, "secret").to_owned(), answered.text("secret")];
+            let secrets = vec![text(&hook, "secret").to_owned(), answered.member("secret")];
             base.secrets.insert(number.to_string(), secrets);
             base.hooks.push(hook);
             base.rotations.push((request, answered));
@@ -115,7 +117,7 @@ impl Base {
 
     fn whose(&self, received: &Received) -> (String, String) {
         let (_, number) = received.path.rsplit_once('/').expect("a path");
-        let signers = verify::signers(received, &self.secrets[number]);
+        let signers = signers(received, &self.secrets[number]);
         assert!(!signers.is_empty(), "{received:?}");
         let event = received.header("webhook-id").to_owned();
         (number.to_owned(), event)
@@ -144,11 +146,11 @@ impl Base {
 
 /// Asserts that a request fails without a word about the inside, and with one line in the log.
 async fn assert_fails(program: &Program, api: &Api, request: &Request) {
-    let before = program.log.errors_with("a sealed value does not open");
-    api.ask(request).await.is_mute_failure();
-    until(async || program.log.errors_with("a sealed value does not open") > before).await;
-    let after = program.log.errors_with("a sealed value does not open");
-    assert_eq!(after, before + 1, "{:?}", program.log.errors());
+    let before = program.err.errors_with("a sealed value does not open");
+    assert_mute_failure(&api.ask(request).await);
+    until(async || program.err.errors_with("a sealed value does not open") > before).await;
+    let after = program.err.errors_with("a sealed value does not open");
+    assert_eq!(after, before + 1, "{:?}", program.err.errors());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -161,7 +163,7 @@ async fn an_endpoint_that_does_not_open_fails_alone() {
         // Its delivery, which is due when the clock has moved, waits; the other's is made.
         api.advance(10).await;
         base.arrives_only_at(1, "first").await;
-        until(async || program.log.errors_with("cannot read an endpoint") == 1).await;
+        until(async || program.err.errors_with("cannot read an endpoint") == 1).await;
 
         let path = format!("/webhooks/endpoints/{}", base.id(0));
         for request in [
@@ -199,7 +201,7 @@ async fn an_answer_that_does_not_open_fails_alone() {
         assert_fails(&program, &api, request).await;
     }
     let current = &api.secrets(base.id(0)).await[0];
-    let known = verify::fingerprint(&base.secrets["0"][1]);
+    let known = fingerprint(&base.secrets["0"][1]);
     assert_eq!(text(current, "fingerprint"), known);
     let (request, first) = &base.rotations[1];
     api.ask(request).await.repeats(first);
@@ -216,7 +218,7 @@ async fn an_event_that_does_not_open_fails_alone() {
     let (program, api) = base.with_flipped(directory.path(), "event", "id = 'first'");
     api.advance(10).await;
     // Once for each delivery of it, and not again.
-    until(async || program.log.errors_with("cannot read a delivery") == 2).await;
+    until(async || program.err.errors_with("cannot read a delivery") == 2).await;
     api.publish("a.b", "second").await.is(202);
     let mut came = Vec::new();
     until(async || {
@@ -236,7 +238,7 @@ async fn an_event_that_does_not_open_fails_alone() {
     api.get(&path).await.is(200);
     api.advance(3600).await;
     api.get("/readyz").await.is(200);
-    assert_eq!(program.log.errors_with("cannot read a delivery"), 2);
+    assert_eq!(program.err.errors_with("cannot read a delivery"), 2);
     block_in_place(|| program.stop());
 }
 
@@ -271,7 +273,7 @@ async fn whatever_bits_turn_it_works_or_fails_clearly() {
         found += u64::from(is_found);
         let program = copy.spawn();
         match block_in_place(|| program.listening()) {
-            Err((code, log)) => {
+            Err(Ended { code, err: log, .. }) => {
                 let last = log.lines().last().unwrap_or_default();
                 assert!(
                     code == Some(2) && last.starts_with("hookturn: "),
@@ -301,9 +303,9 @@ impl Base {
         let api = Api::of(&program);
         api.get("/healthz").await.is(200);
         let mut failed = 0;
-        let mut check = |answered: &Answered| {
+        let mut check = |answered: &Answer| {
             if answered.status >= 500 {
-                answered.is_mute_failure();
+                assert_mute_failure(answered);
                 failed += 1;
             }
         };
@@ -311,17 +313,17 @@ impl Base {
         for (number, (request, first)) in self.rotations.iter().enumerate() {
             let again = api.ask(request).await;
             check(&again);
-            if again.is_replayed {
+            if again.is_replayed() {
                 again.repeats(first);
             } else if again.is_success() {
                 // The key is lost with what was damaged: it ran again, and what it answers must be what is current.
-                let secret = again.text("secret");
+                let secret = again.member("secret");
                 let path = format!("/webhooks/endpoints/{}/secrets", self.id(number));
                 let listed = api.get(&path).await;
                 check(&listed);
                 if listed.status == 200 {
                     let current = &listed.json()["data"][0];
-                    assert_eq!(text(current, "fingerprint"), verify::fingerprint(&secret));
+                    assert_eq!(text(current, "fingerprint"), fingerprint(&secret));
                 }
                 secrets
                     .get_mut(&number.to_string())
@@ -353,7 +355,7 @@ impl Base {
         assert!(!log.contains("whsec_"), "{case}: {log}");
         for received in self.receiver.take() {
             let (_, number) = received.path.rsplit_once('/').expect("a path");
-            assert!(!verify::signers(&received, &secrets[number]).is_empty());
+            assert!(!signers(&received, &secrets[number]).is_empty());
         }
         failed
     }

@@ -3,6 +3,7 @@
 //! It is made in two ways. A limit on the length of files works on every machine, and fails with another code than a full
 //! disk does. A small file system in memory is really full; where it may not be mounted, the test says so on stderr.
 
+use hookturn_test::{Program, Receiver, Request, beside, scratch, signers, text, until};
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -10,10 +11,8 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 use tokio::task::block_in_place;
 
-use crate::api::{Api, Request, text};
-use crate::receiver::Receiver;
-use crate::stage::{Program, Setup, beside, run, scratch, try_run, until};
-use crate::verify;
+use crate::api::{Api, assert_mute_failure};
+use crate::stage::{Setup, system, try_system};
 
 /// What writes fail by, and what takes it away again.
 trait Disk {
@@ -38,7 +37,7 @@ impl Limited {
     fn limit(program: &Program, most: &str) {
         let id = program.id().to_string();
         let limit = format!("--fsize={most}:unlimited");
-        run("prlimit", &["--pid", &id, &limit]);
+        system("prlimit", &["--pid", &id, &limit]);
     }
 }
 
@@ -73,7 +72,7 @@ impl Small {
         let shares = [&["-m"][..], &["-rm"]];
         let share = shares.into_iter().find(|share| {
             let try_mount = [*share, &["sh", "-c", mount, at]].concat();
-            try_run("unshare", &try_mount).is_ok()
+            try_system("unshare", &try_mount).is_ok()
         });
         let Some(share) = share else {
             let told = writeln!(
@@ -126,7 +125,7 @@ async fn fills_up(disk: &dyn Disk, setup: &Setup) {
     let path = format!("/webhooks/endpoints/{}", text(&hook, "id"));
     let rotate = |key: &str| Request::post(format!("{path}/secret/rotate"), "").with_key(key);
     let first = api.ask(&rotate("before")).await.is(200);
-    secrets.push(first.text("secret"));
+    secrets.push(first.member("secret"));
     api.publish("a.b", "before").await.is(202);
     until(async || {
         api.all(&format!("{path}/deliveries?status=succeeded"))
@@ -149,17 +148,17 @@ async fn fills_up(disk: &dyn Disk, setup: &Setup) {
     ];
     for _ in 0..3 {
         for request in &refused {
-            api.ask(request).await.is_mute_failure();
+            assert_mute_failure(&api.ask(request).await);
         }
-        api.get("/readyz").await.is_mute_failure();
+        assert_mute_failure(&api.get("/readyz").await);
         api.get("/healthz").await.is(200);
         api.ask(&rotate("before")).await.repeats(&first);
         assert_eq!(api.secrets(text(&hook, "id")).await, listed);
         assert_eq!(api.all("/webhooks/endpoints").await.len(), 1);
     }
     assert_eq!(receiver.take().len(), 0);
-    assert_eq!(program.log.errors_with("the store cannot write"), 1);
-    let errors = program.log.errors();
+    assert_eq!(program.err.errors_with("the store cannot write"), 1);
+    let errors = program.err.errors();
     assert!(
         errors.iter().any(|line| line.contains(disk.is_told_as())),
         "{errors:?}"
@@ -170,24 +169,24 @@ async fn fills_up(disk: &dyn Disk, setup: &Setup) {
     for request in &refused {
         let answered = api.ask(request).await;
         assert!(
-            answered.is_success() && !answered.is_replayed,
+            answered.is_success() && !answered.is_replayed(),
             "{answered:?}"
         );
-        if request.key.is_some() {
+        if request.has_key() {
             api.ask(request).await.repeats(&answered);
-            secrets.push(answered.text("secret"));
+            secrets.push(answered.member("secret"));
         }
     }
     assert!(
         program
-            .log
+            .err
             .to_string()
             .contains("the store can write again")
     );
-    assert_eq!(program.log.errors_with("the store cannot write"), 1);
+    assert_eq!(program.err.errors_with("the store cannot write"), 1);
     receiver.wait_for(2).await;
     for received in receiver.take() {
-        let signers = verify::signers(&received, &secrets);
+        let signers = signers(&received, &secrets);
         assert_eq!(signers.first(), secrets.last().map(String::as_str).as_ref());
     }
     assert_eq!(api.secrets(text(&hook, "id")).await.len(), 3);
@@ -224,18 +223,18 @@ async fn a_server_is_ready_again_only_when_there_is_room_for_what_requests_write
     Limited::limit(&program, &(wal.len() + 9000).to_string());
     let creation = Request::post("/webhooks/endpoints", r#"{"url":"http://127.0.0.1:9/"}"#);
     for _ in 0..10 {
-        api.ask(&creation).await.is_mute_failure();
-        api.get("/readyz").await.is_mute_failure();
+        assert_mute_failure(&api.ask(&creation).await);
+        assert_mute_failure(&api.get("/readyz").await);
     }
     // Now there is room for a creation, and not for an event of the largest size.
     Limited::limit(&program, &(wal.len() + 400_000).to_string());
     for _ in 0..5 {
         api.ask(&creation).await.is(201);
-        api.get("/readyz").await.is_mute_failure();
+        assert_mute_failure(&api.get("/readyz").await);
     }
     assert!(
         !program
-            .log
+            .err
             .to_string()
             .contains("the store can write again")
     );
@@ -244,13 +243,13 @@ async fn a_server_is_ready_again_only_when_there_is_room_for_what_requests_write
     until(async || {
         api.ask(&creation).await.is(201);
         program
-            .log
+            .err
             .to_string()
             .contains("the store can write again")
     })
     .await;
     api.get("/readyz").await.is(200);
-    assert_eq!(program.log.errors_with("the store cannot write"), 1);
+    assert_eq!(program.err.errors_with("the store cannot write"), 1);
     block_in_place(|| program.stop());
     setup.assert_sound();
 }
@@ -262,7 +261,7 @@ async fn a_delivery_that_could_not_be_noted_is_noted_later() {
     let setup = Limited::setup(directory.path());
     let receiver = Receiver::start().await;
     let release = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
-    receiver.always(crate::receiver::Reaction::Held(release.clone(), 204));
+    receiver.always(hookturn_test::Reaction::Held(release.clone(), 204));
     let program = block_in_place(|| setup.start());
     let api = Api::of(&program);
     let hook = api.hook(&receiver.url(), &["a.b"]).await;
@@ -270,7 +269,7 @@ async fn a_delivery_that_could_not_be_noted_is_noted_later() {
     receiver.wait_for(1).await;
     Limited.fill(&program, &setup);
     release.add_permits(10);
-    until(async || program.log.errors_with("cannot record an attempt") > 0).await;
+    until(async || program.err.errors_with("cannot record an attempt") > 0).await;
     Limited.make_room(&program);
     let path = format!("/webhooks/endpoints/{}/deliveries", text(&hook, "id"));
     until(async || api.all(&format!("{path}?status=succeeded")).await.len() == 1).await;

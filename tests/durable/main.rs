@@ -3,15 +3,6 @@
 //!
 //! The program is the real one, a process of its own on real files and real sockets. So are the receivers.
 
-#[path = "../deliveries/receiver.rs"]
-#[expect(
-    dead_code,
-    reason = "shared with the tests of deliveries, which use all of it"
-)]
-mod receiver;
-#[path = "../deliveries/verify.rs"]
-mod verify;
-
 mod api;
 mod dice;
 mod stage;

@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use hookturn::clock::real_sleep;
 use hookturn::store::at_rest;
+use hookturn_test::{
+    Answer, Program, Receiver, Request, SUBSCRIPTIONS, fingerprint, scratch, signers, status, text,
+    until,
+};
 use serde_json::json;
 use tokio::task::block_in_place;
 
-use crate::api::{Answered, Api, Request, SUBSCRIPTIONS, text};
+use crate::api::Api;
 use crate::dice::{Dice, seed};
-use crate::receiver::{Receiver, status};
-use crate::stage::{MASTER_KEY, Program, Setup, scratch, until};
-use crate::verify;
+use crate::stage::{MASTER_KEY, Setup};
 
 const SECOND_KEY: &str = "k2:hM8l9e8yC4n6dXG4vKqQWcVZ0mC0Z9o3Wl9x2fJrT5s=";
 const THIRD_KEY: &str = "k3:0uXyJH2sY5m8Zq1bT7cVw4eR6pLk9NfGdSaHj3BxQoM=";
@@ -53,7 +55,7 @@ struct Base {
     receiver: Receiver,
     hook: String,
     secrets: Vec<String>,
-    answered: Vec<(Request, Answered)>,
+    answered: Vec<(Request, Answer)>,
 }
 
 async fn base(setup: Setup) -> Base {
@@ -93,7 +95,7 @@ async fn base(setup: Setup) -> Base {
         hook: text(&hook, "id").to_owned(),
         secrets: vec![
             text(&hook, "secret").to_owned(),
-            answered[0].1.text("secret"),
+            answered[0].1.member("secret"),
         ],
         answered,
     }
@@ -103,7 +105,7 @@ async fn base(setup: Setup) -> Base {
 fn until_brought(program: Program) -> Program {
     block_in_place(|| {
         let said = |log: &str| log.contains("may be dropped").then_some(());
-        assert!(program.log.wait_for(said).is_some(), "{}", program.log);
+        assert!(program.err.wait_for(said).is_some(), "{}", program.err);
         program
     })
 }
@@ -118,7 +120,7 @@ impl Base {
             let program = setup.spawn();
             if kill < 12 {
                 real_sleep(Duration::from_millis(dice.below(120))).await;
-                if !program.log.to_string().contains("may be dropped") {
+                if !program.err.to_string().contains("may be dropped") {
                     block_in_place(|| program.kill());
                     if is_under_way(&setup) && keys_in(&setup).len() > 1 {
                         kills += 1;
@@ -156,7 +158,7 @@ impl Base {
         api.post(&resend, "").await.is(202);
         self.receiver.wait_for(before + 1).await;
         for received in self.receiver.take() {
-            assert_eq!(verify::signers(&received, &self.secrets).len(), 2);
+            assert_eq!(signers(&received, &self.secrets).len(), 2);
         }
         let log = block_in_place(|| program.stop());
         assert!(!log.contains(r#""level":"ERROR""#), "{log}");
@@ -207,7 +209,7 @@ async fn requests_are_served_while_a_key_is_brought() {
     api.ask(request).await.repeats(first);
     let program = until_brought(program);
     let current = &api.secrets(&base.hook).await[0];
-    let secret = verify::fingerprint(&rotated.text("secret"));
+    let secret = fingerprint(&rotated.member("secret"));
     assert_eq!(text(current, "fingerprint"), secret);
     until(async || api.get("/readyz").await.status == 200).await;
     block_in_place(|| program.kill());
@@ -228,9 +230,9 @@ async fn the_old_key_stays_while_something_does_not_open() {
     let program = block_in_place(|| both.start());
     let told = block_in_place(|| {
         let said = |log: &str| log.contains("some values do not open").then_some(());
-        program.log.wait_for(said)
+        program.err.wait_for(said)
     });
-    assert!(told.is_some(), "{}", program.log);
+    assert!(told.is_some(), "{}", program.err);
     let log = block_in_place(|| program.stop());
     assert!(!log.contains("may be dropped"), "{log}");
     let line = base.setup.with_keys(SECOND_KEY).refused();

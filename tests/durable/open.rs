@@ -1,5 +1,6 @@
 //! What a server does not start on: one line that names the file and the mend, exit code 2, and the file is as it was.
 
+use hookturn_test::{Request, beside, scratch, text};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
@@ -7,8 +8,8 @@ use std::process::Command;
 
 use tokio::task::block_in_place;
 
-use crate::api::{Api, Request, text};
-use crate::stage::{MASTER_KEY, Setup, beside, scratch, try_run};
+use crate::api::Api;
+use crate::stage::{MASTER_KEY, Setup, try_system};
 
 const OTHER_KEY: &str = "k2:hM8l9e8yC4n6dXG4vKqQWcVZ0mC0Z9o3Wl9x2fJrT5s=";
 
@@ -172,7 +173,7 @@ async fn a_file_has_one_lock_by_whatever_name() {
 
 /// How a program is run to whom the modes of files apply, though this is run by root.
 fn without_privileges(setup: &Setup) -> Setup {
-    let is_root = try_run("id", &["-u"]).expect("an id").trim() == "0";
+    let is_root = try_system("id", &["-u"]).expect("an id").trim() == "0";
     let mut setup = setup.clone();
     if is_root {
         let drop = "--bounding-set=-dac_override,-dac_read_search";

@@ -8,12 +8,14 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
+use hookturn_test::{
+    ACME, Program, Receiver, Request, SUBSCRIPTIONS, beside, run, scratch, status, text, until,
+};
 use serde_json::json;
 use tokio::task::block_in_place;
 
-use crate::api::{Api, Request, SUBSCRIPTIONS, text};
-use crate::receiver::{Receiver, status};
-use crate::stage::{API_KEY, MASTER_KEY, Program, Setup, beside, run, scratch, until};
+use crate::api::Api;
+use crate::stage::{MASTER_KEY, Setup};
 
 const SECOND_KEY: &str = "k2:hM8l9e8yC4n6dXG4vKqQWcVZ0mC0Z9o3Wl9x2fJrT5s=";
 const CREDENTIAL: &str = "Bearer 5c9a-header-of-a-receiver-71f0";
@@ -92,7 +94,7 @@ fn needles(secrets: &[String]) -> Needles {
     for key in [MASTER_KEY, SECOND_KEY] {
         needles.secret(&key[3..], &key[3..]);
     }
-    for told in [API_KEY, CREDENTIAL, TOKEN, DATA] {
+    for told in [ACME, CREDENTIAL, TOKEN, DATA] {
         needles.text(told);
     }
     needles
@@ -115,8 +117,8 @@ async fn be_busy(program: &Program, receiver: &Receiver, round: usize) -> Vec<St
     let creation = Request::post(SUBSCRIPTIONS, subscription(&name, true));
     let creation = creation.with_key(format!("creation-{round}"));
     let created = api.ask(&creation).await.is(201);
-    secrets.push(created.text("secret"));
-    let id = created.text("id");
+    secrets.push(created.member("secret"));
+    let id = created.member("id");
     let hook = text(&hook, "id").to_owned();
     for number in 0..8 {
         for path in [
@@ -127,7 +129,7 @@ async fn be_busy(program: &Program, receiver: &Receiver, round: usize) -> Vec<St
             let request = Request::post(path, "").with_key(key);
             let rotated = api.ask(&request).await.is(200);
             api.ask(&request).await.repeats(&rotated);
-            secrets.push(rotated.text("secret"));
+            secrets.push(rotated.member("secret"));
         }
     }
     receiver.once(status(500));
@@ -144,21 +146,16 @@ async fn be_busy(program: &Program, receiver: &Receiver, round: usize) -> Vec<St
     api.post(&resend, "").await.is(202);
     // Signed no more, and signed anew.
     for signed in [false, true] {
-        let put = Request {
-            method: reqwest::Method::PUT,
-            ..Request::post(format!("{SUBSCRIPTIONS}/{id}"), subscription(&name, signed))
-        };
-        let put = api.ask(&put).await.is(200).json();
+        let put = api.put(&format!("{SUBSCRIPTIONS}/{id}"));
+        let put = put.body(subscription(&name, signed).to_string());
+        let put = put.await.is(200).json();
         secrets.extend(put["secret"].as_str().map(ToOwned::to_owned));
     }
     let revoke = format!("/webhooks/endpoints/{hook}/secret/revoke-previous");
     api.post(&revoke, "").await.is(200);
     if round == 1 {
-        let delete = Request {
-            method: reqwest::Method::DELETE,
-            ..Request::get(format!("/webhooks/endpoints/{hook}"))
-        };
-        api.ask(&delete).await.is(204);
+        let path = format!("/webhooks/endpoints/{hook}");
+        api.delete(&path).await.is(204);
     }
     api.post(
         "/webhooks/endpoints",
@@ -212,10 +209,8 @@ async fn nothing_secret_rests_in_any_file_or_log() {
     let backup = copies.path().join("backup.db");
     let store = format!("sqlite:{}", setup.path.display());
     let to = backup.to_str().expect("UTF-8");
-    run(
-        env!("CARGO_BIN_EXE_hookturn"),
-        &["backup", to, "--store", &store],
-    );
+    let backed_up = run(&["backup", to, "--store", &store], &[]);
+    assert_eq!(backed_up.code, Some(0), "{backed_up:?}");
     assert!(backup.exists());
     assert_clean(copies.path(), &needles(&secrets));
 
@@ -266,7 +261,7 @@ fn the_search_finds_what_is_planted_in_a_database() {
         b"000102030405060708090A0B0C0D0E0F",
         list.as_bytes(),
         upper.as_bytes(),
-        API_KEY.as_bytes(),
+        ACME.as_bytes(),
         &MASTER_KEY.as_bytes()[3..],
         CREDENTIAL.as_bytes(),
         base64.as_bytes(),

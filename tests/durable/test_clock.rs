@@ -1,12 +1,12 @@
 //! A store that was served by the test clock, and is to be served in real time.
 
 use hookturn::clock::{Clock as _, SystemClock};
+use hookturn_test::{Answer, Receiver, Request, millis, scratch, status, text, until};
 use serde_json::{Value, json};
 use tokio::task::block_in_place;
 
-use crate::api::{Answered, Api, Request, millis, text};
-use crate::receiver::{Receiver, status};
-use crate::stage::{Setup, scratch, until};
+use crate::api::Api;
+use crate::stage::Setup;
 
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
@@ -24,7 +24,7 @@ fn wall() -> i64 {
 fn left(secrets: &[Value]) -> Vec<i64> {
     let retiring = secrets.iter().skip(1);
     retiring
-        .map(|secret| millis(secret, "expires_at") - wall())
+        .map(|secret| millis(&secret["expires_at"]) - wall())
         .collect()
 }
 
@@ -49,7 +49,7 @@ async fn a_store_is_brought_from_its_test_clock_to_real_time_only_on_request() {
     api.ask(&rotation(&hook, 86_400)).await.is(200);
     api.advance(23 * 3600).await;
     let keyed = rotation(&hook, 7200).with_key("key");
-    let first: Answered = api.ask(&keyed).await.is(200);
+    let first: Answer = api.ask(&keyed).await.is(200);
     let new = api.hook("http://127.0.0.1:9/", &["x.y"]).await;
     api.publish("a.b", "event").await.is(202);
     let deliveries = format!("/webhooks/endpoints/{}/deliveries", text(&hook, "id"));
@@ -103,12 +103,12 @@ async fn a_store_is_brought_from_its_test_clock_to_real_time_only_on_request() {
         api.ask(&keyed).await.repeats(&first);
         let path = format!("/webhooks/endpoints/{}", text(&new, "id"));
         let read = api.get(&path).await.is(200).json();
-        assert!(millis(&read, "created_at") <= wall());
+        assert!(millis(&read["created_at"]) <= wall());
         let delivery = api.all(&deliveries).await.remove(0);
-        assert!(millis(&delivery, "created_at") <= wall());
-        assert!(millis(&delivery["attempts"][0], "at") <= wall());
+        assert!(millis(&delivery["created_at"]) <= wall());
+        assert!(millis(&delivery["attempts"][0]["at"]) <= wall());
         if !delivery["next_attempt_at"].is_null() {
-            assert!(millis(&delivery, "next_attempt_at") <= wall() + 6 * MINUTE);
+            assert!(millis(&delivery["next_attempt_at"]) <= wall() + 6 * MINUTE);
         }
     }
     block_in_place(|| program.stop());

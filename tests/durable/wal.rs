@@ -1,6 +1,7 @@
 //! The write-ahead log, torn, cut or taken away after a kill: the server starts, and what it holds is a prefix of what
 //! happened, in which nothing is half done.
 
+use hookturn_test::{Answer, Request, beside, fingerprint, scratch, text};
 use std::fs::{self, OpenOptions};
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::Path;
@@ -8,10 +9,9 @@ use std::path::Path;
 use serde_json::json;
 use tokio::task::block_in_place;
 
-use crate::api::{Answered, Api, Request, text};
+use crate::api::Api;
 use crate::dice::{Dice, seed};
-use crate::stage::{Setup, beside, scratch};
-use crate::verify;
+use crate::stage::Setup;
 
 /// The header of the log, and the least that a change adds: a frame of one page, with its header.
 const WAL_HEADER: u64 = 32;
@@ -21,7 +21,7 @@ struct Story {
     setup: Setup,
     hook: String,
     /// Each with its answer.
-    done: Vec<(Request, Answered)>,
+    done: Vec<(Request, Answer)>,
     /// How long the log was after each.
     lengths: Vec<u64>,
 }
@@ -114,10 +114,10 @@ impl Story {
             if step < known {
                 again.repeats(first);
             } else {
-                assert!(again.is_success() && !again.is_replayed, "{again:?}");
+                assert!(again.is_success() && !again.is_replayed(), "{again:?}");
             }
             if step % 3 == 0 {
-                last = Some(verify::fingerprint(&again.text("secret")));
+                last = Some(fingerprint(&again.member("secret")));
             }
         }
         let all = Held::after(self.done.len());
@@ -138,7 +138,7 @@ impl Story {
             .done
             .iter()
             .step_by(3)
-            .map(|(_, answered)| verify::fingerprint(&answered.text("secret")))
+            .map(|(_, answered)| fingerprint(&answered.member("secret")))
             .position(|fingerprint| fingerprint == current);
         Held {
             rotations: rotation.map_or(0, |place| place + 1),

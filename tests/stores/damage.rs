@@ -10,10 +10,11 @@ use hookturn::service::Service;
 use hookturn::service::events::NewEvent;
 use hookturn::store::sqlite::Opening;
 use hookturn::store::{Change, DeliveryLimits, SqliteStore, Store, Write};
+use hookturn_test::{START, scratch_in_memory};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use crate::support::{START, acme, caller, decided, master_keys, says, settings};
+use crate::support::{acme, caller, decided, master_keys, says, settings};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -25,7 +26,7 @@ struct Stage {
 impl Stage {
     fn new() -> Self {
         Self {
-            folder: TempDir::new().expect("a folder"),
+            folder: scratch_in_memory(),
             clock: Arc::new(TestClock::frozen_at(Timestamp::from_millis(START))),
         }
     }

@@ -4,28 +4,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use hookturn::api::auth::Tenants;
-use hookturn::api::submission::BODY_TIMEOUT;
-use hookturn::api::{App, AppConfig, router};
 use hookturn::clock::TestClock;
 use hookturn::domain::{Endpoint, Timestamp};
-use hookturn::server::{Limits, serve};
-use hookturn::service::Service;
 use hookturn::store::{MemoryStore, Store};
-use reqwest::header::HeaderMap;
-use reqwest::{Client, Method, RequestBuilder};
-use serde_json::Value;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use hookturn_test::{
+    Answer, Client, RawReceiver, RequestBuilder, START, SUBSCRIPTIONS, Server, frozen, id,
+};
+use reqwest::Method;
+use tokio::net::TcpStream;
 
-use crate::support::{START, acme, patiently};
-
-/// The API key of [`acme`].
-pub const ACME_KEY: &str = "key-of-acme-0123456789";
-/// The API key of [`crate::support::other`].
-pub const OTHER_KEY: &str = "key-of-other-0123456789";
+use crate::support::acme;
 
 /// A running server.
 #[derive(Clone)]
@@ -34,53 +22,7 @@ pub struct TestServer {
     /// What lies below whatever the server was started with: for a look past it.
     pub store: Arc<dyn Store>,
     client: Client,
-    running: Arc<Running>,
-}
-
-struct Running {
-    stop: oneshot::Sender<()>,
-    task: JoinHandle<()>,
-}
-
-/// An answer, read whole.
-#[derive(Clone, Debug)]
-pub struct Answered {
-    pub status: u16,
-    pub headers: HeaderMap,
-    pub body: Bytes,
-}
-
-impl Answered {
-    pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).expect("a JSON body")
-    }
-
-    /// A member of the body that is a text.
-    pub fn text(&self, name: &str) -> String {
-        let text = self.json()[name].as_str().map(ToOwned::to_owned);
-        text.unwrap_or_else(|| panic!("{name} in {:?}", self.body))
-    }
-
-    pub fn is_replayed(&self) -> bool {
-        let header = self.headers.get("idempotent-replayed");
-        assert!(header.is_none_or(|value| value == "true"), "{header:?}");
-        header.is_some()
-    }
-
-    /// Asserts the status and hands the answer on.
-    pub fn is(self, status: u16) -> Self {
-        assert_eq!(self.status, status, "{:?}", self.body);
-        self
-    }
-
-    /// Asserts that this is `first` again, to the byte.
-    pub fn repeats(&self, first: &Self) {
-        assert!(self.is_replayed(), "{:?}", self.body);
-        assert_eq!((self.status, &self.body), (first.status, &first.body));
-        for name in ["content-type", "cache-control"] {
-            assert_eq!(self.headers.get(name), first.headers.get(name));
-        }
-    }
+    server: Arc<Server>,
 }
 
 impl TestServer {
@@ -90,7 +32,7 @@ impl TestServer {
 
     /// Starts a server on a store that `wrap` puts around an empty one.
     pub async fn start_over(wrap: impl FnOnce(Arc<dyn Store>) -> Arc<dyn Store>) -> Self {
-        let clock = Arc::new(TestClock::frozen_at(Timestamp::from_millis(START)));
+        let clock = frozen();
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new(clock.clone()));
         Self::start_with(clock, Arc::clone(&store), wrap(store)).await
     }
@@ -101,57 +43,42 @@ impl TestServer {
         store: Arc<dyn Store>,
         wrapped: Arc<dyn Store>,
     ) -> Self {
-        let app = App::new(AppConfig {
-            service: Service::new(wrapped, clock.clone()),
-            tenants: Tenants::new([("acme", ACME_KEY), ("other", OTHER_KEY)], None),
-            public_url: "http://hookturn.test".to_owned(),
-            test_clock: Some(clock),
-            body_timeout: BODY_TIMEOUT,
-        });
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("a bound socket");
-        let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(serve(listener, router(app), Limits::default(), async {
-            let _ = stopped.await;
-        }));
+        let server = Server::builder().clock(clock).store(wrapped).start().await;
         Self {
-            address,
+            address: server.address,
             store,
-            client: Client::builder().no_proxy().build().expect("a client"),
-            running: Arc::new(Running { stop, task }),
+            client: Client::clone(&server),
+            server: Arc::new(server),
         }
     }
 
     /// The same server, asked over connections that are reset when their client closes them. A mere close would leave
     /// the server in doubt whether somebody still waits for the answer.
     pub async fn behind_resets(self) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("a bound socket");
         let server = self.address;
-        tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(relay(client, server));
-            }
-        });
-        Self { address, ..self }
+        let relay = RawReceiver::start(move |client| relay(client.socket, server)).await;
+        Self {
+            address: relay.address,
+            client: self.client.at(relay.address),
+            ..self
+        }
     }
 
     /// A request with acme's key.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let url = format!("http://{}{path}", self.address);
-        self.client.request(method, url).bearer_auth(ACME_KEY)
+        self.client.request(method, path)
     }
 
     pub fn get(&self, path: &str) -> RequestBuilder {
-        self.request(Method::GET, path)
+        self.client.get(path)
     }
 
     pub fn post(&self, path: &str) -> RequestBuilder {
-        self.request(Method::POST, path)
+        self.client.post(path)
     }
 
     pub fn put(&self, path: &str) -> RequestBuilder {
-        self.request(Method::PUT, path)
+        self.client.put(path)
     }
 
     pub async fn delete(&self, path: &str) {
@@ -160,18 +87,13 @@ impl TestServer {
 
     /// A new 2026-03-01 endpoint's path.
     pub async fn endpoint(&self) -> String {
-        let created = self.post("/webhooks/endpoints").body(ENDPOINT);
-        let id = answer(created).await.is(201).text("id");
-        format!("/webhooks/endpoints/{id}")
+        self.client.endpoint_path().await
     }
 
     /// A new Verbex v1 subscription's path.
     pub async fn subscription(&self, name: &str, signed: bool) -> String {
-        let created = self
-            .post(SUBSCRIPTIONS)
-            .body(subscription_body(name, signed));
-        let id = answer(created).await.is(201).text("id");
-        format!("{SUBSCRIPTIONS}/{id}")
+        let created = self.client.subscription(name, signed).await;
+        format!("{SUBSCRIPTIONS}/{}", id(&created))
     }
 
     pub async fn advance_clock(&self, by: Duration) {
@@ -196,14 +118,11 @@ impl TestServer {
 
     /// Waits for all requests to end, also those whose clients are gone.
     pub async fn stop(self) {
-        let Self {
-            client, running, ..
-        } = self;
+        let Self { client, server, .. } = self;
         // Its idle connections would be waited for.
         drop(client);
-        let running = Arc::into_inner(running).expect("no other handle");
-        let _ = running.stop.send(());
-        patiently(running.task).await.expect("serve does not panic");
+        let server = Arc::into_inner(server).expect("no other handle");
+        server.stop().await;
     }
 }
 
@@ -221,33 +140,20 @@ async fn relay(mut client: TcpStream, server: SocketAddr) {
     let _ = server.set_zero_linger();
 }
 
-/// The path of Verbex v1 subscriptions.
-pub const SUBSCRIPTIONS: &str = "/v1/public/webhook/subscription";
-
 /// What creates an endpoint.
 pub const ENDPOINT: &str = r#"{"url":"https://example.com/hook"}"#;
 
 /// What creates or replaces a subscription.
 pub fn subscription_body(name: &str, signed: bool) -> String {
-    format!(
-        r#"{{"name":"{name}","url":"https://example.com/hook","enable_signed_webhooks":{signed}}}"#
-    )
+    hookturn_test::subscription(name, signed).to_string()
 }
 
 /// Sends a request and reads the answer.
-pub async fn answer(request: RequestBuilder) -> Answered {
-    patiently(async {
-        let response = request.send().await.expect("an answer");
-        Answered {
-            status: response.status().as_u16(),
-            headers: response.headers().clone(),
-            body: response.bytes().await.expect("a whole body"),
-        }
-    })
-    .await
+pub async fn answer(request: RequestBuilder) -> Answer {
+    request.await
 }
 
 /// Sends a request with an idempotency key.
-pub async fn with_key(request: RequestBuilder, key: &str) -> Answered {
-    answer(request.header("Idempotency-Key", key)).await
+pub async fn with_key(request: RequestBuilder, key: &str) -> Answer {
+    request.with_key(key).await
 }

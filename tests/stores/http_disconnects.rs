@@ -6,20 +6,20 @@ use std::time::Duration;
 use hookturn::clock::TestClock;
 use hookturn::domain::Timestamp;
 use hookturn::store::DeliveryLimits;
+use hookturn_test::{ACME, Call, Fault, FaultyStore, START, patiently};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::conformance;
-use crate::faults::store::{Call, Fault, FaultyStore};
-use crate::http::{ACME_KEY, TestServer, answer, with_key};
-use crate::support::{START, at_once, patiently};
+use crate::http::{TestServer, answer, with_key};
+use crate::support::at_once;
 
 const BODY: &str = r#"{"expire_current_in":3600}"#;
 
 /// A rotation as it goes over the wire.
 fn rotation(path: &str, key: &str) -> Vec<u8> {
     format!(
-        "POST {path}/secret/rotate HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {ACME_KEY}\r\n\
+        "POST {path}/secret/rotate HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {ACME}\r\n\
          Idempotency-Key: {key}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{BODY}",
         BODY.len()
     )
@@ -169,7 +169,7 @@ async fn clients_that_leave_without_reading_never_cause_a_second_rotation() {
             .expect("it works")
             .expect("it exists")
             .key_ring;
-        let now = hookturn::domain::Timestamp::from_millis(crate::support::START);
+        let now = hookturn::domain::Timestamp::from_millis(START);
         let live = key_ring.expect("a signed endpoint").live(now).count();
         assert_eq!(live, 2, "one rotation");
     }
@@ -232,7 +232,7 @@ async fn a_client_that_leaves_while_the_clock_is_advanced_leaves_it_where_the_st
         let mut socket = connect(&server).await;
         let body = r#"{"seconds":100}"#;
         let request = format!(
-            "POST /dev/clock/advance HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {ACME_KEY}\r\n\
+            "POST /dev/clock/advance HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {ACME}\r\n\
              Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         );
@@ -244,12 +244,12 @@ async fn a_client_that_leaves_while_the_clock_is_advanced_leaves_it_where_the_st
         drop(socket);
         // Long enough for the server to see it go.
         for _ in 0..100 {
-            assert_eq!(answer(server.get("/dev/clock")).await.text("now"), at(0));
+            assert_eq!(answer(server.get("/dev/clock")).await.member("now"), at(0));
         }
         // One that comes next waits for its turn.
         let next = tokio::spawn({
             let next = server.post("/dev/clock/advance").body(r#"{"seconds":1}"#);
-            async move { answer(next).await.is(200).text("now") }
+            async move { answer(next).await.is(200).member("now") }
         });
         faulty.go_on.add_permits(1);
         assert_eq!(next.await.expect("an answer"), at(101), "{fault:?}");
@@ -274,7 +274,7 @@ async fn a_client_that_sends_too_much_can_send_it_all_and_sees_the_answer() {
     ] {
         let mut socket = connect(&server).await;
         let head = format!(
-            "POST {path}/secret/rotate HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {ACME_KEY}\r\n\
+            "POST {path}/secret/rotate HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {ACME}\r\n\
              Idempotency-Key: key\r\nConnection: close\r\n{framing}\r\n\r\n"
         );
         let pieces = std::iter::repeat_n(piece, 100);

@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use hookturn::domain::Timestamp;
-use reqwest::{Method, RequestBuilder};
+use hookturn_test::{ACME, GLOBEX, RequestBuilder, START, SUBSCRIPTIONS};
+use reqwest::Method;
 
-use crate::http::{
-    ENDPOINT, OTHER_KEY, SUBSCRIPTIONS, TestServer, answer, subscription_body, with_key,
-};
-use crate::support::{START, at_once};
+use crate::http::{ENDPOINT, TestServer, answer, subscription_body, with_key};
+use crate::support::at_once;
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -68,7 +67,7 @@ async fn without_a_key_each_request_is_done() {
     let rotate = || server.post(&format!("{path}/secret/rotate"));
     let secrets = [answer(rotate()).await, answer(rotate()).await];
     assert!(secrets.iter().all(|answered| !answered.is_replayed()));
-    assert_ne!(secrets[0].text("secret"), secrets[1].text("secret"));
+    assert_ne!(secrets[0].member("secret"), secrets[1].member("secret"));
     assert_eq!(server.rotations(&path).await, 2);
     server.stop().await;
 }
@@ -141,13 +140,13 @@ async fn what_is_no_key_or_two_keys_is_a_400_and_changes_nothing() {
     let with = |request: RequestBuilder, headers: &[(&str, &str)]| {
         let headers = headers.iter();
         headers.fold(request, |request, (name, value)| {
-            request.header(*name, *value)
+            request.header(name, value)
         })
     };
     for headers in bad {
         let request = server.post(&format!("{endpoint}/secret/rotate"));
         let problem = answer(with(request, headers)).await.is(400);
-        assert_eq!(problem.text("code"), "invalid_idempotency_key");
+        assert_eq!(problem.member("code"), "invalid_idempotency_key");
         let request = server.post(&format!("{subscription}/rotate/secret"));
         let error = answer(with(request, headers)).await.is(400).json();
         assert!(error["details"]["fields"]["Idempotency-Key"].is_string());
@@ -189,7 +188,7 @@ async fn a_key_that_was_used_for_another_request_is_refused_and_the_first_answer
     ];
     for (method, path, body) in others {
         let problem = send(method, path, body).await.is(422);
-        assert_eq!(problem.text("code"), "idempotency_key_reused", "{path}");
+        assert_eq!(problem.member("code"), "idempotency_key_reused", "{path}");
     }
     for (method, path, body) in [
         (post.clone(), &format!("{subscription}/rotate/secret"), ""),
@@ -233,7 +232,7 @@ async fn what_was_refused_for_the_state_of_things_can_be_retried_when_that_has_c
         answer(rotate()).await.is(200);
     }
     let refused = with_key(rotate(), "cap").await.is(422);
-    assert_eq!(refused.text("code"), "too_many_live_secrets");
+    assert_eq!(refused.member("code"), "too_many_live_secrets");
     server.advance_clock(Duration::from_secs(3600)).await;
     let done = with_key(rotate(), "cap").await.is(200);
     assert!(!done.is_replayed());
@@ -284,9 +283,9 @@ async fn an_answer_is_remembered_for_24_hours_by_the_servers_clock() {
     server.advance_clock(SECOND).await;
     let second = with_key(rotate(), "key").await.is(200);
     assert!(!second.is_replayed());
-    assert_ne!(second.text("secret"), first.text("secret"));
+    assert_ne!(second.member("secret"), first.member("secret"));
     let expires_at = Timestamp::from_millis(START).plus(DAY + Duration::from_secs(3600));
-    let told = second.text("previous_secret_expires_at");
+    let told = second.member("previous_secret_expires_at");
     assert_eq!(told, expires_at.to_string());
     server.stop().await;
 }
@@ -307,13 +306,9 @@ async fn an_answer_is_replayed_after_its_endpoint_was_deleted() {
 async fn a_key_tells_nobody_else_anything() {
     let server = TestServer::start().await;
     let path = server.endpoint().await;
-    let rotate = |token: &str| {
-        let url = format!("http://{}{path}/secret/rotate", server.address);
-        let request = reqwest::Client::new().post(url);
-        request.bearer_auth(token)
-    };
-    let first = with_key(rotate(crate::http::ACME_KEY), "key").await.is(200);
-    for (token, status) in [(OTHER_KEY, 404), ("not-a-key", 401)] {
+    let rotate = |token: &str| server.post(&format!("{path}/secret/rotate")).key(token);
+    let first = with_key(rotate(ACME), "key").await.is(200);
+    for (token, status) in [(GLOBEX, 404), ("not-a-key", 401)] {
         let refused = with_key(rotate(token), "key").await.is(status);
         assert!(!refused.is_replayed());
         assert_ne!(refused.body, first.body);

@@ -2,14 +2,14 @@
 //! a store, idempotency over real sockets, and secrecy of the program as it is started.
 //!
 //! No test sleeps: time is the test clock's, and whoever waits, waits for something, within
-//! [`support::PATIENCE`].
+//! [`PATIENCE`](hookturn_test::PATIENCE).
 
-mod architecture;
 mod conformance;
 mod damage;
 mod faults;
 mod http;
 mod http_disconnects;
 mod http_idempotency;
+mod memory;
 mod secrecy;
 mod support;

@@ -3,20 +3,14 @@
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use hookturn::domain::{EndpointId, EventPattern, Rotation, Settings, TenantId};
-use hookturn::idempotency::{Answer, Claim, IdempotencyKey, RequestFingerprint};
+use hookturn::idempotency::{Answer, IdempotencyKey, KeyUse, RequestFingerprint};
 use hookturn::service::Caller;
 use hookturn::store::Decision;
 use hookturn::store::at_rest::{MasterKey, MasterKeys};
+use hookturn_test::patiently;
 use tokio::sync::Barrier;
-
-/// Longer than anything here takes, on however busy a machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Where frozen clocks stand: 2026-06-12T10:15:00.000Z.
-pub const START: i64 = 1_781_259_300_000;
 
 /// The tenant of most tests.
 pub fn acme() -> &'static TenantId {
@@ -26,7 +20,7 @@ pub fn acme() -> &'static TenantId {
 
 /// Another tenant.
 pub fn other() -> &'static TenantId {
-    static OTHER: LazyLock<TenantId> = LazyLock::new(|| TenantId::new("other"));
+    static OTHER: LazyLock<TenantId> = LazyLock::new(|| TenantId::new("globex"));
     &OTHER
 }
 
@@ -51,18 +45,18 @@ pub fn settings(name: Option<&str>) -> Settings {
 }
 
 /// The wish to do `request` once, under `key`.
-pub fn claim(key: &str, request: &str) -> Claim {
-    Claim {
+pub fn key_use(key: &str, request: &str) -> KeyUse {
+    KeyUse {
         key: IdempotencyKey::parse(key.as_bytes()).expect("a sound key"),
         fingerprint: RequestFingerprint::of("POST", request, b""),
     }
 }
 
 /// On behalf of `tenant`.
-pub fn caller(tenant: &TenantId, claim: Option<Claim>) -> Caller {
+pub fn caller(tenant: &TenantId, key_use: Option<KeyUse>) -> Caller {
     Caller {
         tenant: tenant.clone(),
-        claim,
+        key_use,
     }
 }
 
@@ -133,13 +127,6 @@ pub fn chain(first: &str, mut rotations: Vec<Rotated>) -> Vec<Rotated> {
         ordered.push(rotations.swap_remove(place));
     }
     ordered
-}
-
-/// Waits for `future`, but not for ever.
-pub async fn patiently<F: Future>(future: F) -> F::Output {
-    tokio::time::timeout(PATIENCE, future)
-        .await
-        .expect("nothing here takes that long")
 }
 
 /// Runs `count` tasks that start together, and returns what they returned, in the order of their numbers.

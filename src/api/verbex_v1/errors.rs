@@ -7,9 +7,8 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::api::correlation::TraceId;
 use crate::api::failure::{Failure, Rendered};
-use crate::domain::Timestamp;
+use crate::domain::{Timestamp, TraceId};
 use crate::service::Error;
 
 /// The lean body with which the gateway refuses a request that carries no valid key.

@@ -1,4 +1,4 @@
-//! `POST /v1/public/webhook/subscription/{id}/rotate/secret`
+//! Rotating the signing secret of a subscription.
 
 use std::time::Duration;
 
@@ -7,12 +7,30 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
+use utoipa_axum::routes;
 
+use crate::api::app::App;
+use crate::api::body::BodilessChangeRequest;
+use crate::api::example;
+use crate::api::extract::EndpointPath;
 use crate::api::failure::Failure;
+use crate::api::openapi::{Answers, Operations};
+use crate::api::respond::{answer, respond};
 use crate::api::secret_text::SecretText;
-use crate::api::submission::{BodilessSubmission, answer, respond};
-use crate::api::{App, EndpointPath};
-use crate::domain::Timestamp;
+use crate::domain::{Rotation, Timestamp};
+use crate::service::Error;
+
+/// The operation.
+pub fn operations() -> Operations {
+    Operations::default().with(routes!(rotate_secret), || {
+        let rotation = example::rotation(GRACE);
+        let body = rotation.as_ref().map(WebhookRotateSecretResponse::from);
+        let too_many = Error::TooManyLiveSecrets {
+            next_expires_at: example::now().plus(GRACE),
+        };
+        Answers::new(&body, vec![Error::SigningDisabled.into(), too_many.into()])
+    })
+}
 
 /// The grace of this dialect: always 72 hours.
 pub const GRACE: Duration = Duration::from_secs(72 * 3600);
@@ -26,6 +44,15 @@ pub struct WebhookRotateSecretResponse {
     previous_secret_expires_at: Timestamp,
 }
 
+impl From<&Rotation> for WebhookRotateSecretResponse {
+    fn from(rotation: &Rotation) -> Self {
+        Self {
+            secret: (&rotation.secret).into(),
+            previous_secret_expires_at: rotation.previous_secret_expires_at,
+        }
+    }
+}
+
 /// Rotate the signing secret
 ///
 /// Makes a new secret and answers it, this once. For 72 hours each delivery is signed with the previous
@@ -36,17 +63,13 @@ pub struct WebhookRotateSecretResponse {
     operation_id = "rotate_webhook_subscription_secret", tag = "Webhook Subscriptions",
     responses((status = 200, description = "The secret was rotated.", body = WebhookRotateSecretResponse)),
 )]
-pub(super) async fn rotate_secret(
+async fn rotate_secret(
     State(app): State<App>,
     path: EndpointPath,
-    BodilessSubmission(caller): BodilessSubmission,
+    BodilessChangeRequest(caller): BodilessChangeRequest,
 ) -> Result<Response, Failure> {
-    let rotated = app.service().rotate(caller, path.id()?, GRACE, |rotation| {
-        let body = WebhookRotateSecretResponse {
-            secret: (&rotation.secret).into(),
-            previous_secret_expires_at: rotation.previous_secret_expires_at,
-        };
-        answer(StatusCode::OK, &body)
-    });
+    let render =
+        |rotation: &Rotation| answer(StatusCode::OK, &WebhookRotateSecretResponse::from(rotation));
+    let rotated = app.service().rotate(caller, path.id()?, GRACE, render);
     Ok(respond(rotated.await?))
 }

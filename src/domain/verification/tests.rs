@@ -415,7 +415,7 @@ proptest! {
     }
 
     /// What the reference library signs verifies here, with a secret of any valid length. The other
-    /// direction needs the wall clock and is in `tests/receivers.rs`.
+    /// direction needs the wall clock and is in `tests/deliveries/example_receivers.rs`.
     #[test]
     fn the_reference_library_is_verified(
         key in prop::collection::vec(any::<u8>(), 24..65),

@@ -43,7 +43,7 @@ use crate::domain::{
     Action, Attempt, Delivery, DeliveryId, DeliveryStatus, Endpoint, EndpointId, Refusal, Settings,
     TenantId, Timestamp, Verdict,
 };
-use crate::idempotency::{Claim, IdempotencyKey, Record};
+use crate::idempotency::{IdempotencyKey, KeyUse, Record};
 
 /// Shards of endpoints, and of keys: enough that two cores rarely meet in one.
 const SHARDS: usize = 64;
@@ -360,21 +360,21 @@ impl MemoryStore {
     fn commit_now(
         &self,
         tenant: &TenantId,
-        claim: Option<Claim>,
+        key_use: Option<KeyUse>,
         write: Write,
     ) -> Result<Committed, CommitError> {
-        let Some(claim) = claim else {
+        let Some(key_use) = key_use else {
             return Ok(self.apply(tenant, write)?.into());
         };
-        let key = (tenant.clone(), claim.key.clone());
+        let key = (tenant.clone(), key_use.key.clone());
         // Held until the change is in place: whoever comes next with this key waits here.
         let mut records = self.records[self.place(&key)].lock();
         if let Some(record) = records.live(&key, self.clock.now()) {
-            return Ok(Committed::replay(record.clone().replay(&claim)?));
+            return Ok(Committed::replay(record.clone().replay(&key_use)?));
         }
         let written = self.apply(tenant, write)?;
         let record = Record {
-            fingerprint: claim.fingerprint,
+            fingerprint: key_use.fingerprint,
             answer: written.answer.clone(),
         };
         records.remember(key, written.at, record);
@@ -407,10 +407,10 @@ impl Store for MemoryStore {
     async fn commit(
         &self,
         tenant: &TenantId,
-        claim: Option<Claim>,
+        key_use: Option<KeyUse>,
         write: Write,
     ) -> Result<Committed, CommitError> {
-        self.commit_now(tenant, claim, write)
+        self.commit_now(tenant, key_use, write)
     }
 
     async fn endpoint(

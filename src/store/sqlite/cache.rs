@@ -1,14 +1,16 @@
-//! What the writer keeps of the file in memory, so that an endpoint that is often rotated is not read and opened each time.
+//! What the writer keeps of the file in memory, so that an endpoint that is often rotated, and an event that is claimed
+//! soon after it was published, are not read and opened each time.
 //!
 //! Nobody else writes, so this cannot be behind the file. Where it could be ahead, because a commit failed, it is emptied.
 //! Nothing is signed from it: a claim reads the key ring from the file.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::fault::{Fault, damaged};
 use super::read::{Reader, Tenant};
 use super::sql;
-use crate::domain::{Endpoint, EndpointId, Settings, TenantId};
+use crate::domain::{Endpoint, EndpointId, Event, Settings, TenantId};
 
 /// The most bytes of text in the settings of an endpoint that is kept: few have as much.
 const MOST_TEXT: usize = 4096;
@@ -16,9 +18,17 @@ const MOST_TEXT: usize = 4096;
 /// How many endpoints are kept.
 const MOST_ENDPOINTS: usize = 8192;
 
+/// How many bytes of data of events are kept, and of one event at most. Most events are claimed soon after they are
+/// published.
+const MOST_DATA: usize = 4 << 20;
+const MOST_DATA_OF_ONE: usize = 64 << 10;
+
 /// See the module.
 #[derive(Default)]
 pub(super) struct Cache {
+    events: HashMap<i64, Arc<Event>>,
+    /// How many bytes of data they hold.
+    bytes_of_data: usize,
     endpoints: HashMap<(i64, EndpointId), (i64, Endpoint)>,
     tenants: HashMap<TenantId, i64>,
     names: HashMap<i64, TenantId>,
@@ -30,6 +40,7 @@ impl Cache {
     /// Forgets all of it.
     pub fn clear(&mut self) {
         self.endpoints.clear();
+        self.forget_events();
         self.tenants.clear();
         self.names.clear();
     }
@@ -93,6 +104,29 @@ impl Cache {
             self.keep(tenant, *number, endpoint.clone());
         }
         Ok(read)
+    }
+
+    /// The event with this number, if it is kept. It never changes.
+    pub fn event(&self, number: i64) -> Option<&Arc<Event>> {
+        self.events.get(&number)
+    }
+
+    /// Keeps an event that was written.
+    pub fn keep_event(&mut self, number: i64, event: &Arc<Event>) {
+        let bytes = event.data.len();
+        if bytes > MOST_DATA_OF_ONE {
+            return;
+        }
+        if self.bytes_of_data + bytes > MOST_DATA || self.events.len() >= MOST_ENDPOINTS {
+            self.forget_events();
+        }
+        self.bytes_of_data += bytes;
+        self.events.insert(number, Arc::clone(event));
+    }
+
+    fn forget_events(&mut self) {
+        self.events.clear();
+        self.bytes_of_data = 0;
     }
 
     /// Keeps an endpoint as it was written.

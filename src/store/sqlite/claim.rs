@@ -157,5 +157,8 @@ fn claimed_delivery(
         .reader()
         .row(sql::DELIVERY_OF_NUMBER, &[&number], DeliveryRow::read)?;
     let row = found.ok_or_else(|| damaged("a delivery"))?;
+    if let Some(event) = tx.cache.event(row.event) {
+        read.events.note(row.event, event);
+    }
     tx.reader().delivery(tenant, row, &mut read.events)
 }

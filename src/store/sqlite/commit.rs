@@ -6,7 +6,7 @@ use super::sql;
 use super::transaction::Transaction;
 use super::{endpoints, events};
 use crate::domain::TenantId;
-use crate::idempotency::{Claim, RETENTION, Record};
+use crate::idempotency::{KeyUse, RETENTION, Record};
 use crate::store::at_rest::fields::Fields;
 use crate::store::writes::Written;
 use crate::store::{CommitError, Committed, Write};
@@ -15,18 +15,18 @@ use crate::store::{CommitError, Committed, Write};
 pub(super) fn commit(
     tx: &mut Transaction<'_>,
     tenant: &TenantId,
-    claim: Option<&Claim>,
+    key_use: Option<&KeyUse>,
     write: Write,
 ) -> Result<Committed, CommitError> {
     let tenant = tx.tenant(tenant)?;
-    let Some(claim) = claim else {
+    let Some(key_use) = key_use else {
         return Ok(apply(tx, &tenant, write)?.into());
     };
-    if let Some(record) = tx.reader().record(&tenant, &claim.key, tx.now())? {
-        return Ok(Committed::replay(record.replay(claim)?));
+    if let Some(record) = tx.reader().record(&tenant, &key_use.key, tx.now())? {
+        return Ok(Committed::replay(record.replay(key_use)?));
     }
     let written = apply(tx, &tenant, write)?;
-    remember(tx, &tenant, claim, &written)?;
+    remember(tx, &tenant, key_use, &written)?;
     Ok(written.into())
 }
 
@@ -42,19 +42,19 @@ fn apply(tx: &mut Transaction<'_>, tenant: &Tenant, write: Write) -> Result<Writ
 fn remember(
     tx: &Transaction<'_>,
     tenant: &Tenant,
-    claim: &Claim,
+    key_use: &KeyUse,
     written: &Written,
 ) -> Result<(), Fault> {
     let record = Record {
-        fingerprint: claim.fingerprint,
+        fingerprint: key_use.fingerprint,
         answer: written.answer.clone(),
     };
     let fields = Fields::of(&tenant.id, tx.keys);
-    let sealed = fields.seal_record(&claim.key, &record)?;
+    let sealed = fields.seal_record(&key_use.key, &record)?;
     let expires_at = written.at.plus(RETENTION).as_millis();
     tx.db.prepare_cached(sql::REMEMBER)?.execute((
         tenant.number,
-        claim.key.as_str(),
+        key_use.key.as_str(),
         expires_at,
         sealed,
     ))?;

@@ -49,6 +49,7 @@ pub(super) fn publish(
     let (fan_out, render) = FanOut::new(publish, endpoints, now).map_err(Fault::from)?;
     let answer = render(&fan_out.published());
     let event = insert_event(tx, tenant, &fan_out.event, fan_out.deliveries.len())?;
+    tx.cache.keep_event(event, &fan_out.event);
     for ((endpoint, _), delivery) in audience.iter().zip(&fan_out.deliveries) {
         insert_delivery(tx, tenant, *endpoint, event, delivery)?;
         tx.turns.touch(*endpoint);
@@ -208,6 +209,7 @@ pub(super) fn update_delivery(
     let is_in_flight = tx.turns.held(number).is_some();
     let decided = decide(&delivery, is_in_flight, now)?;
     set_delivery(tx, number, &decided.write)?;
+    tx.turns.note_change(number);
     tx.turns.touch(endpoint);
     Ok(Written {
         at: now,
@@ -229,12 +231,13 @@ pub(super) fn settle(
     };
     let tenant = tx.tenant(&claimed.tenant)?;
     let now = tx.now();
-    let Some(row) = tx.reader().delivery_row(&tenant, id)? else {
+    let Some(current) = claimed_delivery(tx, &tenant, number, claimed)? else {
         // It was forgotten by age, and has nothing left to settle. But its place is free.
         let has_failed = Receiver::after(claimed, verdict, None, now).has_failed;
         tx.turns.ended(number, endpoint, has_failed);
         return Ok(Settled::HoldLost);
     };
+    let settled = current.settle(attempt.clone(), verdict, now);
     let found = match verdict {
         Verdict::Gone => tx.endpoint(&tenant, claimed.endpoint.id)?,
         _ => None,
@@ -244,10 +247,23 @@ pub(super) fn settle(
     if let (Some(before), Some(disabled)) = (current, receiver.disabled) {
         endpoints::replace(tx, &tenant, endpoint, before, disabled)?;
     }
-    let settled = delivery(tx, &tenant, row)?.settle(attempt.clone(), verdict, now);
     set_delivery(tx, number, &settled)?;
     tx.turns.ended(number, endpoint, receiver.has_failed);
     Ok(Settled::Recorded)
+}
+
+/// A claimed delivery as it is now. Its row is read only if something may have changed it since it was claimed.
+fn claimed_delivery(
+    tx: &Transaction<'_>,
+    tenant: &Tenant,
+    number: i64,
+    claimed: &Claimed,
+) -> Result<Option<Delivery>, Fault> {
+    if tx.turns.is_as_claimed(number) {
+        return Ok(Some(claimed.delivery.clone()));
+    }
+    let row = tx.reader().delivery_row(tenant, claimed.delivery.id)?;
+    row.map(|row| delivery(tx, tenant, row)).transpose()
 }
 
 /// Keeps by how much the test clock is ahead, in milliseconds.

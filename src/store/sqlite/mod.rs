@@ -67,7 +67,7 @@ use crate::domain::{
     Attempt, Delivery, DeliveryId, DeliveryStatus, Endpoint, EndpointId, TenantId, Timestamp,
     Verdict,
 };
-use crate::idempotency::{Claim, IdempotencyKey, Record};
+use crate::idempotency::{IdempotencyKey, KeyUse, Record};
 
 pub use open_error::OpenError;
 pub use opening::Opening;
@@ -155,13 +155,13 @@ impl Store for SqliteStore {
     async fn commit(
         &self,
         tenant: &TenantId,
-        claim: Option<Claim>,
+        key_use: Option<KeyUse>,
         write: Write,
     ) -> Result<Committed, CommitError> {
         let tenant = tenant.clone();
         self.write(|reply| Job::Commit {
             tenant,
-            claim,
+            key_use,
             write,
             reply,
         })

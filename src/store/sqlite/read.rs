@@ -36,6 +36,13 @@ pub(super) struct Tenant {
 #[derive(Default)]
 pub(super) struct Events(HashMap<i64, Arc<Event>>);
 
+impl Events {
+    /// Notes an event that is at hand, so that it need not be read.
+    pub fn note(&mut self, number: i64, event: &Arc<Event>) {
+        self.0.entry(number).or_insert_with(|| Arc::clone(event));
+    }
+}
+
 impl Reader<'_> {
     /// The one row of a statement, if there is any.
     pub fn row<T>(

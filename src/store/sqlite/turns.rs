@@ -17,6 +17,8 @@ pub(super) struct Held {
     pub endpoint: i64,
     pub event: Arc<Event>,
     id: DeliveryId,
+    /// Whether its row may have changed since it was claimed.
+    may_have_changed: bool,
     hold: Hold,
     turn: Turn,
 }
@@ -107,6 +109,10 @@ impl Turns {
     /// Notes that an endpoint was deleted.
     pub fn gone(&mut self, endpoint: i64) {
         self.touch(endpoint);
+        // Its deliveries are canceled with it.
+        for held in self.held.values_mut() {
+            held.may_have_changed |= held.endpoint == endpoint;
+        }
         self.effects.push(Effect::Gone(endpoint));
     }
 
@@ -130,6 +136,7 @@ impl Turns {
             endpoint,
             event: Arc::clone(&delivery.event),
             id: delivery.id,
+            may_have_changed: false,
             hold,
             turn,
         };
@@ -143,6 +150,20 @@ impl Turns {
         let number = *self.numbers.get(&id)?;
         let held = self.held(number)?;
         (held.hold == hold).then_some((number, held.endpoint))
+    }
+
+    /// Notes that the row of a delivery is written while an attempt of it is under way.
+    pub fn note_change(&mut self, number: i64) {
+        if let Some(held) = self.held.get_mut(&number) {
+            held.may_have_changed = true;
+        }
+    }
+
+    /// Whether the row of a delivery that is held is as it was when it was claimed.
+    pub fn is_as_claimed(&self, number: i64) -> bool {
+        self.held
+            .get(&number)
+            .is_some_and(|held| !held.may_have_changed)
     }
 
     /// Ends a claim without an attempt. Returns the endpoint.

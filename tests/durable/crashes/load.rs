@@ -1,5 +1,6 @@
 //! Clients that ask for everything at once, and write down what they asked and what they were answered.
 
+use hookturn_test::{Answer, Request, SUBSCRIPTIONS, list, text};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -7,7 +8,7 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::api::{Answered, Api, Request, SUBSCRIPTIONS, list, text};
+use crate::api::Api;
 use crate::dice::Dice;
 
 /// The type of the events that the hooks want.
@@ -37,7 +38,7 @@ pub enum What {
 pub struct Asked {
     pub request: Request,
     pub what: What,
-    pub answered: Option<Answered>,
+    pub answered: Option<Answer>,
 }
 
 /// An endpoint as clients name it.
@@ -69,7 +70,7 @@ impl Journal {
     }
 
     /// Asks, and writes both down. `None` when the server is gone.
-    async fn ask(&self, api: &Api, request: Request, what: What) -> Option<Answered> {
+    async fn ask(&self, api: &Api, request: Request, what: What) -> Option<Answer> {
         let place = {
             let mut asked = self.asked.lock();
             asked.push(Asked {

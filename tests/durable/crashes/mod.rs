@@ -11,16 +11,18 @@ use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use hookturn::clock::{Clock as _, SystemClock, real_sleep};
+use hookturn_test::{
+    PATIENCE, Program, Received, Receiver, SUBSCRIPTIONS, list, millis, patiently, scratch,
+    signers, status, text,
+};
 use serde_json::json;
 use tokio::task::block_in_place;
 
 use self::load::{Asked, EVENT_TYPE, Load, Target, What};
 use self::ring::Ring;
-use crate::api::{Api, SUBSCRIPTIONS, list, millis, text};
+use crate::api::Api;
 use crate::dice::{Dice, count, seed};
-use crate::receiver::{Received, Receiver, status};
-use crate::stage::{PATIENCE, Program, Setup, patiently, scratch};
-use crate::verify;
+use crate::stage::Setup;
 
 /// How many files there are, each with a server.
 const LANES: u64 = 4;
@@ -109,7 +111,7 @@ impl Lane {
             self.setup.spawn()
         } else {
             let program = self.start();
-            program.ask_to_stop();
+            program.signal("TERM");
             program
         };
         real_sleep(Duration::from_millis(self.dice.below(120))).await;
@@ -181,13 +183,13 @@ impl Lane {
         } else {
             api.ask(&asked.request).await
         };
-        if asked.request.key.is_some() {
+        if asked.request.has_key() {
             again.repeats(&first);
         } else {
             assert_eq!((again.status, &again.body), (first.status, &first.body));
         }
         let answer = first.json();
-        let mut had_happened = first.is_replayed;
+        let mut had_happened = first.is_replayed();
         match &asked.what {
             What::Rotation {
                 hook,
@@ -203,7 +205,7 @@ impl Lane {
             }
             What::Event(id) => {
                 assert_eq!(answer["deliveries"], 3, "{answer}");
-                had_happened = millis(&answer, "created_at") < restarted_at;
+                had_happened = millis(&answer["created_at"]) < restarted_at;
                 let published = || Published {
                     signed_since: since.to_vec(),
                     came: vec![0; 3],
@@ -239,7 +241,7 @@ impl Lane {
             let ring = &self.hooks[number].ring;
             // Newest first: it is found soon.
             let known: Vec<_> = ring.secrets.iter().rev().cloned().collect();
-            let signers = verify::signers(&received, &known);
+            let signers = signers(&received, &known);
             let published = self.events.get_mut(&id);
             let published = published.unwrap_or_else(|| panic!("nobody has published {id}"));
             // When it was published, the others were revoked.
@@ -263,7 +265,7 @@ impl Lane {
             let first = asked.answered.as_ref().expect("it is settled");
             let again = api.ask(&asked.request).await;
             assert_eq!((again.status, &again.body), (first.status, &first.body));
-            assert_eq!(again.is_replayed, asked.request.key.is_some());
+            assert_eq!(again.is_replayed(), asked.request.has_key());
         }
         let endpoints = api.all("/webhooks/endpoints").await;
         let endpoints: HashSet<_> = endpoints

@@ -1,11 +1,9 @@
 //! What the answers of rotations say about a key ring, held against what the server lists.
 
+use hookturn_test::{Answer, fingerprint, millis, text};
 use std::collections::HashMap;
 
 use serde_json::Value;
-
-use crate::api::{Answered, millis, text};
-use crate::verify;
 
 /// The most secrets that are live at once.
 const MAX_LIVE: usize = 10;
@@ -39,10 +37,10 @@ impl Ring {
     /// The ring of an endpoint that was just created.
     pub fn new(created: &Value) -> Self {
         let secret = text(created, "secret");
-        let at = millis(created, "created_at");
+        let at = millis(&created["created_at"]);
         Self {
             current: Made {
-                fingerprint: verify::fingerprint(secret),
+                fingerprint: fingerprint(secret),
                 at,
             },
             rotated: Vec::new(),
@@ -52,17 +50,17 @@ impl Ring {
     }
 
     /// Learns of a rotation from its answer, unless it knows of it already.
-    pub fn learn(&mut self, answered: &Answered, grace_seconds: u64) {
+    pub fn learn(&mut self, answered: &Answer, grace_seconds: u64) {
         let answer = answered.json();
         let secret = text(&answer, "secret").to_owned();
         if self.made_at.contains_key(&secret) {
             return;
         }
-        let expires_at = millis(&answer, "previous_secret_expires_at");
+        let expires_at = millis(&answer["previous_secret_expires_at"]);
         let grace = i64::try_from(grace_seconds * 1000).expect("small");
         self.rotated.push(Rotated {
             made: Made {
-                fingerprint: verify::fingerprint(&secret),
+                fingerprint: fingerprint(&secret),
                 at: expires_at - grace,
             },
             expires_at: (grace > 0).then_some(expires_at),
@@ -103,7 +101,7 @@ impl Ring {
             let fingerprint = text(listed, "fingerprint");
             let found = made.iter().find(|made| made.fingerprint == fingerprint);
             let found = found.unwrap_or_else(|| panic!("a secret nobody was told: {}", context()));
-            assert_eq!(found.at, millis(listed, "created_at"), "{}", context());
+            assert_eq!(found.at, millis(&listed["created_at"]), "{}", context());
             *found
         };
         assert!(listed.len() <= MAX_LIVE, "{}", context());
@@ -125,7 +123,7 @@ impl Ring {
             let left = made_of(one);
             assert!(left.at <= before, "not in their order: {}", context());
             before = left.at;
-            let expires_at = millis(one, "expires_at");
+            let expires_at = millis(&one["expires_at"]);
             let by = graced.iter().position(|rotated| {
                 let is_between = |made: &&Made| left.at < made.at && made.at < rotated.made.at;
                 rotated.expires_at == Some(expires_at)
@@ -143,7 +141,7 @@ impl Ring {
         assert_eq!(listed.len(), 1, "{listed:?}");
         self.current = Made {
             fingerprint: text(&listed[0], "fingerprint").to_owned(),
-            at: millis(&listed[0], "created_at"),
+            at: millis(&listed[0]["created_at"]),
         };
         self.rotated.clear();
     }

@@ -1,14 +1,14 @@
 //! Logs that are not the database's own, or not whole.
 
+use hookturn_test::{Program, beside, run, scratch};
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 
 use tokio::task::block_in_place;
 
 use super::Killed;
-use crate::api::{Api, Request};
-use crate::stage::{Setup, beside, scratch};
+use crate::api::Api;
+use crate::stage::Setup;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_without_its_database_is_left_alone() {
@@ -64,7 +64,7 @@ async fn the_log_of_another_store_is_refused() {
     one.assert_refused(&parts);
 }
 
-fn other_store(other: &Killed, log: PathBuf) -> crate::stage::Program {
+fn other_store(other: &Killed, log: PathBuf) -> Program {
     fs::rename(log, other.file("-wal")).expect("a name");
     other.setup.start()
 }
@@ -148,11 +148,8 @@ async fn a_log_that_was_copied_before_its_server_stopped_is_refused() {
     let api = Api::of(&program);
     api.hook("http://127.0.0.1:9/", &[]).await;
     let old = fs::read(killed.file("-wal")).expect("a log");
-    let delete = Request {
-        method: reqwest::Method::DELETE,
-        ..Request::get(format!("/webhooks/endpoints/{}", killed.hooks[0]))
-    };
-    api.ask(&delete).await.is(204);
+    let path = format!("/webhooks/endpoints/{}", killed.hooks[0]);
+    api.delete(&path).await.is(204);
     block_in_place(|| program.stop());
     let refused = ["belongs to another database", "an older or newer copy"];
     fs::write(killed.file("-wal"), &old).expect("room");
@@ -161,13 +158,9 @@ async fn a_log_that_was_copied_before_its_server_stopped_is_refused() {
     killed.setup.assert_sound();
 
     let store = format!("sqlite:{}", killed.setup.path.display());
-    let rewrapped = Command::new(env!("CARGO_BIN_EXE_hookturn"))
-        .args(["keys", "rewrap", "--store", &store])
-        .env_clear()
-        .env("HOOKTURN_MASTER_KEYS", &killed.setup.master_keys)
-        .output()
-        .expect("the program starts");
-    assert!(rewrapped.status.success(), "{rewrapped:?}");
+    let keys = [("HOOKTURN_MASTER_KEYS", &*killed.setup.master_keys)];
+    let rewrapped = run(&["keys", "rewrap", "--store", &store], &keys);
+    assert_eq!(rewrapped.code, Some(0), "{rewrapped:?}");
     fs::write(killed.file("-wal"), &old).expect("room");
     killed.assert_refused(&refused);
     fs::remove_file(killed.file("-wal")).expect("it is there");

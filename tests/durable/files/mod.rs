@@ -3,6 +3,7 @@
 mod logs;
 mod served;
 
+use hookturn_test::{Ended, Request, beside, scratch, text};
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -10,8 +11,8 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use tokio::task::block_in_place;
 
-use crate::api::{Api, Request, text};
-use crate::stage::{Setup, beside, scratch};
+use crate::api::Api;
+use crate::stage::Setup;
 
 const OTHER_KEY: &str = "k1:hM8l9e8yC4n6dXG4vKqQWcVZ0mC0Z9o3Wl9x2fJrT5s=";
 
@@ -200,7 +201,7 @@ async fn a_store_that_cannot_be_made_wholly_is_not_there() {
             kib * 1024
         );
         setup.through = ["sh", "-c", &script, "sh"].map(ToOwned::to_owned).into();
-        let (code, log) = setup.spawn().ended_or_stopped();
+        let Ended { code, err: log, .. } = setup.ended_or_stopped();
         if code == Some(2) {
             let files = contents(directory.path());
             let is_left = files.keys().any(|file| !file.ends_with("hookturn.db"));

@@ -1,13 +1,14 @@
 //! Files that are taken away while they are served, and who may serve them.
 
+use hookturn_test::{Request, scratch, text, until};
 use std::fs;
 use std::os::unix::fs::symlink;
 
 use tokio::task::block_in_place;
 
 use super::{Killed, cut};
-use crate::api::{Api, Request, text};
-use crate::stage::{Setup, scratch, try_run, until};
+use crate::api::{Api, assert_mute_failure};
+use crate::stage::{Setup, try_system};
 
 /// Probes ask before anything is written.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -18,7 +19,7 @@ async fn a_probe_and_the_end_of_a_server_say_that_its_file_is_gone() {
         let api = Api::of(&program);
         let kept = killed.take_away("");
         if is_asked {
-            api.get("/readyz").await.is_mute_failure();
+            assert_mute_failure(&api.get("/readyz").await);
             let path = format!("/webhooks/endpoints/{}", killed.hooks[0]);
             api.get(&path).await.is(200);
             api.all("/webhooks/endpoints").await;
@@ -69,16 +70,16 @@ async fn a_file_that_is_taken_away_while_it_is_served_fails_what_would_be_lost()
 
         theft(&killed);
         for _ in 0..3 {
-            api.ask(&rotate).await.is_mute_failure();
-            api.get("/readyz").await.is_mute_failure();
+            assert_mute_failure(&api.ask(&rotate).await);
+            assert_mute_failure(&api.get("/readyz").await);
         }
         if fs::metadata(killed.file("-wal")).is_ok_and(|log| log.len() > 100) {
             // Reads need the log too, and go on with the one that was opened.
             api.get(&path).await.is(200);
         }
-        assert_eq!(program.log.errors_with("a file of the store is gone"), 1);
+        assert_eq!(program.err.errors_with("a file of the store is gone"), 1);
         let name = killed.file(side).display().to_string();
-        assert!(program.log.errors_with(&format!("{name} was removed")) > 0);
+        assert!(program.err.errors_with(&format!("{name} was removed")) > 0);
 
         let kept = killed.directory.path().join("kept");
         if fs::metadata(killed.file(side)).is_ok_and(|log| log.len() == 100) {
@@ -151,7 +152,7 @@ async fn one_server_at_a_time_writes_a_file_whatever_path_leads_to_it() {
         let shares = [&["-m"][..], &["-rm"]];
         let share = shares.into_iter().find(|share| {
             let try_mount = [*share, &["sh", "-c", &mount]].concat();
-            try_run("unshare", &try_mount).is_ok()
+            try_system("unshare", &try_mount).is_ok()
         });
         let Some(share) = share else {
             eprintln!("NOT TESTED HERE: a file in two places, since nothing may be mounted");

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use hookturn_test::{
+    Reaction, Receiver, SUBSCRIPTIONS, millis, millis_of, scratch, status, text, until,
+};
 use serde_json::{Value, json};
 use tokio::task::block_in_place;
 
 use super::MINUTE;
 use super::fixture::{Fixture, Message, Tenants};
-use crate::api::{Api, SUBSCRIPTIONS, millis, millis_of, text};
-use crate::receiver::{Reaction, Receiver, status};
-use crate::stage::{scratch, until};
+use crate::api::Api;
 
 /// The waits after the first failures, in milliseconds.
 const SCHEDULE: [i64; 6] = [
@@ -110,7 +111,7 @@ async fn a_failing_one_keeps_its_place_on_the_schedule() {
         let receiver = receive(api, endpoint, status(500)).await;
         let before = newest(api, endpoint).await;
         waiting.push((
-            millis(&before, "next_attempt_at"),
+            millis(&before["next_attempt_at"]),
             endpoint,
             receiver,
             before,
@@ -128,8 +129,8 @@ async fn a_failing_one_keeps_its_place_on_the_schedule() {
         }
         receiver.wait_for(1).await;
         let after = attempted(api, endpoint, failures + 1).await;
-        let next = millis(&after, "next_attempt_at");
-        let wait = next - millis(&attempts(&after)[failures], "at");
+        let next = millis(&after["next_attempt_at"]);
+        let wait = next - millis(&attempts(&after)[failures]["at"]);
         let expected = SCHEDULE[failures];
         let longest = expected + expected / 10 + MINUTE;
         assert!(
@@ -170,7 +171,7 @@ async fn one_that_was_cut_short_goes_on_as_it_would_have() {
     receiver.wait_for(1).await;
     let waiting = attempted(&api, endpoint, 2).await;
     assert_eq!(text(&waiting, "status"), "pending");
-    let next = millis(&waiting, "next_attempt_at");
+    let next = millis(&waiting["next_attempt_at"]);
     assert_eq!(next, millis_of(&fixture.scheduled_at));
     block_in_place(|| program.stop());
     setup.assert_sound();

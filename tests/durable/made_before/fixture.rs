@@ -6,12 +6,13 @@ use std::fs;
 use std::path::Path;
 
 use hookturn::clock::{Clock as _, SystemClock};
+use hookturn_test::{ACME, Answer, GLOBEX, Program, Request, list, millis_of, text};
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::api::{Answered, Api, Request, list, millis_of, text};
-use crate::stage::{OTHER_API_KEY, Program, Setup};
+use crate::api::Api;
+use crate::stage::Setup;
 
 const DIRECTORY: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
@@ -26,27 +27,48 @@ pub struct Asked {
     path: String,
     #[serde(default)]
     pub key: Option<String>,
-    body: String,
+    pub body: String,
     status: u16,
     answered: String,
 }
 
 impl Asked {
     pub fn request(&self) -> Request {
-        Request {
-            method: Method::from_bytes(self.method.as_bytes()).expect("a method"),
-            path: self.path.clone(),
-            key: self.key.clone(),
-            body: self.body.clone(),
+        let request = self.without_key();
+        match &self.key {
+            Some(key) => request.with_key(key),
+            None => request,
         }
     }
 
-    pub fn first(&self) -> Answered {
-        Answered {
-            status: self.status,
-            is_replayed: false,
-            body: self.answered.clone().into(),
-        }
+    /// The request without its `Idempotency-Key`.
+    pub fn without_key(&self) -> Request {
+        let method = Method::from_bytes(self.method.as_bytes()).expect("a method");
+        Request::new(method, &self.path)
+            .key(api_key(&self.tenant))
+            .body(&*self.body)
+    }
+
+    /// The body of the answer.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.answered).expect("a JSON body")
+    }
+
+    /// Asserts that `answer` is the one that was given, to the byte, out of memory.
+    pub fn assert_answers_again(&self, answer: &Answer) {
+        assert!(answer.is_replayed(), "it ran again: {answer}");
+        self.assert_same(answer);
+    }
+
+    /// Asserts that `answer` is the one that was given, to the byte, and that the request was handled to give it.
+    pub fn assert_answers_anew(&self, answer: &Answer) {
+        assert!(!answer.is_replayed(), "{answer}");
+        self.assert_same(answer);
+    }
+
+    fn assert_same(&self, answer: &Answer) {
+        assert_eq!(answer.status, self.status, "{answer}");
+        assert_eq!(answer.body, self.answered.as_bytes(), "{answer}");
     }
 }
 
@@ -200,8 +222,16 @@ impl Fixture {
     pub async fn assert_answers_as_before(&self, tenants: &Tenants) {
         for asked in &self.answers {
             let again = tenants.of(&asked.tenant).ask(&asked.request()).await;
-            again.repeats(&asked.first());
+            asked.assert_answers_again(&again);
         }
+    }
+}
+
+fn api_key(tenant: &str) -> &'static str {
+    match tenant {
+        "acme" => ACME,
+        "globex" => GLOBEX,
+        _ => panic!("no tenant {tenant}"),
     }
 }
 
@@ -215,7 +245,7 @@ impl Tenants {
     pub fn of_program(program: &Program) -> Self {
         Self {
             acme: Api::of(program),
-            globex: Api::of(program).with_key(OTHER_API_KEY),
+            globex: Api::of(program).key(GLOBEX),
         }
     }
 
@@ -229,7 +259,7 @@ impl Tenants {
 
     /// What the test clock says, in milliseconds.
     pub async fn now(&self) -> i64 {
-        millis_of(&self.acme.get("/dev/clock").await.is(200).text("now"))
+        millis_of(&self.acme.get("/dev/clock").await.is(200).member("now"))
     }
 
     /// Moves the test clock so that it says `at` or up to a second later. It must not say more yet.

@@ -6,13 +6,11 @@ mod deliveries;
 mod fixture;
 mod rings;
 
-use std::process::Command;
-
+use hookturn_test::{millis, run, scratch, until};
 use serde_json::{Value, json};
 use tokio::task::block_in_place;
 
-use crate::api::{Request, millis};
-use crate::stage::{Setup, scratch, until};
+use crate::stage::Setup;
 use fixture::{Fixture, Tenants};
 
 const NEW_KEY: &str = "k2:hM8l9e8yC4n6dXG4vKqQWcVZ0mC0Z9o3Wl9x2fJrT5s=";
@@ -65,22 +63,15 @@ async fn what_is_taken_stays_taken_and_events_go_to_the_same_endpoints() {
     let program = block_in_place(|| setup.start());
     let tenants = Tenants::of_program(&program);
     for asked in &fixture.published {
-        let without_key = Request {
-            key: None,
-            ..asked.request()
-        };
         let api = tenants.of(&asked.tenant);
-        assert_eq!(api.ask(&without_key).await, asked.first());
-        let mut other: Value = serde_json::from_str(&without_key.body).expect("JSON");
+        asked.assert_answers_anew(&api.ask(&asked.without_key()).await);
+        let mut other: Value = serde_json::from_str(&asked.body).expect("JSON");
         other["data"] = json!({ "other": 1 });
         let refused = api.post("/events", other).await.is(422);
-        assert_eq!(refused.text("code"), "event_id_reused");
+        assert_eq!(refused.member("code"), "event_id_reused");
     }
     fixture.assert_reads_as_before(&tenants).await;
-    let named = Request {
-        key: None,
-        ..fixture.answer("create-full").request()
-    };
+    let named = fixture.answer("create-full").without_key();
     tenants.acme.ask(&named).await.is(409);
     for subscribers in &fixture.subscribers {
         let event = json!({ "type": subscribers.r#type, "data": {} });
@@ -101,18 +92,12 @@ async fn it_can_be_brought_to_a_new_master_key() {
     let fixture = Fixture::load();
     let directory = scratch();
     let setup = fixture.copy_at_its_time(directory.path());
-    let rewrapped = Command::new(env!("CARGO_BIN_EXE_hookturn"))
-        .args(["keys", "rewrap"])
-        .env_clear()
-        .env("HOOKTURN_STORE", format!("sqlite:{}", setup.path.display()))
-        .env(
-            "HOOKTURN_MASTER_KEYS",
-            format!("{NEW_KEY},{}", setup.master_keys),
-        )
-        .output()
-        .expect("the program starts");
-    let said = String::from_utf8_lossy(&rewrapped.stdout);
-    assert!(rewrapped.status.success(), "{rewrapped:?}");
+    let store = format!("sqlite:{}", setup.path.display());
+    let keys = format!("{NEW_KEY},{}", setup.master_keys);
+    let variables = [("HOOKTURN_STORE", &*store), ("HOOKTURN_MASTER_KEYS", &keys)];
+    let rewrapped = run(&["keys", "rewrap"], &variables);
+    assert_eq!(rewrapped.code, Some(0), "{rewrapped:?}");
+    let said = rewrapped.out;
     assert!(said.contains("everything rests under k2"), "{said}");
     assert!(said.contains("may be dropped"), "{said}");
 
@@ -136,24 +121,21 @@ async fn what_it_remembers_is_forgotten_at_its_time() {
     let api = &tenants.acme;
 
     let created = fixture.answer("create-one");
-    let at = millis(&created.first().json(), "created_at");
+    let at = millis(&created.json()["created_at"]);
     tenants.advance_to(at + DAY - 2 * MINUTE).await;
-    api.ask(&created.request()).await.repeats(&created.first());
+    created.assert_answers_again(&api.ask(&created.request()).await);
     tenants.advance_to(at + DAY).await;
     let again = api.ask(&created.request()).await.is(201);
-    assert!(!again.is_replayed);
-    assert_ne!(again.text("id"), created.first().text("id"));
+    assert!(!again.is_replayed());
+    assert_ne!(again.json()["id"], created.json()["id"]);
 
     let published = fixture.published.first().expect("events with an id");
-    let at = millis(&published.first().json(), "created_at");
+    let at = millis(&published.json()["created_at"]);
     tenants.advance_to(at + 7 * DAY - 2 * MINUTE).await;
-    assert_eq!(api.ask(&published.request()).await, published.first());
+    published.assert_answers_anew(&api.ask(&published.request()).await);
     tenants.advance_to(at + 7 * DAY).await;
     let again = api.ask(&published.request()).await.is(202);
-    assert_ne!(
-        again.text("created_at"),
-        published.first().text("created_at")
-    );
+    assert_ne!(again.json()["created_at"], published.json()["created_at"]);
 
     // One that ended by its last failure, days after it was made. The old one of `early` ended at once, and is swept
     // before; the new one is of the event that was just published.
@@ -161,7 +143,7 @@ async fn what_it_remembers_is_forgotten_at_its_time() {
     let delivery = api.all(&of("exhausted")).await.remove(0);
     let attempts = delivery["attempts"].as_array().expect("attempts");
     assert_eq!(attempts.len(), 10);
-    let at = millis(&attempts[9], "at");
+    let at = millis(&attempts[9]["at"]);
     tenants.advance_to(at + 7 * DAY - 2 * MINUTE).await;
     until(async || api.all(&of("early")).await.len() == 1).await;
     assert_eq!(api.all(&of("exhausted")).await.len(), 1);

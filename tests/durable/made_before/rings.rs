@@ -2,15 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use hookturn_test::{Received, Receiver, fingerprint, millis, scratch, signers, text, until};
 use serde_json::{Value, json};
 use tokio::task::block_in_place;
 
 use super::MINUTE;
 use super::fixture::{Fixture, Ring, Tenants};
-use crate::api::{Api, millis, text};
-use crate::receiver::{Received, Receiver};
-use crate::stage::{Setup, scratch, until};
-use crate::verify;
+use crate::api::Api;
+use crate::stage::Setup;
 
 /// Whether this is the delivery of a test event, in either format.
 fn is_test(received: &Received) -> bool {
@@ -43,10 +42,10 @@ async fn assert_signs(tenants: &Tenants, ring: &Ring) {
     let live = ring.live(tenants.now().await);
     let listed = api.secrets(&ring.endpoint).await;
     let listed: Vec<_> = listed.iter().map(|one| text(one, "fingerprint")).collect();
-    let fingerprints: Vec<_> = live.iter().map(|one| verify::fingerprint(one)).collect();
+    let fingerprints: Vec<_> = live.iter().map(|one| fingerprint(one)).collect();
     assert_eq!(listed, fingerprints);
     let received = test_event(api, &ring.endpoint).await;
-    assert_eq!(verify::signers(&received, &live), live, "{received:?}");
+    assert_eq!(signers(&received, &live), live, "{received:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -93,7 +92,7 @@ async fn what_was_not_signed_is_not_signed() {
             .post(&format!("/webhooks/endpoints/{id}/secret/rotate"), "")
             .await
             .is(422);
-        assert_eq!(refused.text("code"), "signing_disabled");
+        assert_eq!(refused.member("code"), "signing_disabled");
         let received = test_event(&api, id).await;
         assert!(!received.headers.contains_key("x-webhook-signature"));
         assert!(received.headers.contains_key("x-webhook-traceid"));
@@ -122,10 +121,10 @@ async fn its_test_clock_can_be_ended() {
         let listed = tenants.of(&ring.tenant).secrets(&ring.endpoint).await;
         let live = listed.iter().map(|one| text(one, "fingerprint").to_owned());
         let expected = ring.live(i64::MIN);
-        let expected = expected.iter().map(|secret| verify::fingerprint(secret));
+        let expected = expected.iter().map(|secret| fingerprint(secret));
         assert!(live.eq(expected), "{listed:?}");
         let retiring = listed.iter().filter(|one| one["expires_at"] != Value::Null);
-        let ends = retiring.map(|one| millis(one, "expires_at") + ahead);
+        let ends = retiring.map(|one| millis(&one["expires_at"]) + ahead);
         assert!(ends.eq(ring.ends()), "{listed:?}");
     }
     fixture.assert_answers_as_before(&tenants).await;

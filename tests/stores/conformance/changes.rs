@@ -7,9 +7,10 @@ use hookturn::clock::Clock as _;
 use hookturn::domain::Action;
 use hookturn::service::Error;
 use hookturn::store::{Change, CommitError};
+use hookturn_test::patiently;
 
 use super::{Stage, must_not_run, update};
-use crate::support::{Rotated, acme, at_once, claim, ids, patiently, says};
+use crate::support::{Rotated, acme, at_once, ids, key_use, says};
 
 async fn listed(stage: &Stage) -> Vec<hookturn::domain::EndpointId> {
     let page = stage.store.endpoints(acme(), None, 100).await;
@@ -129,7 +130,7 @@ pub(super) async fn a_store_that_works_says_so(stage: Stage) {
 pub(super) async fn a_commit_says_what_it_did_and_a_replay_that_it_did_nothing(stage: Stage) {
     let one = stage.create().await;
     let before = super::current(&one);
-    let claim = claim("key", "rotate");
+    let claim = key_use("key", "rotate");
     let rotated = stage.rotate(one.id, 60, Some(claim.clone())).await;
     let rotated = rotated.expect("there is room");
     let answer = Rotated::read(&rotated.answer);

@@ -13,7 +13,7 @@ use hookturn::store::{
 };
 
 use super::{LIMITS, Stage, creation, current, update};
-use crate::support::{acme, at_once, claim, decided, other, says, settings};
+use crate::support::{acme, at_once, decided, key_use, other, says, settings};
 
 /// A failure whose retry is due 5 seconds later, the first time.
 pub(super) const FAILURE: Verdict = Verdict::Failure {
@@ -156,7 +156,7 @@ pub(super) async fn an_idempotency_key_publishes_once(stage: Stage) {
     for round in 0..3 {
         // Each time under an id of its own, as when none is sent.
         let write = publication(&format!("e{round}"), "{}", Audience::Subscribers);
-        let claim = Some(claim("key", "publish"));
+        let claim = Some(key_use("key", "publish"));
         let published = stage.store.commit(acme(), claim, write).await;
         let published = published.expect("nothing is in the way");
         assert_eq!(published.answer, says("{} 1"));

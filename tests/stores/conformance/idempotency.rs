@@ -9,7 +9,7 @@ use hookturn::service::Error;
 use hookturn::store::{Change, CommitError, Committed};
 
 use super::{Stage, creation, must_not_run, update};
-use crate::support::{Rotated, acme, at_once, claim, other, says, settings};
+use crate::support::{Rotated, acme, at_once, key_use, other, says, settings};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
@@ -25,7 +25,7 @@ pub(super) async fn fifty_rotations_with_one_key_are_one_rotation_with_one_answe
     let id = stage.create().await.id;
     let outcomes = at_once(50, |_| {
         let stage = stage.clone();
-        async move { stage.rotate(id, 3600, Some(claim("key", "rotate"))).await }
+        async move { stage.rotate(id, 3600, Some(key_use("key", "rotate"))).await }
     });
     let outcomes: Vec<Committed> = outcomes.await.into_iter().flatten().collect();
     assert_eq!(outcomes.len(), 50);
@@ -44,7 +44,7 @@ pub(super) async fn fifty_creations_with_one_key_are_one_endpoint(stage: Stage) 
         let stage = stage.clone();
         async move {
             let (_, write) = creation(settings(Some("one")));
-            let claim = claim("key", "create");
+            let claim = key_use("key", "create");
             stage.store.commit(acme(), Some(claim), write).await
         }
     });
@@ -67,12 +67,12 @@ pub(super) async fn a_key_that_was_used_for_another_request_is_refused_and_distu
 ) {
     let endpoint = stage.create().await;
     let first = stage
-        .rotate(endpoint.id, 60, Some(claim("key", "rotate")))
+        .rotate(endpoint.id, 60, Some(key_use("key", "rotate")))
         .await
         .expect("there is room");
     let before = stage.endpoint(endpoint.id).await;
 
-    let another = claim("key", "another request");
+    let another = key_use("key", "another request");
     let refused = stage.rotate(endpoint.id, 60, Some(another.clone())).await;
     assert!(matches!(refused, Err(Error::IdempotencyKeyReused)));
     let (_, creation) = creation(settings(None));
@@ -87,7 +87,7 @@ pub(super) async fn a_key_that_was_used_for_another_request_is_refused_and_distu
     assert_eq!(page.items.len(), 1);
     let again = stage.store.commit(
         acme(),
-        Some(claim("key", "rotate")),
+        Some(key_use("key", "rotate")),
         must_not_run(endpoint.id),
     );
     assert_eq!(again.await.expect("a replay"), replayed(&first.answer));
@@ -99,7 +99,7 @@ pub(super) async fn of_two_requests_that_race_for_one_key_one_wins_for_all(stage
         let stage = stage.clone();
         async move {
             let request = if number % 2 == 0 { "even" } else { "odd" };
-            let claim = claim("key", request);
+            let claim = key_use("key", request);
             (request, stage.rotate(id, 3600, Some(claim)).await)
         }
     });
@@ -145,14 +145,14 @@ pub(super) async fn whatever_is_refused_leaves_no_record(stage: Stage) {
         let key = format!("key-{number}");
         let outcome = stage
             .store
-            .commit(acme(), Some(claim(&key, case)), write)
+            .commit(acme(), Some(key_use(&key, case)), write)
             .await;
         assert!(outcome.is_err(), "{case}: {outcome:?}");
-        let record = stage.store.record(acme(), &claim(&key, case).key).await;
+        let record = stage.store.record(acme(), &key_use(&key, case).key).await;
         assert!(record.expect("the store works").is_none(), "{case}");
         assert_eq!(stage.endpoint(id).await, before, "{case}");
         // The key is free, also for another request.
-        let next = stage.rotate(id, 60, Some(claim(&key, "rotate"))).await;
+        let next = stage.rotate(id, 60, Some(key_use(&key, "rotate"))).await;
         assert!(!next.expect("there is room").replayed, "{case}");
     }
 }
@@ -161,7 +161,7 @@ pub(super) async fn a_record_counts_until_24_hours_after_its_commit_to_the_milli
     stage: Stage,
 ) {
     let id = stage.create().await.id;
-    let claim = claim("key", "rotate");
+    let claim = key_use("key", "rotate");
     let record = async || {
         let record = stage.store.record(acme(), &claim.key).await;
         record.expect("the store works")
@@ -190,7 +190,7 @@ pub(super) async fn a_key_that_expired_is_free_for_another_request_and_another_2
 ) {
     let id = stage.create().await.id;
     let commit = async |request: &str| {
-        let outcome = stage.rotate(id, 0, Some(claim("key", request))).await;
+        let outcome = stage.rotate(id, 0, Some(key_use("key", request))).await;
         outcome.map(|committed| (committed.replayed, committed.answer))
     };
     commit("one").await.expect("never refused");
@@ -206,7 +206,7 @@ pub(super) async fn a_key_that_expired_is_free_for_another_request_and_another_2
 pub(super) async fn forgetting_old_records_spares_a_renewed_one(stage: Stage) {
     let id = stage.create().await.id;
     let rotate = async |key: &str| {
-        let outcome = stage.rotate(id, 0, Some(claim(key, "rotate"))).await;
+        let outcome = stage.rotate(id, 0, Some(key_use(key, "rotate"))).await;
         outcome.expect("never refused")
     };
     // A thousand, so that a store that sweeps a little with each commit, here and there, gets around.
@@ -227,7 +227,7 @@ pub(super) async fn forgetting_old_records_spares_a_renewed_one(stage: Stage) {
 pub(super) async fn a_key_of_one_tenant_is_not_anothers(stage: Stage) {
     let of_acme = stage.create().await.id;
     let of_other = stage.create_for(other(), None).await.expect("created").id;
-    let claim = claim("key", "rotate");
+    let claim = key_use("key", "rotate");
     let first = stage.rotate(of_acme, 60, Some(claim.clone())).await;
     first.expect("there is room");
 
@@ -245,7 +245,7 @@ pub(super) async fn a_key_of_one_tenant_is_not_anothers(stage: Stage) {
 
 pub(super) async fn an_answer_outlives_its_endpoint(stage: Stage) {
     let id = stage.create().await.id;
-    let claim = claim("key", "rotate");
+    let claim = key_use("key", "rotate");
     let first = stage.rotate(id, 60, Some(claim.clone())).await;
     let first = first.expect("there is room");
     stage.delete(id).await.expect("it exists");
@@ -255,8 +255,8 @@ pub(super) async fn an_answer_outlives_its_endpoint(stage: Stage) {
 
 pub(super) async fn a_change_of_nothing_is_remembered_too(stage: Stage) {
     let id = stage.create().await.id;
-    let kept = claim("keep", "keep");
-    let deleted = claim("delete", "delete");
+    let kept = key_use("keep", "keep");
+    let deleted = key_use("delete", "delete");
     let keep = update(id, |_, _| Ok((Change::Keep, says("kept"))));
     let delete = update(id, |_, _| Ok((Change::Delete, says("deleted"))));
     for (claim, write) in [(&kept, keep), (&deleted, delete)] {

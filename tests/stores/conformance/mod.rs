@@ -22,15 +22,14 @@ use hookturn::clock::{Clock, TestClock};
 use hookturn::domain::{
     Endpoint, EndpointId, Format, KeyRing, Refusal, Rotation, Settings, TenantId, Timestamp,
 };
-use hookturn::idempotency::{Answer, Claim};
+use hookturn::idempotency::{Answer, KeyUse};
 use hookturn::random;
 use hookturn::service::{Error, Service};
 use hookturn::store::sqlite::Opening;
 use hookturn::store::{Change, CommitError, Committed, DeliveryLimits, MemoryStore, Store, Write};
+use hookturn_test::{START, scratch_in_memory};
 
-use tempfile::TempDir;
-
-use crate::support::{Rotated, START, acme, caller, decided, master_keys, says, settings};
+use crate::support::{Rotated, acme, caller, decided, master_keys, says, settings};
 
 /// Declares the tests of one store: its name, and an async closure that opens an empty one on a clock and with limits.
 macro_rules! conformance_suite {
@@ -138,7 +137,7 @@ conformance_suite!(sqlite, async |clock, limits| sqlite(clock, limits));
 
 /// Opens an empty store in a file of its own.
 pub fn sqlite(clock: Arc<dyn Clock>, limits: DeliveryLimits) -> Opened {
-    let folder = TempDir::new().expect("a folder");
+    let folder = scratch_in_memory();
     let opening = Opening::new(&folder.path().join("hookturn.db"), master_keys());
     let store = opening.and_then(|opening| opening.serve(clock, limits));
     Opened {
@@ -243,7 +242,7 @@ impl Stage {
         &self,
         id: EndpointId,
         grace_seconds: u64,
-        claim: Option<Claim>,
+        claim: Option<KeyUse>,
     ) -> Result<Committed, Error> {
         let grace = Duration::from_secs(grace_seconds);
         let render = |rotation: &Rotation| {

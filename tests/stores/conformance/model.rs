@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use hookturn::clock::{Clock, TestClock};
 use hookturn::domain::{Endpoint, EndpointId, Format, KeyRing, Refusal, TenantId, Timestamp};
-use hookturn::idempotency::{Answer, Claim, RETENTION, RequestFingerprint};
+use hookturn::idempotency::{Answer, KeyUse, RETENTION, RequestFingerprint};
 use hookturn::random;
 use hookturn::store::{Change, CommitError, Create, DeliveryLimits, Store, Update, Write};
+use hookturn_test::START;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseResult, TestRunner};
 
 use super::{LIMITS, Opened};
-use crate::support::{START, acme, claim, decided, other, says, settings};
+use crate::support::{acme, decided, key_use, other, says, settings};
 
 /// One operation. Numbers stand for names, keys and endpoints, few enough to clash.
 #[derive(Clone, Debug)]
@@ -118,7 +119,7 @@ impl Model {
     fn commit(
         &mut self,
         tenant: &TenantId,
-        claim: Option<&Claim>,
+        claim: Option<&KeyUse>,
         write: Write,
         now: Timestamp,
     ) -> Outcome {
@@ -292,7 +293,7 @@ async fn agrees(
                 decision,
             } => {
                 let claim = used.map(|(number, same)| {
-                    claim(&key(number), if same { "request" } else { "another" })
+                    key_use(&key(number), if same { "request" } else { "another" })
                 });
                 let [ours, theirs] = writes(&decision, id);
                 let tenant = tenant(own);
@@ -336,7 +337,7 @@ async fn agrees(
                 key: number,
             } => {
                 let (tenant, key) = (tenant(own), key(number));
-                let record = store.record(tenant, &claim(&key, "").key).await;
+                let record = store.record(tenant, &key_use(&key, "").key).await;
                 let answer = record.expect("it works").map(|record| record.answer);
                 let expected = model.record(tenant, &key, clock.now());
                 prop_assert_eq!(answer.as_ref(), expected);

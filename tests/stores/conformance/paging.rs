@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use hookturn::domain::{Endpoint, EndpointId};
 use hookturn::store::Page;
+use hookturn_test::patiently;
 
 use super::Stage;
-use crate::support::{acme, at_once, ids, patiently};
+use crate::support::{acme, at_once, ids};
 
 async fn page(stage: &Stage, after: Option<EndpointId>, limit: usize) -> Option<Page<Endpoint>> {
     let page = stage.store.endpoints(acme(), after, limit).await;

@@ -4,7 +4,7 @@ use hookturn::service::{Error, Service};
 use hookturn::store::{Change, CommitError};
 
 use super::{Stage, must_not_run};
-use crate::support::{Rotated, acme, caller, claim, ids, other, says};
+use crate::support::{Rotated, acme, caller, ids, key_use, other, says};
 
 pub(super) async fn an_endpoint_cannot_be_read_with_anothers_tenant(stage: Stage) {
     let id = stage.create().await.id;
@@ -19,7 +19,7 @@ pub(super) async fn an_endpoint_cannot_be_read_with_anothers_tenant(stage: Stage
 pub(super) async fn an_endpoint_cannot_be_changed_with_anothers_tenant(stage: Stage) {
     let endpoint = stage.create().await;
     let id = endpoint.id;
-    for claim in [None, Some(claim("key", "change"))] {
+    for claim in [None, Some(key_use("key", "change"))] {
         let refused = stage.store.commit(other(), claim, must_not_run(id)).await;
         assert!(matches!(refused, Err(CommitError::NotFound)), "{refused:?}");
     }

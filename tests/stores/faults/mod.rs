@@ -8,7 +8,6 @@
 
 mod requests;
 mod stage;
-pub mod store;
 mod story;
 mod worker;
 
@@ -17,10 +16,10 @@ use std::sync::Arc;
 
 use hookturn::clock::Clock;
 use hookturn::store::{DeliveryLimits, MemoryStore};
+use hookturn_test::{Call, Fault, NAMES};
 use parking_lot::Mutex;
 
 use self::stage::{HURRIED, Stage};
-use self::store::{Call, Fault, NAMES};
 use crate::conformance::{Opened, sqlite};
 
 /// Declares the tests of one store: its name, and an async closure that opens an empty one on a clock and with limits.

@@ -8,13 +8,11 @@ use hookturn::clock::{Clock, TestClock};
 use hookturn::domain::{EndpointId, Timestamp};
 use hookturn::service::Service;
 use hookturn::store::{Committed, MemoryStore, Store};
+use hookturn_test::{Answer, Call, Fault, FaultyStore, START, SUBSCRIPTIONS, patiently};
 use reqwest::Method;
 
-use super::store::{Call, Fault, FaultyStore};
-use crate::http::{
-    Answered, ENDPOINT, SUBSCRIPTIONS, TestServer, answer, subscription_body, with_key,
-};
-use crate::support::{Rotated, START, acme, at_once, caller, claim, patiently};
+use crate::http::{ENDPOINT, TestServer, answer, subscription_body, with_key};
+use crate::support::{Rotated, acme, at_once, caller, key_use};
 
 /// Those that a request survives.
 const FAULTS: [Fault; 4] = [
@@ -49,7 +47,7 @@ async fn rotate_until_answered(service: &Service, id: EndpointId) -> Committed {
     for _ in 0..100 {
         let service = service.clone();
         let attempt = tokio::spawn(async move {
-            let caller = caller(acme(), Some(claim("key", "rotate")));
+            let caller = caller(acme(), Some(key_use("key", "rotate")));
             let grace = Duration::from_secs(60);
             service.rotate(caller, id, grace, Rotated::render).await
         });
@@ -158,7 +156,7 @@ async fn cases(server: &TestServer) -> Vec<Case> {
 }
 
 /// Makes the change until it succeeds, and says how many attempts failed.
-async fn until_answered(server: &TestServer, case: &Case) -> (Answered, usize) {
+async fn until_answered(server: &TestServer, case: &Case) -> (Answer, usize) {
     for failed in 0..5 {
         let request = server.request(case.method.clone(), &case.path);
         let answered = with_key(request.body(case.body.clone()), "key").await;
@@ -209,7 +207,7 @@ async fn whichever_call_of_a_request_fails_retrying_makes_one_change_with_one_an
                 let list = list.expect("it works").expect("no cursor").items;
                 let creates = case.name.ends_with("creation");
                 assert_eq!(list.len(), before + usize::from(creates), "{name}");
-                let secret = first.text("secret");
+                let secret = first.member("secret");
                 let now = Timestamp::from_millis(START);
                 let rings = list
                     .iter()

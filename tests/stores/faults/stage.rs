@@ -4,21 +4,20 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::{StatusCode, Uri};
-use hookturn::clock::{Clock, TestClock, real_sleep};
+use hookturn::clock::{Clock, TestClock};
 use hookturn::delivery::{EgressGuard, Sender, Worker, worker::Options};
 use hookturn::domain::{Delivery, DeliveryId, EndpointId, Timestamp};
 use hookturn::store::{DeliveryLimits, Store, Write};
-use parking_lot::Mutex;
-use reqwest::RequestBuilder;
-use tokio::net::TcpListener;
+use hookturn_test::{
+    Answer, Call, Fault, FaultyStore, INSIDE, PATIENCE, Reaction, RequestBuilder, START, patiently,
+    status, until,
+};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 
-use super::store::{Call, Fault, FaultyStore, INSIDE};
 use crate::conformance::Opened;
-use crate::http::{Answered, TestServer, answer};
-use crate::support::{PATIENCE, START, acme, decided, patiently, says};
+use crate::http::{TestServer, answer};
+use crate::support::{acme, decided, says};
 
 /// The calls that the worker makes, and nobody else.
 const OF_WORKER: [&str; 3] = ["claim", "settle", "sweep"];
@@ -87,7 +86,7 @@ impl Stage {
     }
 
     /// Asks until the answer is no failure of the server.
-    pub async fn ask(&self, request: impl Fn() -> RequestBuilder) -> Answered {
+    pub async fn ask(&self, request: impl Fn() -> RequestBuilder) -> Answer {
         for _ in 0..MOST_TRIES {
             let Some(answered) = self.ask_once(&request).await else {
                 continue;
@@ -105,7 +104,7 @@ impl Stage {
     }
 
     /// `None` when the store hung until the client went away.
-    pub async fn ask_once(&self, request: impl Fn() -> RequestBuilder) -> Option<Answered> {
+    pub async fn ask_once(&self, request: impl Fn() -> RequestBuilder) -> Option<Answer> {
         tokio::select! {
             answered = answer(request()) => return Some(answered),
             hangs = self.faulty.hanging.acquire(), if self.hangs != OF_WORKER => {
@@ -122,7 +121,7 @@ impl Stage {
     }
 
     /// Asks with an idempotency key, and when there is an answer asks for it again.
-    pub async fn keyed(&self, key: &str, request: impl Fn() -> RequestBuilder) -> Answered {
+    pub async fn keyed(&self, key: &str, request: impl Fn() -> RequestBuilder) -> Answer {
         let request = || request().header("Idempotency-Key", key);
         let first = self.ask(request).await;
         self.ask(request).await.repeats(&first);
@@ -138,10 +137,10 @@ impl Stage {
             let request = || self.server.post(path).body(body.clone());
             match self.ask_once(request).await {
                 Some(answered) if answered.status == 500 => {}
-                Some(answered) => return assert_eq!(answered.is(200).text("now"), target),
+                Some(answered) => return assert_eq!(answered.is(200).member("now"), target),
                 None => {
                     let now = || self.server.get("/dev/clock");
-                    return until(async || self.ask(now).await.text("now") == target).await;
+                    return until(async || self.ask(now).await.member("now") == target).await;
                 }
             }
         }
@@ -202,16 +201,6 @@ impl Stage {
     }
 }
 
-/// Waits until it is so.
-pub async fn until(mut is_so: impl AsyncFnMut() -> bool) {
-    patiently(async {
-        while !is_so().await {
-            real_sleep(Duration::from_millis(1)).await;
-        }
-    })
-    .await;
-}
-
 /// A time as answers show it.
 fn at(millis: i64) -> String {
     Timestamp::from_millis(millis).to_string()
@@ -222,7 +211,7 @@ async fn let_go_on(probe: RequestBuilder, faulty: Arc<FaultyStore>) {
     loop {
         let hangs = faulty.hanging.acquire().await;
         hangs.expect("never closed").forget();
-        let probe = probe.try_clone().expect("no body");
+        let probe = probe.clone();
         answer(probe).await.is(200);
         faulty.go_on.add_permits(1);
     }
@@ -231,52 +220,27 @@ async fn let_go_on(probe: RequestBuilder, faulty: Arc<FaultyStore>) {
 /// A receiver that is well, but fails at first at `/failing`, is gone at `/gone`, and answers at `/held` when it is let
 /// go.
 pub struct Receiver {
-    port: u16,
-    counts: Arc<Mutex<BTreeMap<String, usize>>>,
+    inner: hookturn_test::Receiver,
     /// A permit for each answer at `/held`.
     pub let_go: Arc<Semaphore>,
 }
 
 impl Receiver {
     async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let port = listener.local_addr().expect("a bound socket").port();
-        let counts = Arc::new(Mutex::new(BTreeMap::new()));
-        let counted = Arc::clone(&counts);
+        let inner = hookturn_test::Receiver::start().await;
         let let_go = Arc::new(Semaphore::new(0));
-        let held = Arc::clone(&let_go);
-        let receive = async move |uri: Uri| {
-            let count = {
-                let mut counts = counted.lock();
-                let count: &mut usize = counts.entry(uri.path().to_owned()).or_default();
-                *count += 1;
-                *count
-            };
-            match uri.path() {
-                "/failing" if count == 1 => StatusCode::INTERNAL_SERVER_ERROR,
-                "/gone" => StatusCode::GONE,
-                "/held" => {
-                    held.acquire().await.expect("never closed").forget();
-                    StatusCode::NO_CONTENT
-                }
-                _ => StatusCode::NO_CONTENT,
-            }
-        };
-        let router = axum::Router::new().fallback(receive);
-        tokio::spawn(async { axum::serve(listener, router).await });
-        Self {
-            port,
-            counts,
-            let_go,
-        }
+        inner.once_at("/failing", status(500));
+        inner.always_at("/gone", status(410));
+        inner.always_at("/held", Reaction::Held(let_go.clone(), 204));
+        Self { inner, let_go }
     }
 
     pub fn url(&self, path: &str) -> String {
-        format!("http://127.0.0.1:{}/{path}", self.port)
+        self.inner.url_of(path)
     }
 
     /// How many requests came, by their paths.
     pub fn counts(&self) -> BTreeMap<String, usize> {
-        self.counts.lock().clone()
+        self.inner.counts()
     }
 }

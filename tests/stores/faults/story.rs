@@ -5,10 +5,10 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::stage::Stage;
-use crate::http::{Answered, SUBSCRIPTIONS};
-use crate::support::{START, acme};
+use crate::support::acme;
 
 use DeliveryStatus::{Failed, Pending, Succeeded};
+use hookturn_test::{Answer, START, SUBSCRIPTIONS};
 
 const ENDPOINTS: &str = "/webhooks/endpoints";
 
@@ -39,7 +39,7 @@ pub async fn tell(stage: &Stage) -> Vec<String> {
         .keyed("rotate", || server.post(&rotate).body("{}"))
         .await
         .is(200)
-        .text("secret");
+        .member("secret");
     let secrets = format!("{}/secrets", well.path);
     let live = get(&secrets).await.is(200).json();
     assert_eq!(live["data"].as_array().map(Vec::len), Some(2), "{live}");
@@ -57,7 +57,7 @@ pub async fn tell(stage: &Stage) -> Vec<String> {
     }
     stage.wait_for(gone.id, are(&[(Failed, 1)])).await;
     let disabled = get(&gone.path).await.is(200);
-    assert_eq!(disabled.text("status"), "disabled");
+    assert_eq!(disabled.member("status"), "disabled");
     let first = stage.wait_for(failing.id, are(&[(Pending, 1)])).await;
     let pending = format!("{}/deliveries?status=pending", failing.path);
     let pending = get(&pending).await.is(200).json();
@@ -70,7 +70,7 @@ pub async fn tell(stage: &Stage) -> Vec<String> {
     let sent = stage.wait_for(well.id, are(&[(Succeeded, 1)])).await;
     let resend = format!("/deliveries/{}/resend", sent[0].id);
     let resent = stage.keyed("resend", || server.post(&resend)).await.is(202);
-    assert_eq!(resent.text("id"), sent[0].id.to_string());
+    assert_eq!(resent.member("id"), sent[0].id.to_string());
     stage.wait_for(well.id, are(&[(Succeeded, 2)])).await;
     let test = format!("{}/test", well.path);
     stage.keyed("test", || server.post(&test)).await.is(202);
@@ -92,7 +92,7 @@ pub async fn tell(stage: &Stage) -> Vec<String> {
     let enable = || server.request(reqwest::Method::PATCH, &gone.path);
     let enable = || enable().body(r#"{"status":"active"}"#);
     let enabled = stage.keyed("enable", enable).await.is(200);
-    assert_eq!(enabled.text("status"), "active");
+    assert_eq!(enabled.member("status"), "active");
     let revoke = format!("{}/secret/revoke-previous", well.path);
     let revoked = stage.keyed("revoke", || server.post(&revoke)).await.is(200);
     assert_eq!(revoked.json()["data"].as_array().map(Vec::len), Some(1));
@@ -107,14 +107,14 @@ pub async fn tell(stage: &Stage) -> Vec<String> {
     assert!([204, 404].contains(&deleted), "{deleted}");
     get(&failing.path).await.is(404);
     let kept = format!("/deliveries/{}", retried[0].id);
-    assert_eq!(get(&kept).await.is(200).text("status"), "succeeded");
+    assert_eq!(get(&kept).await.is(200).member("status"), "succeeded");
     get("/readyz").await.is(200);
     came
 }
 
 impl Made {
-    fn of(name: &'static str, created: &Answered, paths: &str) -> Self {
-        let id = created.text("id");
+    fn of(name: &'static str, created: &Answer, paths: &str) -> Self {
+        let id = created.member("id");
         Self {
             name,
             path: format!("{paths}/{id}"),
@@ -136,8 +136,8 @@ async fn create(stage: &Stage, name: &'static str) -> Made {
     let created = stage.keyed(name, create).await.is(201);
     let made = Made::of(name, &created, ENDPOINTS);
     let read = stage.ask(|| stage.server.get(&made.path)).await.is(200);
-    assert_eq!(read.text("url"), stage.receiver.url(name));
-    assert_eq!(current(&made.record(stage).await), created.text("secret"));
+    assert_eq!(read.member("url"), stage.receiver.url(name));
+    assert_eq!(current(&made.record(stage).await), created.member("secret"));
     made
 }
 
@@ -153,7 +153,7 @@ async fn create_verbex(stage: &Stage) -> Made {
     let made = Made::of("verbex", &created, SUBSCRIPTIONS);
     let sign = || stage.server.put(&made.path).body(body(true));
     let signed = stage.keyed("sign", sign).await.is(200);
-    assert_eq!(current(&made.record(stage).await), signed.text("secret"));
+    assert_eq!(current(&made.record(stage).await), signed.member("secret"));
     made
 }
 

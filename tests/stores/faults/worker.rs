@@ -7,11 +7,11 @@ use hookturn::clock::Clock;
 use hookturn::delivery::worker::Options;
 use hookturn::domain::{Delivery, DeliveryStatus, EndpointId};
 use hookturn::store::{DeliveryLimits, Write};
+use hookturn_test::{Fault, until};
 use serde_json::json;
 
 use super::run;
-use super::stage::{HURRIED, Stage, until};
-use super::store::Fault;
+use super::stage::{HURRIED, Stage};
 use crate::conformance::Opened;
 use crate::http::answer;
 use crate::support::{acme, decided, says};
@@ -24,7 +24,7 @@ async fn under_way(
     let stage = Stage::open(open, &[], options, |_| None).await;
     let body = json!({ "url": stage.receiver.url("held") }).to_string();
     let created = stage.server.post("/webhooks/endpoints").body(body);
-    let id = answer(created).await.is(201).text("id");
+    let id = answer(created).await.is(201).member("id");
     let event = stage.server.post("/events");
     let event = event.body(r#"{"type":"a","data":{}}"#);
     answer(event).await.is(202);

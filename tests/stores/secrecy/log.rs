@@ -1,15 +1,20 @@
 //! The log of the program, at its most talkative, has none of the secrets that went through it.
 
 use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
 
-use reqwest::{Client, Method, RequestBuilder};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use hookturn_test::{
+    Answer, Client, Ended, PATIENCE, Program, Receiver, RequestBuilder, SUBSCRIPTIONS, patiently,
+    status,
+};
+use reqwest::Method;
 
 use super::needles::{Needles, secrets_in};
-use super::program::Program;
-use super::receiver::Receiver;
-use super::{CREDENTIALS, KEY_OF_A};
-use crate::http::{Answered, ENDPOINT, SUBSCRIPTIONS, answer};
-use crate::support::patiently;
+use super::{CREDENTIALS, KEY_OF_A, generated_key};
+use crate::http::{ENDPOINT, answer};
 
 const OTHER_KEY_OF_A: &str = "another+key/of=the-first~tenant.0001";
 const KEY_OF_B: &str = "key-of-the-second-tenant-7f3a9c";
@@ -20,23 +25,21 @@ const PASSWORD: &str = "user:a-password-of-somebody-44c1";
 const MISPLACED: &str = "whsec_bWlzcGxhY2VkIGluIGEgYm9keSBvciBwYXRo0000";
 
 /// A client of the program, which keeps every secret that it was told.
-struct Caller<'a> {
-    program: &'a Program,
+struct Caller {
     client: Client,
     told: std::cell::RefCell<Vec<String>>,
 }
 
-impl Caller<'_> {
+impl Caller {
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let url = format!("http://{}{path}", self.program.address);
-        self.client.request(method, url).bearer_auth(KEY_OF_A)
+        self.client.request(method, path).key(KEY_OF_A)
     }
 
-    fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> RequestBuilder {
+    fn post(&self, path: &str, body: impl Into<Vec<u8>>) -> RequestBuilder {
         self.request(Method::POST, path).body(body)
     }
 
-    async fn send(&self, request: RequestBuilder) -> Answered {
+    async fn send(&self, request: RequestBuilder) -> Answer {
         let answered = answer(request).await;
         let text = String::from_utf8_lossy(&answered.body);
         self.told.borrow_mut().extend(secrets_in(&text));
@@ -71,11 +74,11 @@ fn with_headers(name: &str, signed: bool, credentials: &[&str]) -> String {
 }
 
 /// Everything that succeeds, in both dialects.
-async fn succeed(caller: &Caller<'_>) -> (String, String) {
+async fn succeed(caller: &Caller) -> (String, String) {
     let created = caller
         .send(caller.post("/webhooks/endpoints", ENDPOINT))
         .await;
-    let endpoint = format!("/webhooks/endpoints/{}", created.is(201).text("id"));
+    let endpoint = format!("/webhooks/endpoints/{}", created.is(201).member("id"));
     let rotation = format!("{endpoint}/secret/rotate");
     for _ in 0..2 {
         let keyed = caller
@@ -108,7 +111,7 @@ async fn succeed(caller: &Caller<'_>) -> (String, String) {
 
     let body = with_headers("name", true, &CREDENTIALS[..1]);
     let created = caller.send(caller.post(SUBSCRIPTIONS, body)).await.is(201);
-    let subscription = format!("{SUBSCRIPTIONS}/{}", created.text("id"));
+    let subscription = format!("{SUBSCRIPTIONS}/{}", created.member("id"));
     let rotation = format!("{subscription}/rotate/secret");
     caller.send(caller.post(&rotation, MISPLACED)).await.is(200);
     for signed in [false, true] {
@@ -131,18 +134,22 @@ async fn succeed(caller: &Caller<'_>) -> (String, String) {
 }
 
 /// Events on their way to a receiver that fails at first, in both formats, with something secret in them.
-async fn deliver(caller: &Caller<'_>) {
+async fn deliver(caller: &Caller) {
     let receiver = Receiver::start().await;
-    let body = serde_json::json!({ "url": receiver.url(CREDENTIALS[1]) });
+    for _ in 0..3 {
+        receiver.once(status(500));
+    }
+    let query = format!("hook?{}", CREDENTIALS[1].replace(' ', "%20"));
+    let body = serde_json::json!({ "url": receiver.url_of(&query) });
     let created = caller.post("/webhooks/endpoints", body.to_string());
     let created = caller.send(created).await;
-    let endpoint = format!("/webhooks/endpoints/{}", created.is(201).text("id"));
+    let endpoint = format!("/webhooks/endpoints/{}", created.is(201).member("id"));
     let mut body: serde_json::Value =
         serde_json::from_str(&with_headers("receiving", true, &CREDENTIALS[..2])).expect("JSON");
-    body["url"] = receiver.url("").into();
+    body["url"] = receiver.url().into();
     let created = caller.post(SUBSCRIPTIONS, body.to_string());
     let created = caller.send(created).await;
-    let subscription = format!("/webhooks/endpoints/{}", created.is(201).text("id"));
+    let subscription = format!("/webhooks/endpoints/{}", created.is(201).member("id"));
     let event = format!(r#"{{"type":"a.b","data":{{"secret":"{MISPLACED}"}}}}"#);
     for path in [&endpoint, &subscription] {
         let rotation = format!("{path}/secret/rotate");
@@ -178,15 +185,22 @@ async fn deliver(caller: &Caller<'_>) {
         let delete = caller.request(Method::DELETE, path);
         caller.send(delete).await.is(204);
     }
-    assert!(receiver.was_sent(&[
-        "webhook-signature: v1,",
-        "X-Webhook-Signature: t=",
-        CREDENTIALS[0]
-    ]));
+    let received = receiver.take();
+    for (name, start) in [
+        ("webhook-signature", "v1,"),
+        ("X-Webhook-Signature", "t="),
+        ("X-Credential-0", CREDENTIALS[0]),
+    ] {
+        let mut with_name = received
+            .iter()
+            .filter(|one| one.names.iter().any(|found| found == name));
+        let is_there = with_name.any(|one| one.header(name).starts_with(start));
+        assert!(is_there, "{name}: {start} in {received:?}");
+    }
 }
 
 /// Requests that are refused in every way, each with something secret in it.
-async fn fail(caller: &Caller<'_>, endpoint: &str, subscription: &str) {
+async fn fail(caller: &Caller, endpoint: &str, subscription: &str) {
     let rotation = format!("{endpoint}/secret/rotate");
     let bodies = [
         MISPLACED.to_owned(),
@@ -240,26 +254,23 @@ async fn fail(caller: &Caller<'_>, endpoint: &str, subscription: &str) {
         .refused(reused.header("Idempotency-Key", endpoint_key(endpoint)))
         .await;
 
-    let anonymous = |path: &str| {
-        let url = format!("http://{}{path}", caller.program.address);
-        caller.client.post(url)
-    };
+    let anonymous = |path: &str| caller.client.post(path).no_key();
     for path in [&rotation, &format!("{subscription}/rotate/secret")] {
         caller.refused(anonymous(path)).await;
-        caller.refused(anonymous(path).bearer_auth(WRONG_KEY)).await;
+        caller.refused(anonymous(path).key(WRONG_KEY)).await;
         caller
             .refused(anonymous(path).header("Authorization", WRONG_KEY))
             .await;
-        let (user, password) = PASSWORD.split_once(':').expect("a pair");
+        let basic = format!("Basic {}", BASE64_STANDARD.encode(PASSWORD));
         caller
-            .refused(anonymous(path).basic_auth(user, Some(password)))
+            .refused(anonymous(path).header("Authorization", basic))
             .await;
         let twice = anonymous(path)
-            .bearer_auth(KEY_OF_A)
-            .bearer_auth(OTHER_KEY_OF_A);
+            .key(KEY_OF_A)
+            .header("Authorization", format!("Bearer {OTHER_KEY_OF_A}"));
         caller.refused(twice).await;
         // A sound key of another tenant.
-        caller.refused(anonymous(path).bearer_auth(KEY_OF_B)).await;
+        caller.refused(anonymous(path).key(KEY_OF_B)).await;
     }
 }
 
@@ -283,16 +294,27 @@ fn malformed_http2() -> Vec<u8> {
     .concat()
 }
 
+/// Sends what is no sound request, and waits until the server has closed upon it.
+fn send_rubbish(program: &Program, bytes: &[u8]) {
+    let mut socket = TcpStream::connect(&program.address).expect("it listens");
+    socket
+        .set_read_timeout(Some(PATIENCE))
+        .expect("an open socket");
+    socket.write_all(bytes).expect("it reads");
+    socket.shutdown(Shutdown::Write).expect("an open socket");
+    // A reset is a way to close as well.
+    let _ = socket.read_to_end(&mut Vec::new());
+}
+
 /// Drives the whole program, over HTTP/1 and HTTP/2, and returns every secret that its answers told.
 async fn drive(program: &Program) -> Vec<String> {
     let mut told = Vec::new();
     for client in [
-        Client::builder().no_proxy(),
-        Client::builder().no_proxy().http2_prior_knowledge(),
+        Client::of(&program.address),
+        Client::over_http2(&program.address),
     ] {
         let caller = Caller {
-            program,
-            client: client.build().expect("a client"),
+            client,
             told: std::cell::RefCell::default(),
         };
         let (endpoint, subscription) = succeed(&caller).await;
@@ -318,15 +340,23 @@ async fn drive(program: &Program) -> Vec<String> {
         told.extend(caller.told.into_inner());
     }
     let rubbish = format!("GET /{MISPLACED} {KEY_OF_A}\r\n{KEY_OF_A}\0\r\n\r\n");
-    program.send_rubbish(rubbish.as_bytes());
-    program.send_rubbish(&malformed_http2());
+    send_rubbish(program, rubbish.as_bytes());
+    send_rubbish(program, &malformed_http2());
     told
 }
 
 async fn assert_log_is_clean(format: &str) {
     let keys = format!("a={KEY_OF_A},a={OTHER_KEY_OF_A},b={KEY_OF_B}");
-    let program = Program::start(
-        &["--log", "trace", "--log-format", format, "--dev"],
+    let program = Program::serve(
+        &[
+            "--rate-limit",
+            "off",
+            "--log",
+            "trace",
+            "--log-format",
+            format,
+            "--dev",
+        ],
         &[
             ("HOOKTURN_API_KEYS", &keys),
             ("HOOKTURN_MASTER_KEYS", &format!("k1:{MASTER_KEY}=")),
@@ -348,7 +378,9 @@ async fn assert_log_is_clean(format: &str) {
     for text in CREDENTIALS {
         needles.add(text);
     }
-    let (out, err) = program.end();
+    program.signal("TERM");
+    let Ended { code, out, err } = program.ended();
+    assert_eq!(code, Some(0), "{err}");
     assert_eq!(out, "", "a configured key is not told");
     assert!(
         err.contains("signing secret rotated"),
@@ -378,16 +410,18 @@ async fn no_secret_is_in_the_log_as_text_at_any_level() {
 
 #[tokio::test]
 async fn a_generated_key_is_told_on_stdout_and_nowhere_else() {
-    let program = Program::start(&["--log", "trace"], &[]);
-    let key = program.generated_key();
-    let url = format!("http://{}/webhooks/endpoints", program.address);
-    let client = Client::builder().no_proxy().build().expect("a client");
-    let created = answer(client.post(url).bearer_auth(&key).body(ENDPOINT)).await;
-    let secret = created.is(201).text("secret");
+    let program = Program::serve(&["--rate-limit", "off", "--log", "trace"], &[]);
+    let key = generated_key(&program);
+    let client = Client::of(&program.address);
+    let created = client.post("/webhooks/endpoints").key(&key).body(ENDPOINT);
+    let created = created.await;
+    let secret = created.is(201).member("secret");
     let mut needles = Needles::default();
     needles.add(&key);
     needles.add_secret(&secret);
-    let (out, err) = program.end();
+    program.signal("TERM");
+    let Ended { code, out, err } = program.ended();
+    assert_eq!(code, Some(0), "{err}");
     needles.assert_absent(&err);
     assert!(out.contains(&key));
     assert!(!out.contains(&secret));

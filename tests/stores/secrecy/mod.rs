@@ -1,20 +1,20 @@
 //! A secret leaves in the answer that made it, and nowhere else (I6): the program's output is searched for each one.
 
+mod joined;
 mod log;
 mod needles;
-mod program;
-mod receiver;
 mod start;
 
 use hookturn::config::{ApiKey, ApiKeys};
 use hookturn::domain::{HeaderEntry, KeyRing, Secret, Timestamp};
 use hookturn::store::Page;
 use hookturn::store::at_rest::{MasterKey, MasterKeys};
+use hookturn_test::{Program, SUBSCRIPTIONS};
 use reqwest::Method;
 use serde_json::Value;
 
 use self::needles::Needles;
-use crate::http::{SUBSCRIPTIONS, TestServer, answer, with_key};
+use crate::http::{TestServer, answer, with_key};
 
 const KEY_OF_A: &str = "hk_kB3v9QxTz7RfW2mN8sLpYd5JhGc4";
 const CREDENTIALS: [&str; 3] = [
@@ -91,7 +91,7 @@ async fn debug_shows_no_secret_of_anything_that_holds_one() {
     let key = ApiKey::parse(KEY_OF_A).expect("a sound key");
     let answer = crate::support::Rotated::render(&rotation);
     let record = hookturn::idempotency::Record {
-        fingerprint: crate::support::claim("key", "request").fingerprint,
+        fingerprint: crate::support::key_use("key", "request").fingerprint,
         answer: answer.clone(),
     };
     let committed = hookturn::store::Committed {
@@ -134,4 +134,16 @@ async fn debug_shows_no_secret_of_anything_that_holds_one() {
         "{shown}"
     );
     server.stop().await;
+}
+
+/// The API key that a server made, as it told it.
+fn generated_key(program: &Program) -> String {
+    let key = program.out.wait_for(|out| {
+        let mut lines = out
+            .split_inclusive('\n')
+            .filter(|line| line.ends_with('\n'));
+        let line = lines.find(|line| line.trim().starts_with("hk_"))?;
+        Some(line.trim().to_owned())
+    });
+    key.expect("it tells a key")
 }

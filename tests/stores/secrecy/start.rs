@@ -1,14 +1,10 @@
 //! What keeps the program from starting is told without the master key, wherever that stood.
 
-use std::io::Read as _;
+use hookturn_test::{Program, run};
 use std::net::TcpListener;
-use std::process::{Command, Output, Stdio};
-use std::sync::mpsc;
-use std::thread;
 
+use super::generated_key;
 use super::needles::Needles;
-use super::program::Program;
-use crate::support::PATIENCE;
 
 const BASE64: &str = "jhFtYXN0ZXIga2V5IG9mIGEgdGVzdPCdfj8+Lys9A8Q";
 
@@ -16,47 +12,9 @@ const BASE64: &str = "jhFtYXN0ZXIga2V5IG9mIGEgdGVzdPCdfj8+Lys9A8Q";
 const MASTER: (&str, &str) = ("--master-key", "HOOKTURN_MASTER_KEYS");
 const STORE: (&str, &str) = ("--store", "HOOKTURN_STORE");
 
-/// Runs the program to its end: one that goes on, as it must not, is ended.
-fn run(args: &[&str], variables: &[(&str, &str)]) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_hookturn"))
-        .args(args)
-        .env_clear()
-        .envs(variables.iter().copied())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
-    let mut out = child.stdout.take().expect("piped");
-    let mut err = child.stderr.take().expect("piped");
-    let (send, written) = mpsc::channel();
-    thread::spawn(move || {
-        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-        // What could not be read is missed below.
-        let _ = err.read_to_end(&mut stderr);
-        let _ = out.read_to_end(&mut stdout);
-        let _ = send.send((stdout, stderr));
-    });
-    let Ok((stdout, stderr)) = written.recv_timeout(PATIENCE) else {
-        let _ = child.kill();
-        panic!("it goes on: {args:?} {variables:?}");
-    };
-    Output {
-        status: child.wait().expect("a child"),
-        stdout,
-        stderr,
-    }
-}
-
 /// The one line of a program that refuses to start, and that told nobody an API key.
 fn refusal(args: &[&str], variables: &[(&str, &str)]) -> String {
-    let ended = run(args, variables);
-    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
-    let case = format!("{args:?} {variables:?}: {said}");
-    assert_eq!(ended.status.code(), Some(2), "{case}");
-    assert!(ended.stdout.is_empty(), "{case}");
-    assert_eq!(said.lines().count(), 1, "{case}");
-    said
+    run(args, variables).refusal().to_owned()
 }
 
 #[test]
@@ -135,11 +93,13 @@ fn a_store_that_cannot_be_opened_is_one_line_without_the_master_key() {
     let key = format!("k1:{BASE64}");
 
     let good = url("hookturn.db");
-    let program = Program::start(&["--store", &good, "--log", "trace"], &[(MASTER.1, &key)]);
-    let api_key = program.generated_key();
-    let (out, err) = program.end();
-    needles.assert_absent(&out);
-    needles.assert_absent(&err);
+    let program = Program::serve(&["--store", &good, "--log", "trace"], &[(MASTER.1, &key)]);
+    let api_key = generated_key(&program);
+    program.signal("TERM");
+    let ended = program.ended();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    needles.assert_absent(&ended.out);
+    needles.assert_absent(&ended.err);
 
     let mut other = BASE64.to_owned();
     other.replace_range(..1, "k");

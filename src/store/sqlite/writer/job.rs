@@ -5,7 +5,7 @@ use std::any::Any;
 use tokio::sync::oneshot;
 
 use crate::domain::{Attempt, TenantId, Timestamp, Verdict};
-use crate::idempotency::Claim;
+use crate::idempotency::KeyUse;
 use crate::store::{Claimed, Claims, CommitError, Committed, Settled, StoreError, Write};
 
 /// The panic of a decision, which is its caller's.
@@ -22,7 +22,7 @@ pub(in super::super) enum Job {
     /// A change on a caller's behalf.
     Commit {
         tenant: TenantId,
-        claim: Option<Claim>,
+        key_use: Option<KeyUse>,
         write: Write,
         reply: Reply<Committed>,
     },

@@ -224,11 +224,11 @@ impl Writer {
         match job {
             Job::Commit {
                 tenant,
-                claim,
+                key_use,
                 write,
                 reply,
             } => self.answer(reply, Answered::Commit, |tx| {
-                commit::commit(tx, &tenant, claim.as_ref(), write)
+                commit::commit(tx, &tenant, key_use.as_ref(), write)
             }),
             Job::Settle {
                 claimed,

@@ -1,0 +1,227 @@
+//! Reading a change: its idempotency key and its body.
+//!
+//! The order of checks is the contract of every `POST`, `PUT` and `PATCH`: the key's form, then the
+//! body's size, then **whether the key has an answer already**, and only then the body's type and
+//! content. A repetition gets its answer even where the server has since grown stricter.
+
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, HttpBody as _};
+use axum::extract::{FromRequest, Request};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
+use axum::http::{HeaderMap, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use bytes::BytesMut;
+use http_body_util::{BodyExt as _, Limited};
+
+use super::app::App;
+use super::extract::RequestContext;
+use super::failure::Failure;
+use super::json::Object;
+use super::respond::respond;
+use crate::domain::TenantId;
+use crate::idempotency::{Answer, IdempotencyKey, KeyUse, RequestFingerprint};
+use crate::service::{Caller, Error};
+use crate::store::Committed;
+
+/// The longest body that is read, in bytes: 64 KiB.
+pub const MAX_BODY: usize = 64 * 1024;
+
+/// The longest body of an event, in bytes: 256 KiB.
+pub const MAX_EVENT_BODY: usize = 256 * 1024;
+
+/// How long a body may take to come to its end.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How much more of a body that is too long is read and thrown away, in bytes, and for how long. Ending the
+/// connection on a client that is still sending resets it, and the client sees that instead of the answer.
+const MAX_DISCARDED: usize = 1024 * 1024;
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The two headers that may carry an idempotency key: the standard one, and the one that some client
+/// libraries send.
+const KEY_HEADERS: [&str; 2] = ["idempotency-key", "x-idempotency-key"];
+
+/// A body, read whole.
+pub struct JsonBody {
+    bytes: Bytes,
+    is_json: bool,
+}
+
+impl JsonBody {
+    /// The body as an object; no body at all is an object without fields.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::UnsupportedContentType`], [`Failure::MalformedJson`] or [`Failure::NotAnObject`].
+    pub fn object(&self) -> Result<Object<'_>, Failure> {
+        if !self.bytes.is_empty() && !self.is_json {
+            return Err(Failure::UnsupportedContentType);
+        }
+        Object::parse(&self.bytes)
+    }
+}
+
+impl FromRequest<App> for JsonBody {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Failure> {
+        let (parts, body) = request.into_parts();
+        Self::read(&parts.headers, body, app.body_timeout(), MAX_BODY).await
+    }
+}
+
+/// A change whose body, of at most `LIMIT` bytes, counts: what was sent, and on whose behalf.
+///
+/// As an extractor it rejects with the failure, or with the remembered answer of the key.
+pub struct ChangeRequest<const LIMIT: usize = MAX_BODY> {
+    /// The tenant and the key.
+    pub caller: Caller,
+    /// What was sent.
+    pub body: JsonBody,
+}
+
+impl<const LIMIT: usize> FromRequest<App> for ChangeRequest<LIMIT> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Response> {
+        let (caller, body) = read(request, app, true, LIMIT).await?;
+        Ok(Self { caller, body })
+    }
+}
+
+/// A change whose body is ignored, whatever it is, and is no part of what the key is used for.
+pub struct BodilessChangeRequest(pub Caller);
+
+impl FromRequest<App> for BodilessChangeRequest {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Response> {
+        let (caller, _) = read(request, app, false, MAX_BODY).await?;
+        Ok(Self(caller))
+    }
+}
+
+async fn read(
+    request: Request,
+    app: &App,
+    body_counts: bool,
+    limit: usize,
+) -> Result<(Caller, JsonBody), Response> {
+    let fail = IntoResponse::into_response;
+    let (parts, body) = request.into_parts();
+    let context = RequestContext::of(&parts.extensions).map_err(fail)?;
+    let tenant = context.tenant.clone();
+    let key = idempotency_key(&parts.headers).map_err(fail)?;
+    let body = JsonBody::read(&parts.headers, body, app.body_timeout(), limit);
+    let body = body.await.map_err(fail)?;
+
+    let key_use = key.map(|key| {
+        let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+        let counted: &[u8] = if body_counts { &body.bytes } else { &[] };
+        KeyUse {
+            fingerprint: RequestFingerprint::of(parts.method.as_str(), path, counted),
+            key,
+        }
+    });
+    if let Some(key_use) = &key_use
+        && let Some(answer) = remembered(app, &tenant, key_use).await.map_err(fail)?
+    {
+        return Err(respond(Committed::replay(answer)));
+    }
+    Ok((Caller { tenant, key_use }, body))
+}
+
+async fn remembered(
+    app: &App,
+    tenant: &TenantId,
+    key_use: &KeyUse,
+) -> Result<Option<Answer>, Failure> {
+    let record = app.service().store().record(tenant, &key_use.key).await;
+    let Some(record) = record.map_err(Error::from)? else {
+        return Ok(None);
+    };
+    let answer = record.replay(key_use);
+    Ok(Some(answer.map_err(|_| Error::IdempotencyKeyReused)?))
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Failure> {
+    let values = KEY_HEADERS.iter().flat_map(|name| headers.get_all(*name));
+    IdempotencyKey::parse_all(values.map(HeaderValue::as_bytes))
+        .map_err(Failure::InvalidIdempotencyKey)
+}
+
+impl JsonBody {
+    async fn read(
+        headers: &HeaderMap,
+        mut body: Body,
+        timeout: Duration,
+        limit: usize,
+    ) -> Result<Self, Failure> {
+        let announced = headers
+            .get(CONTENT_LENGTH)
+            .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+        if announced.is_some_and(|length| length > limit as u64) {
+            discard_unasked(headers, body).await;
+            return Err(Failure::BodyTooLarge { limit });
+        }
+        let bytes = match tokio::time::timeout(timeout, whole(&mut body, limit)).await {
+            Err(_) => return Err(Failure::BodyTimeout),
+            Ok(Err(too_large @ Failure::BodyTooLarge { .. })) => {
+                discard(body).await;
+                return Err(too_large);
+            }
+            Ok(read) => read?,
+        };
+        Ok(Self {
+            bytes,
+            is_json: is_json(headers),
+        })
+    }
+}
+
+/// The body, copied together as it comes: kept in its pieces, one that is sent a byte at a time would take
+/// forty times its size.
+async fn whole(body: &mut Body, limit: usize) -> Result<Bytes, Failure> {
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Failure::BodyUnreadable)?;
+        // What is no data are trailers, which say nothing here.
+        let Some(data) = frame.data_ref() else {
+            continue;
+        };
+        if whole.len() + data.len() > limit {
+            return Err(Failure::BodyTooLarge { limit });
+        }
+        whole.extend_from_slice(data);
+    }
+    Ok(whole.freeze())
+}
+
+/// Reads a body that nobody will look at, as far as that is cheap, so that who sends it gets to read the
+/// answer: a connection that is closed while bytes are on their way is reset.
+pub(super) async fn discard_unasked(headers: &HeaderMap, body: Body) {
+    // Who asked first whether to send (RFC 9110, section 10.1.1) need not begin.
+    if !body.is_end_stream() && !headers.contains_key(EXPECT) {
+        discard(body).await;
+    }
+}
+
+/// Reads what is left of a body, as far as that is cheap.
+async fn discard(body: Body) {
+    let mut body = Limited::new(body, MAX_DISCARDED);
+    let rest = async { while let Some(Ok(_)) = body.frame().await {} };
+    // Whoever takes longer, or sends more, is cut off.
+    let _ = tokio::time::timeout(DISCARD_TIMEOUT, rest).await;
+}
+
+/// Whether the body is declared as JSON, with whatever parameters, or not declared at all.
+fn is_json(headers: &HeaderMap) -> bool {
+    headers.get_all(CONTENT_TYPE).iter().all(|value| {
+        let essence = value.as_bytes().split(|byte| *byte == b';').next();
+        essence
+            .unwrap_or_default()
+            .trim_ascii()
+            .eq_ignore_ascii_case(b"application/json")
+    })
+}

@@ -1,0 +1,136 @@
+//! Deliveries, as they are answered.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::domain::{self, Fingerprint, Timestamp};
+
+/// An event on its way to one endpoint.
+#[derive(Serialize, ToSchema)]
+pub struct Delivery {
+    /// Its id.
+    #[schema(value_type = String, pattern = "^dlv_[0-9a-f]{32}$", example = "dlv_550e8400e29b41d4a716446655440000")]
+    id: domain::DeliveryId,
+    /// The event that it carries.
+    #[schema(value_type = String, pattern = "^[A-Za-z0-9_-]{1,64}$", example = "call-c_1-started")]
+    event_id: domain::EventId,
+    /// The type of that event.
+    #[schema(value_type = String, example = "call.started")]
+    event_type: Box<str>,
+    /// The endpoint that it goes to.
+    #[schema(value_type = String, pattern = "^(we_[0-9a-f]{32}|[0-9a-f]{24})$", example = "we_550e8400e29b41d4a716446655440000")]
+    webhook_endpoint_id: domain::EndpointId,
+    /// Where it stands.
+    status: DeliveryStatus,
+    /// When it was created.
+    #[schema(value_type = String, format = DateTime, example = "2026-06-09T10:20:00.000Z")]
+    created_at: Timestamp,
+    /// When the next attempt is due; null when there is none to come.
+    #[schema(value_type = Option<String>, required, format = DateTime, example = json!(null))]
+    next_attempt_at: Option<Timestamp>,
+    /// The attempts so far, oldest first; the newest hundred.
+    #[schema(max_items = 100)]
+    attempts: Vec<Attempt>,
+}
+
+/// Where a delivery stands.
+#[derive(Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryStatus {
+    /// There is an attempt to come, or one under way.
+    Pending,
+    /// The receiver answered 2xx.
+    Succeeded,
+    /// There is no attempt to come.
+    Failed,
+    /// The endpoint was deleted first.
+    Canceled,
+}
+
+impl From<domain::DeliveryStatus> for DeliveryStatus {
+    fn from(status: domain::DeliveryStatus) -> Self {
+        match status {
+            domain::DeliveryStatus::Pending => Self::Pending,
+            domain::DeliveryStatus::Succeeded => Self::Succeeded,
+            domain::DeliveryStatus::Failed => Self::Failed,
+            domain::DeliveryStatus::Canceled => Self::Canceled,
+        }
+    }
+}
+
+impl From<DeliveryStatus> for domain::DeliveryStatus {
+    fn from(status: DeliveryStatus) -> Self {
+        match status {
+            DeliveryStatus::Pending => Self::Pending,
+            DeliveryStatus::Succeeded => Self::Succeeded,
+            DeliveryStatus::Failed => Self::Failed,
+            DeliveryStatus::Canceled => Self::Canceled,
+        }
+    }
+}
+
+/// One attempt of a delivery.
+#[derive(Serialize, ToSchema)]
+pub struct Attempt {
+    /// When it started.
+    #[schema(value_type = String, format = DateTime, example = "2026-06-09T10:20:00.000Z")]
+    at: Timestamp,
+    /// What the receiver answered; null when it did not.
+    #[schema(required, minimum = 100, maximum = 999, example = 200)]
+    status_code: Option<u16>,
+    /// How long it took.
+    #[schema(minimum = 0, example = 12)]
+    duration_ms: u64,
+    /// What went wrong, if it was not the status alone; else null.
+    #[schema(value_type = Option<String>, required, example = json!(null))]
+    error: Option<Box<str>>,
+    /// The fingerprints of the secrets that signed it, in the order of the signatures.
+    #[schema(value_type = Vec<String>, max_items = 10, example = json!(["sha256:057e571ddc1299cb", "sha256:f55a534ea58c06f1"]))]
+    signed_by: Box<[Fingerprint]>,
+}
+
+impl From<&domain::Delivery> for Delivery {
+    fn from(delivery: &domain::Delivery) -> Self {
+        let attempts = delivery.attempts.iter().map(|attempt| Attempt {
+            at: attempt.at,
+            status_code: attempt.status_code,
+            duration_ms: attempt.duration_ms,
+            error: attempt.error.clone(),
+            signed_by: attempt.signed_by.clone(),
+        });
+        Self {
+            id: delivery.id,
+            event_id: delivery.event.id.clone(),
+            event_type: delivery.event.event_type.clone(),
+            webhook_endpoint_id: delivery.endpoint_id,
+            status: delivery.status.into(),
+            created_at: delivery.created_at,
+            next_attempt_at: delivery.next_attempt_at,
+            attempts: attempts.collect(),
+        }
+    }
+}
+
+/// A page of deliveries, newest first.
+#[derive(Serialize, ToSchema)]
+pub struct DeliveryList {
+    /// Always `list`.
+    #[schema(value_type = String, pattern = "^list$", example = "list")]
+    object: &'static str,
+    /// The deliveries of this page.
+    data: Vec<Delivery>,
+    /// Whether older ones follow: ask again with `starting_after` set to the last id of this page.
+    #[schema(example = false)]
+    has_more: bool,
+}
+
+impl DeliveryList {
+    /// The page of these deliveries; `has_more` says whether older ones follow.
+    pub fn new(deliveries: &[domain::Delivery], has_more: bool) -> Self {
+        Self {
+            object: "list",
+            data: deliveries.iter().map(Delivery::from).collect(),
+            has_more,
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Bodies that say nothing.
+
+use std::borrow::Cow;
+
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::Schema;
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::api::failure::Failure;
+use crate::api::fields::{Object, body_schema};
+
+/// Nothing to say: no body, or an object without fields.
+pub struct NoFields;
+
+impl NoFields {
+    /// Reads a body that must say nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::InvalidFields`] with the fields that it has.
+    pub fn read(object: Object<'_>) -> Result<(), Failure> {
+        object.finish()
+    }
+}
+
+impl PartialSchema for NoFields {
+    fn schema() -> RefOr<Schema> {
+        let about = "Nothing to say: no body, or an object without fields.";
+        body_schema(&[about], Vec::new())
+    }
+}
+
+impl ToSchema for NoFields {
+    fn name() -> Cow<'static, str> {
+        "NoFields".into()
+    }
+}

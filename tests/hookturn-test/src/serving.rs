@@ -1,0 +1,75 @@
+//! A router on a real socket.
+
+use std::net::SocketAddr;
+
+use axum::Router;
+use hookturn::server::{Limits, serve};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::patiently;
+
+/// A router that is served on loopback. It stops when this is dropped.
+pub struct Serving {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What tells it to stop.
+    pub stop: oneshot::Sender<()>,
+    /// Ends when it has stopped.
+    pub task: JoinHandle<()>,
+}
+
+impl Serving {
+    /// Serves `router` on a free port.
+    pub async fn start(router: Router, limits: Limits) -> Self {
+        let (listener, address) = listener().await;
+        Self::on(listener, address, router, limits)
+    }
+
+    /// Serves `router` on this socket, whose address is given.
+    pub(crate) fn on(
+        listener: TcpListener,
+        address: SocketAddr,
+        router: Router,
+        limits: Limits,
+    ) -> Self {
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(serve(listener, router, limits, async {
+            // Also when the sender is dropped.
+            let _ = stopped.await;
+        }));
+        Self {
+            address,
+            stop,
+            task,
+        }
+    }
+
+    /// Opens a connection.
+    pub async fn connect(&self) -> TcpStream {
+        let socket = TcpStream::connect(self.address).await;
+        socket.expect("a connection")
+    }
+
+    /// Sends these bytes on a new connection.
+    pub async fn send(&self, bytes: &[u8]) -> TcpStream {
+        let mut socket = self.connect().await;
+        socket.write_all(bytes).await.expect("the server reads");
+        socket
+    }
+
+    /// Tells it to stop, and waits until it has.
+    pub async fn stop(self) {
+        let _ = self.stop.send(());
+        patiently(self.task).await.expect("serve does not panic");
+    }
+}
+
+/// A socket on a free port of loopback, and its address.
+pub(crate) async fn listener() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("a bound socket");
+    (listener, address)
+}
