@@ -1,4 +1,4 @@
-//! What the pure part of a rotation costs, and what every delivery asks of a key ring.
+//! Measures the pure part of a rotation, and the walk over a key ring that every delivery makes.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -26,7 +26,7 @@ fn secret(number: usize) -> Secret {
     Secret::from_bytes(&bytes)
 }
 
-/// A ring on which `count` secrets are live.
+/// Makes a ring with `count` live secrets.
 fn ring_of(count: usize) -> KeyRing {
     let first = KeyRing::new(secret(0), now());
     (1..count).fold(first, |ring, number| {
@@ -35,7 +35,7 @@ fn ring_of(count: usize) -> KeyRing {
     })
 }
 
-/// The new ring and the answer, from a ring on which that many secrets are live.
+/// Measures rotations of rings with different numbers of live secrets.
 fn rotate(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("rotate");
     let fresh = secret(99);
@@ -55,7 +55,7 @@ fn rotate(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Walking the live secrets, as each attempt of a delivery does.
+/// Measures the walk over the live secrets, which each attempt of a delivery makes.
 fn live(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("live");
     for count in [1, 2, MAX_LIVE] {

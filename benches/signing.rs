@@ -1,11 +1,14 @@
-//! What a delivery's signature header costs, beside the bare HMACs that it cannot do without.
+//! Measures a delivery's signature header beside the bare HMACs that it needs.
 //!
-//! For each body size and number of live secrets, four figures over the same bytes:
+//! For each body size and number of live secrets there are four figures for the same bytes:
 //!
-//! - *keyed*: the header by [`Signer`]s that are keyed for the message, then the `hmac` crate alone doing that;
-//! - *cloned*: the header by [`Signer`]s that were keyed before, then the `hmac` crate alone cloning its keyed state.
+//! - *keyed*: the header from [`Signer`]s that are keyed for the message, then the same with the
+//!   `hmac` crate alone;
+//! - *cloned*: the header from [`Signer`]s that were keyed before, then the same with the `hmac`
+//!   crate alone.
 //!
-//! What a header costs above its bare HMACs is the making of text: base64 or hex, and the timestamp.
+//! The difference between a header and its bare HMACs is the formatting: base64 or hex, and the
+//! timestamp.
 
 use std::hint::black_box;
 

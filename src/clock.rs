@@ -1,8 +1,9 @@
-//! The one clock that decides everything: expiries, records, times in answers.
+//! The clock of the server, which decides expiries and times in records and answers.
 //!
 //! Nothing else in the crate may ask the operating system for the time of day (`clippy.toml` bans
-//! it), so a test that moves this clock moves all there is. Network time-outs and the rate limit are
-//! not times of day: they run on the monotonic clock, whatever happens here.
+//! it), so a test that moves this clock moves the time for everything. Network time-outs and the
+//! rate limit do not depend on the time of day; they use the monotonic clock, which this clock does
+//! not affect.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -13,16 +14,16 @@ use tokio::sync::{Mutex, MutexGuard, Notify};
 
 use crate::domain::Timestamp;
 
-/// The furthest that the test clock can be advanced, in all: 100 years, in seconds.
+/// The most seconds by which the test clock can be advanced in total: 100 years.
 pub const MAX_ADVANCE_SECONDS: u64 = 100 * 366 * 86_400;
 
 /// A source of the current time, in milliseconds.
 pub trait Clock: Send + Sync + 'static {
-    /// The server's time: what graces, records and answers are measured by.
+    /// Returns the server's time, which grace periods, records and answers use.
     fn now(&self) -> Timestamp;
 
-    /// The wall clock's time, whatever the test clock says: for what other machines compare with
-    /// their own clocks.
+    /// Returns the wall clock's time, which ignores the test clock. It is for times that other
+    /// machines compare with their own clocks.
     fn wall(&self) -> Timestamp {
         wall_clock()
     }
@@ -50,15 +51,15 @@ impl Clock for SystemClock {
     }
 }
 
-/// How long to sleep before looking at the clock again, when it is `now` and shall be `at`: not for
-/// long, since the time of day can be set while we sleep.
+/// Returns how long to sleep at `now` before looking at the clock again, in order to wait until
+/// `at`. It is at most a minute, since the time of day can be set during the sleep.
 fn rest(now: Timestamp, at: Timestamp) -> Option<Duration> {
     let millis = u64::try_from(at.as_millis().saturating_sub(now.as_millis())).ok()?;
     (millis > 0).then(|| Duration::from_millis(millis.min(60_000)))
 }
 
-/// Sleeps in real time, whatever the test clock says: for what is paced by the machine, not by the
-/// time of day.
+/// Sleeps in real time, which ignores the test clock. It is for waits that depend on the machine
+/// and not on the time of day.
 #[expect(
     clippy::disallowed_methods,
     reason = "the one place where the program sleeps"
@@ -67,39 +68,39 @@ pub async fn real_sleep(duration: Duration) {
     tokio::time::sleep(duration).await;
 }
 
-/// The clock of `--dev`: a source, plus what it was advanced by. It runs, and never moves back.
+/// The clock of `--dev`: a source, plus the sum of its advances. It never moves back.
 #[derive(Debug)]
 pub struct TestClock {
-    /// A frozen instant, for tests that want exact times; `None` runs on the wall clock.
+    /// A fixed instant, for tests of exact times; `None` for the wall clock.
     frozen_at: Option<Timestamp>,
     advanced_millis: AtomicI64,
-    /// Told whenever the clock is advanced.
+    /// Notified whenever the clock is advanced.
     moved: Notify,
-    /// Whose turn it is to have an advance kept and then made.
+    /// Held while an advance is saved and then made.
     turn: Mutex<()>,
 }
 
-/// The test clock was to move further than [`MAX_ADVANCE_SECONDS`] in all.
+/// The test clock would be advanced by more than [`MAX_ADVANCE_SECONDS`] in total.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the test clock can be advanced by at most 100 years in all")]
 pub struct TooFar;
 
 impl TestClock {
-    /// A clock that runs with the wall clock.
+    /// Makes a clock that runs with the wall clock.
     #[must_use]
     pub const fn running() -> Self {
         Self::new(None, 0)
     }
 
-    /// A clock that runs ahead of the wall clock by `total`: by what a durable store kept of an earlier
-    /// run. More than [`MAX_ADVANCE_SECONDS`] counts as that much.
+    /// Makes a clock that runs ahead of the wall clock by `total`, which a durable store saved in
+    /// an earlier run. `total` is limited to [`MAX_ADVANCE_SECONDS`].
     #[must_use]
     pub fn running_ahead_by(total: Duration) -> Self {
         let total = total.min(Duration::from_secs(MAX_ADVANCE_SECONDS));
         Self::new(None, i64::try_from(total.as_millis()).unwrap_or(i64::MAX))
     }
 
-    /// A clock that stands at `start` until it is advanced.
+    /// Makes a clock that stays at `start` until it is advanced.
     #[must_use]
     pub const fn frozen_at(start: Timestamp) -> Self {
         Self::new(Some(start), 0)
@@ -114,36 +115,36 @@ impl TestClock {
         }
     }
 
-    /// By how much it has been advanced in all, in milliseconds.
+    /// Returns by how much the clock has been advanced in total, to the millisecond.
     #[must_use]
     pub fn advanced(&self) -> Duration {
         let millis = self.advanced_millis.load(Ordering::SeqCst);
         Duration::from_millis(millis.unsigned_abs())
     }
 
-    /// Waits for the turn to advance. Whoever has something to do between looking at
-    /// [`advanced`](Self::advanced) and advancing holds it over both, so that advances that come at
-    /// once add up.
+    /// Locks the right to advance the clock. Hold the guard from reading
+    /// [`total_after`](Self::total_after) until [`advance`](Self::advance), so that simultaneous
+    /// advances add up.
     pub async fn turn(&self) -> MutexGuard<'_, ()> {
         self.turn.lock().await
     }
 
-    /// By how much the clock would have been advanced in all after another advance `by` that much.
+    /// Returns by how much the clock would have been advanced in total after another advance `by`.
     ///
     /// # Errors
     ///
-    /// [`TooFar`] when that passes [`MAX_ADVANCE_SECONDS`].
+    /// [`TooFar`] when that exceeds [`MAX_ADVANCE_SECONDS`].
     pub fn total_after(&self, by: Duration) -> Result<Duration, TooFar> {
         let total = total(self.advanced_millis.load(Ordering::SeqCst), by).ok_or(TooFar)?;
         Ok(Duration::from_millis(total.unsigned_abs()))
     }
 
-    /// Moves the clock `by` ahead and returns the new time.
+    /// Moves the clock ahead by `by` and returns the new time.
     ///
     /// # Errors
     ///
-    /// [`TooFar`], and the clock stays, when all advances together would pass
-    /// [`MAX_ADVANCE_SECONDS`].
+    /// [`TooFar`] when all advances together would exceed [`MAX_ADVANCE_SECONDS`]. The clock has
+    /// not moved then.
     pub fn advance(&self, by: Duration) -> Result<Timestamp, TooFar> {
         self.advanced_millis
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |before| {
@@ -155,7 +156,7 @@ impl TestClock {
     }
 }
 
-/// `advanced` milliseconds and `by`, unless that is more than [`MAX_ADVANCE_SECONDS`].
+/// Adds `by` to `advanced`, in milliseconds, unless the sum exceeds [`MAX_ADVANCE_SECONDS`].
 fn total(advanced: i64, by: Duration) -> Option<i64> {
     let limit = i64::try_from(MAX_ADVANCE_SECONDS * 1000).ok()?;
     let total = advanced.checked_add(i64::try_from(by.as_millis()).ok()?)?;
@@ -171,7 +172,7 @@ impl Clock for TestClock {
     fn sleep_until(&self, at: Timestamp) -> BoxFuture<'_, ()> {
         async move {
             loop {
-                // Listens first and looks then, so that no advance in between is missed.
+                // Listens before it looks, so that it misses no advance in between.
                 let moved = self.moved.notified();
                 tokio::pin!(moved);
                 moved.as_mut().enable();

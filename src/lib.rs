@@ -1,17 +1,18 @@
 //! Hookturn rotates webhook signing secrets without dropping an event.
 //!
-//! A tour, in reading order:
+//! The modules, in reading order:
 //!
-//! 1. [`domain`]: what a secret, a key ring and a rotation are. Pure.
+//! 1. [`domain`]: secrets, key rings, rotation and deliveries as pure values and functions.
 //! 2. [`idempotency`]: one key, one change, one answer.
-//! 3. [`store`]: the trait that makes a decision atomic, and the store in memory.
+//! 3. [`store`]: the trait that makes changes atomic, and the stores in memory and in a file.
 //! 4. [`service`]: the use cases, without HTTP.
-//! 5. [`delivery`]: signed events on their way to receivers.
-//! 6. [`api`]: the two dialects over them.
-//! 7. [`server`]: the sockets that carry them, with their deadlines and limits.
-//! 8. [`config`], [`cli`], [`telemetry`] and [`output`]: settings, commands, logs, and what writes them.
-//! 9. [`nearest`]: what a mistyped word was meant as.
-//! 10. [`clock`] and [`random`]: the only doors for time and randomness.
+//! 5. [`delivery`]: signs events and sends them to receivers.
+//! 6. [`api`]: the two dialects, as HTTP APIs over the use cases.
+//! 7. [`server`]: connections, with their deadlines and limits.
+//! 8. [`config`], [`cli`], [`telemetry`] and [`output`]: settings, commands, logs, and their
+//!    output.
+//! 9. [`nearest`]: suggestions for mistyped words.
+//! 10. [`clock`] and [`random`]: the only sources of time and randomness.
 
 pub mod api;
 pub mod cli;

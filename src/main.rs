@@ -1,10 +1,11 @@
 //! The `hookturn` program.
 
-use std::{env, process::ExitCode};
+use std::env;
+use std::process::ExitCode;
 
 use hookturn::telemetry;
 
-/// The exit code of a command that could not start.
+/// The exit code when a command cannot start.
 const CANNOT_START: u8 = 2;
 
 fn main() -> ExitCode {

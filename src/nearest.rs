@@ -1,9 +1,11 @@
-//! Which known word a mistyped one may have been meant as: the one rule for every "did you mean".
+//! Finds the known word nearest to a mistyped one, for every "did you mean".
 
-/// The known word that `typed` is a misspelling of, if one is near enough; of two that are equally near, the first.
+/// Returns the known word nearest to `typed`, if it is near enough. Of equally near words it
+/// returns the first.
 ///
-/// At most a third of the known word may be wrong: letters missing, added, replaced or exchanged with their neighbour
-/// (optimal string alignment). Further away, any two words are alike. Upper and lower case are the same.
+/// At most a third of the known word's letters may be missing, added, replaced or swapped with
+/// their neighbour (optimal string alignment), since beyond that unrelated words match too. Case
+/// does not matter.
 #[must_use]
 pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let typed = typed.to_lowercase();

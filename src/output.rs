@@ -1,59 +1,61 @@
-//! Text that a thread of its own writes to stdout or stderr, so that nothing else waits for whatever reads it.
+//! Writes text to stdout or stderr in a separate thread, so that nothing else waits for a slow
+//! reader.
 //!
-//! A pipe that nobody reads takes 64 KiB, and then a write to it waits, perhaps for good. Here only the writing thread
-//! does. What it cannot write yet is kept in memory up to a bound; beyond it, text is dropped, counted, and the count is
-//! written when there is room again.
+//! A pipe that nobody reads holds 64 KiB; then a write to it waits, perhaps for ever. Here only the
+//! writing thread waits. Text that it cannot write yet is kept in memory up to a limit. Beyond the
+//! limit text is dropped and counted, and the count is written when there is room again.
 //!
-//! Text goes out in the pieces in which it came, lines of a log for example: each whole or not at all, and in order. What
-//! came while the thread was writing goes out with the next write, so that a busy log takes few of them.
+//! Text is written in the pieces in which it came, such as log lines: each whole or not at all, and
+//! in order. Pieces that come during a write are joined in the next one, so that a busy log needs
+//! few writes.
 
-use std::{
-    fs::File,
-    io, mem,
-    os::fd::AsFd,
-    sync::Arc,
-    thread,
-    time::{Duration, Instant},
-};
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use std::{io, mem, thread};
 
 use parking_lot::{Condvar, Mutex};
 
-/// The most bytes that wait. As many again may be on their way.
+/// The most bytes in the queue. Up to as many more may be in the write under way.
 const MOST: usize = 1024 * 1024;
 
-/// How many bytes are worth a write of their own.
+/// How many bytes are enough to write without waiting for more.
 const ENOUGH: usize = 64 * 1024;
 
-/// The most bytes of one write to anything but a file. Linux writes so many to a pipe whole or not at all (`PIPE_BUF`), so
-/// that a process that ends while its pipe is full leaves no half of a line in it.
+/// The most bytes of one write to anything but a file. Linux writes this many to a pipe whole or
+/// not at all (`PIPE_BUF`), so that a process that ends while its pipe is full leaves no partial
+/// line in it.
 const AT_ONCE: usize = 4096;
 
-/// How long text waits for more, so that it can go out in one write. Text that comes after a quiet while does not wait.
+/// How long text waits for more, to be written together. Text that comes after a pause does not
+/// wait.
 const GATHERING: Duration = Duration::from_millis(2);
 
-/// When a descriptor that does not block is tried again.
+/// How long to wait before a non-blocking descriptor is tried again.
 const AGAIN: Duration = Duration::from_millis(10);
 
 /// A queue of text and the thread that writes it. Clones share the queue.
 ///
-/// Dropping it does not wait for the thread: see [`flush`](Self::flush).
+/// Dropping it does not wait for the thread; call [`flush`](Self::flush) for that.
 #[derive(Clone)]
 pub struct Output(Arc<Shared>);
 
 struct Shared {
     queue: Mutex<Queue>,
-    /// For the thread: there is something to do.
+    /// Wakes the thread when there is something to write.
     work: Condvar,
-    /// For those that wait for the thread.
+    /// Wakes the callers of `flush` when something was written.
     done: Condvar,
 }
 
 #[derive(Default)]
 struct Queue {
     waiting: Pieces,
-    /// How many pieces found no room since the thread last took those that did.
+    /// How many pieces were dropped since the thread last took the queue.
     dropped: u64,
-    /// How many pieces there were so far, dropped ones too, and how many of them the thread is done with.
+    /// How many pieces were put so far, dropped ones included, and how many of them the thread has
+    /// handled.
     put: u64,
     done: u64,
     is_idle: bool,
@@ -64,35 +66,35 @@ struct Queue {
 #[derive(Default)]
 struct Pieces {
     bytes: Vec<u8>,
-    /// Where each piece ends.
+    /// The end of each piece in `bytes`.
     ends: Vec<usize>,
 }
 
-/// What the thread does besides writing.
+/// The callbacks of the thread.
 struct Hooks<N, F> {
-    /// The text that says how many pieces were dropped.
+    /// Makes the text that says how many pieces were dropped.
     notice: N,
-    /// Is called with each error of writing.
+    /// Called with each write error.
     failed: F,
 }
 
 impl Output {
-    /// Starts the thread. It writes to what `to` is at this moment.
+    /// Starts the thread, which writes to a copy of the descriptor `to`.
     ///
-    /// `notice` makes the text that says how many pieces were dropped. `failed` is called when something cannot be written;
-    /// that is counted as dropped, and the next text is tried again.
+    /// `notice` makes the text that says how many pieces were dropped. `failed` is called when a
+    /// write fails; its pieces count as dropped, and the thread goes on with the next ones.
     ///
     /// # Errors
     ///
-    /// When there is no descriptor or no thread to be had.
+    /// When the descriptor cannot be copied or the thread cannot be started.
     pub fn start(
         name: &str,
         to: impl AsFd,
         notice: impl Fn(u64) -> String + Send + 'static,
         failed: impl Fn(&io::Error) + Send + 'static,
     ) -> io::Result<Self> {
-        // A descriptor of its own: the standard library's handles are locked while they write, and then others, such as a
-        // panic, would wait for them.
+        // A copy of the descriptor, since the standard library's handles are locked during a write,
+        // and others, such as a panic, would wait for them.
         let file = File::from(to.as_fd().try_clone_to_owned()?);
         let output = Self(Arc::new(Shared {
             queue: Mutex::default(),
@@ -107,7 +109,7 @@ impl Output {
         Ok(output)
     }
 
-    /// Puts a text in the queue, or drops it if there is no room. Waits for nothing.
+    /// Puts a text in the queue, or drops it if there is no room. It never waits.
     pub fn put(&self, text: &[u8]) {
         let mut queue = self.0.queue.lock();
         let before = queue.waiting.bytes.len();
@@ -123,8 +125,12 @@ impl Output {
         }
     }
 
-    /// Waits until all that was put so far is written or said to be dropped, or for so long. Returns whether it is.
-    #[expect(clippy::must_use_candidate, reason = "an end goes on either way")]
+    /// Waits until all that was put so far has been written or counted as dropped, at most for
+    /// `within`. Returns whether it has.
+    #[expect(
+        clippy::must_use_candidate,
+        reason = "callers at the end of the program have nothing to do about it"
+    )]
     pub fn flush(&self, within: Duration) -> bool {
         let deadline = Instant::now() + within;
         let mut queue = self.0.queue.lock();
@@ -141,7 +147,7 @@ impl Output {
 }
 
 impl Shared {
-    /// The thread.
+    /// Runs the writing thread.
     fn write_to(
         &self,
         mut target: Target<File>,
@@ -166,8 +172,8 @@ impl Shared {
         }
     }
 
-    /// Waits until there is something to write, and exchanges it for `pieces`, which is empty. Returns how many pieces
-    /// were dropped after it.
+    /// Waits until there is something to write, and swaps it with `pieces`, which is empty. Returns
+    /// how many pieces were dropped after it.
     fn take(&self, pieces: &mut Pieces) -> u64 {
         let mut queue = self.queue.lock();
         if !queue.is_urgent && queue.waiting.bytes.len() < ENOUGH {
@@ -190,7 +196,8 @@ impl Pieces {
         self.ends.push(self.bytes.len());
     }
 
-    /// Empties it, and keeps the room that a busy log needs, not that of a long wait.
+    /// Empties the buffers. They keep the capacity that a busy log needs, but not that of a long
+    /// wait.
     fn clear(&mut self) {
         self.bytes.clear();
         self.bytes.shrink_to(2 * ENOUGH);
@@ -199,12 +206,12 @@ impl Pieces {
     }
 }
 
-/// What is written to.
+/// The destination of the text.
 struct Target<W> {
     file: W,
     /// The most bytes of one write, unless a piece is longer.
     at_once: usize,
-    /// Whether the last write broke off within a piece, as on a full disk.
+    /// Whether the last write ended inside a piece, as on a full disk.
     is_broken: bool,
 }
 
@@ -220,19 +227,19 @@ impl Target<File> {
 }
 
 impl<W: io::Write> Target<W> {
-    /// Writes the pieces, and returns how many of them could not be.
+    /// Writes the pieces and returns how many of them could not be written.
     fn write_all(&mut self, pieces: &Pieces, failed: &impl Fn(&io::Error)) -> u64 {
         let mut start = 0;
         let mut ends = pieces.ends.as_slice();
         while let Some(first) = ends.first() {
-            // As many whole pieces as fit one write, and at least one.
+            // As many whole pieces as fit in one write, but at least one.
             let fitting = ends
                 .partition_point(|end| end - start <= self.at_once)
                 .max(1);
             let end = ends.get(fitting - 1).unwrap_or(first);
             if let Err((at, error)) = self.write(&pieces.bytes[start..*end]) {
                 failed(&error);
-                // Those that went out whole before it broke off are not lost.
+                // Pieces that were written whole before the error are not lost.
                 let kept = ends.partition_point(|end| *end <= start + at);
                 let whole = kept.checked_sub(1).map_or(start, |last| ends[last]);
                 self.is_broken |= start + at > whole;
@@ -244,18 +251,18 @@ impl<W: io::Write> Target<W> {
         0
     }
 
-    /// Writes all bytes, or fails after so many of them.
+    /// Writes all bytes. An error has the number of bytes that were written before it.
     fn write(&mut self, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
         let mut at = 0;
         while at < bytes.len() || self.is_broken {
-            // What broke off ends here, so that the next piece begins on a line of its own.
+            // Ends a partial piece first, so that the next one begins on its own line.
             let rest = if self.is_broken { b"\n" } else { &bytes[at..] };
             match self.file.write(rest) {
                 Ok(0) => return Err((at, io::ErrorKind::WriteZero.into())),
                 Ok(_) if self.is_broken => self.is_broken = false,
                 Ok(written) => at += written,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // Another process has set the descriptor so, which they share.
+                // Another process that shares the descriptor has made it non-blocking.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     thread::park_timeout(AGAIN);
                 }
@@ -268,29 +275,27 @@ impl<W: io::Write> Target<W> {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        io::{BufRead as _, BufReader, Read},
-        os::unix::net::UnixStream,
-        sync::mpsc,
-    };
+    use std::io::{BufRead as _, BufReader, Read};
+    use std::os::unix::net::UnixStream;
+    use std::sync::mpsc;
 
     use super::*;
 
     const PATIENCE: Duration = Duration::from_secs(60);
 
-    /// The last line: the thread keeps its descriptor, so a reader sees no end.
+    /// The last line. The thread keeps its descriptor open, so a reader sees no end of file.
     const END: &str = "end\n";
 
     fn start(to: impl AsFd) -> Output {
         Output::start("test", to, |count| format!("{count} dropped\n"), |_| {}).expect("a thread")
     }
 
-    /// A line that shows if a part of it is missing.
+    /// Makes a line that shows when a part of it is missing.
     fn line(number: usize) -> String {
         format!("{number} is a line of some length, and ends with {number}\n")
     }
 
-    /// The numbers of the lines up to the last one, and how many are said to be dropped.
+    /// Returns the numbers of the lines up to the last one, and how many were reported as dropped.
     fn read(from: impl Read) -> (Vec<usize>, usize) {
         let (mut numbers, mut dropped) = (Vec::new(), 0);
         for text in BufReader::new(from).lines() {
@@ -322,7 +327,7 @@ mod tests {
                 thread::spawn(move || {
                     for count in 0..EACH {
                         output.put(line(thread * EACH + count).as_bytes());
-                        // So that there is always room.
+                        // Flushes now and then, so that there is always room.
                         assert!(count % 1000 > 0 || output.flush(PATIENCE));
                     }
                 })
@@ -344,7 +349,7 @@ mod tests {
         }
     }
 
-    /// Whatever is written to: a pipe, a socket, and one that says so instead of waiting.
+    /// For a pipe, a socket and a non-blocking socket.
     #[test]
     fn nothing_waits_for_a_reader_that_stalls_and_what_is_dropped_is_counted() {
         let pipe = || {
@@ -411,7 +416,7 @@ mod tests {
         }
     }
 
-    /// A disk with room for so many bytes.
+    /// A disk with room for a number of bytes.
     struct Disk {
         written: Vec<u8>,
         room: usize,

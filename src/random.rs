@@ -1,8 +1,9 @@
-//! Randomness: the one place where it enters the program (`clippy.toml` bans it elsewhere).
+//! The only source of randomness in the program (`clippy.toml` bans others).
 //!
-//! Secrets and keys come straight from the operating system. What must only never repeat or be foreseen (nonces, ids,
-//! jitter) comes from a generator of the thread, which the operating system seeds: a call of the system for each would
-//! take longer than what it is needed for.
+//! Secrets and keys come directly from the operating system's generator. Nonces, ids and jitter,
+//! which must only not repeat or be predictable, come from a generator in each thread that the
+//! operating system seeds, since a system call for each would take longer than the work that needs
+//! it.
 
 use std::cell::RefCell;
 
@@ -13,12 +14,12 @@ use zeroize::Zeroizing;
 
 use crate::domain::{DeliveryId, EndpointId, EventId, Secret, Timestamp};
 
-/// The operating system gave no random bytes. Nothing may be made up in their place.
+/// The operating system gave no random bytes. There is no substitute for them.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the operating system's random generator failed: {0}")]
 pub struct NoRandomness(#[from] SysError);
 
-/// A new signing secret, straight from the operating system's generator.
+/// Makes a signing secret, directly from the operating system's generator.
 ///
 /// # Errors
 ///
@@ -29,7 +30,8 @@ pub fn secret() -> Result<Secret, NoRandomness> {
     Ok(Secret::from_bytes(&bytes))
 }
 
-/// 256 random bits for an API key or a master key.
+/// Makes 256 random bits for an API key or a master key, directly from the operating system's
+/// generator.
 ///
 /// # Errors
 ///
@@ -40,7 +42,8 @@ pub fn key() -> Result<Zeroizing<[u8; 32]>, NoRandomness> {
     Ok(bytes)
 }
 
-/// A number that none of the others is, and is no secret: at least 2^62, so that it is spelt in 8 bytes.
+/// Makes a unique number, which is not secret. It is at least 2^62, so that `SQLite` always stores
+/// it in 8 bytes.
 ///
 /// # Errors
 ///
@@ -49,10 +52,10 @@ pub fn number() -> Result<i64, NoRandomness> {
     Ok(i64::from_ne_bytes(bytes()?) & i64::MAX | 1 << 62)
 }
 
-/// The bytes of a nonce: those of `XChaCha20`.
+/// The number of bytes in a nonce of `XChaCha20`.
 pub const NONCE_BYTES: usize = 24;
 
-/// 192 random bits. They must be unique; they need not be secret.
+/// Makes a nonce of 192 random bits, which must be unique but need not be secret.
 ///
 /// # Errors
 ///
@@ -61,7 +64,7 @@ pub fn nonce() -> Result<[u8; NONCE_BYTES], NoRandomness> {
     bytes()
 }
 
-/// A new id in the 2026-03-01 form: `we_` and a random UUID (RFC 9562, version 4).
+/// Makes an endpoint id of the 2026-03-01 form: `we_` and a random UUID (RFC 9562, version 4).
 ///
 /// # Errors
 ///
@@ -70,7 +73,7 @@ pub fn endpoint_id() -> Result<EndpointId, NoRandomness> {
     uuid().map(EndpointId::Uuid)
 }
 
-/// A new id for a delivery that is created at `now`: one that sorts by time.
+/// Makes the id of a delivery that is created at `now`. Ids sort by time.
 ///
 /// # Errors
 ///
@@ -79,7 +82,8 @@ pub fn delivery_id(now: Timestamp) -> Result<DeliveryId, NoRandomness> {
     ordered_uuid(now).map(DeliveryId::from)
 }
 
-/// A new id for an event whose caller chose none, accepted at `now`: one that sorts by time.
+/// Makes the id of an event that is accepted at `now` without an id of the caller's. Ids sort by
+/// time.
 ///
 /// # Errors
 ///
@@ -88,7 +92,7 @@ pub fn event_id(now: Timestamp) -> Result<EventId, NoRandomness> {
     ordered_uuid(now).map(EventId::from)
 }
 
-/// From 0 to 1: how much of the jitter to add to a wait. Need not be secret.
+/// Makes a random number from 0 to 1: how much of the jitter to add to a wait.
 #[must_use]
 pub fn jitter() -> f64 {
     let bytes = bytes().unwrap_or_default();
@@ -99,14 +103,15 @@ fn uuid() -> Result<Uuid, NoRandomness> {
     Ok(uuid::Builder::from_random_bytes(bytes()?).into_uuid())
 }
 
-/// A UUID that sorts by time (RFC 9562, version 7), with 74 random bits: what is made one after the other stands side by
-/// side in an index on a disk, so that a commit of many writes few pages.
+/// Makes a UUID that sorts by time (RFC 9562, version 7), with 74 random bits. Ids that are made
+/// one after the other are neighbours in an index on a disk, so that a commit of many writes few
+/// pages.
 fn ordered_uuid(now: Timestamp) -> Result<Uuid, NoRandomness> {
     let millis = u64::try_from(now.as_millis()).unwrap_or_default();
     Ok(uuid::Builder::from_unix_timestamp_millis(millis, &bytes()?).into_uuid())
 }
 
-/// A new id in the Verbex v1 form: 24 hex digits.
+/// Makes an endpoint id of the Verbex v1 form: 24 hex digits.
 ///
 /// # Errors
 ///
@@ -115,18 +120,19 @@ pub fn subscription_id() -> Result<EndpointId, NoRandomness> {
     bytes().map(EndpointId::Object)
 }
 
-/// An id to find a request by, in a log. Not secret; all zeros when the generator fails, so that a request does not.
+/// Makes an id by which to find a request in the log. It is not secret. It is all zeros when the
+/// generator fails, so that the request does not fail.
 #[must_use]
 pub fn correlation_id() -> Uuid {
     uuid().unwrap_or_default()
 }
 
 thread_local! {
-    /// Made when it is first used.
+    /// Made at the first use.
     static GENERATOR: RefCell<Option<StdRng>> = const { RefCell::new(None) };
 }
 
-/// Bytes from the generator of the thread.
+/// Returns bytes from the thread's generator.
 fn bytes<const N: usize>() -> Result<[u8; N], NoRandomness> {
     GENERATOR.with_borrow_mut(|generator| {
         let generator = match generator {

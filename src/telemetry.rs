@@ -1,57 +1,52 @@
-//! Logs: one event a line, on stderr.
+//! Logs to stderr, one event per line.
 //!
-//! Standard output belongs to what was asked for. Times are RFC 3339 in UTC with milliseconds. An event is formatted by the
-//! thread that it happens on and written by another one ([`output`](crate::output)), whole. So lines of concurrent requests
-//! do not mix, and nothing waits for the reader of the log: what a slow one has no room for is dropped, and a line says how
-//! many were. What happens within a request or an attempt of a delivery has the fields of its span.
+//! Standard output is for what a command was asked for. Times are RFC 3339 in UTC with
+//! milliseconds. The thread of an event formats its line, and another thread writes it whole
+//! ([`output`](crate::output)). So lines of concurrent requests do not mix, and nothing waits for
+//! the reader of the log. When the reader is too slow, lines are dropped, and a line says how many.
+//! Events inside a request or an attempt of a delivery also have the fields of its span.
 
 mod flat;
 
-use std::{
-    fmt,
-    io::{self, IsTerminal as _, Write as _},
-    panic::{self, PanicHookInfo},
-    time::Duration,
-};
+use std::fmt;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::panic::{self, PanicHookInfo};
+use std::time::Duration;
 
 use serde_json::json;
-
 use tracing::{Level, Metadata, Subscriber};
-use tracing_subscriber::{
-    EnvFilter, Layer as _, Registry,
-    filter::filter_fn,
-    fmt::{
-        MakeWriter,
-        format::Writer,
-        time::{FormatTime, SystemTime},
-    },
-    layer::SubscriberExt as _,
-    util::SubscriberInitExt as _,
-};
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _, Registry};
 
 use self::flat::Flat;
 use crate::output::Output;
 
-/// How long the end of the program waits for its last lines to be written.
+/// How long the program waits at its end for the last lines to be written.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
-/// How long a panic waits for its line to be written, as the process may end with it.
+/// How long a panic waits for its line to be written, since the process may end with it.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
-/// What the line says that counts those that were dropped.
+/// The message of the line that counts dropped lines.
 const DROPPED: &str = "log lines were dropped: they came faster than they could be written";
 
-/// How an event is written.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people: coloured on a terminal, unless `NO_COLOR` is set.
+    /// For people; coloured on a terminal, unless `NO_COLOR` is set.
     Text,
-    /// For machines: one JSON object, the event's fields beside `timestamp`, `level`, `target` and `message`.
+    /// For machines: one JSON object per line, with the event's fields beside `timestamp`, `level`,
+    /// `target` and `message`.
     Json,
 }
 
 impl LogFormat {
-    /// [`Text`](Self::Text) if stderr is a terminal, else [`Json`](Self::Json).
+    /// Returns [`Text`](Self::Text) if stderr is a terminal, else [`Json`](Self::Json).
     #[must_use]
     pub fn for_stderr() -> Self {
         if io::stderr().is_terminal() {
@@ -62,8 +57,8 @@ impl LogFormat {
     }
 }
 
-/// The log of the process. Dropping it, at the end of the program, waits for the last lines to be written, but not for
-/// longer than a second.
+/// The log of the process. Dropping it at the end of the program waits for the last lines to be
+/// written, for at most a second.
 #[must_use]
 pub struct Log(Output);
 
@@ -73,15 +68,15 @@ impl Drop for Log {
     }
 }
 
-/// Starts logging to stderr, for the whole process: the events that `filter` lets through, and panics. What h2 says below
-/// `info` is left out even then.
+/// Starts logging the events that pass `filter`, and panics, to stderr for the whole process.
+/// Events of h2 below `info` are never logged.
 ///
-/// A panic is logged as an `error` event with its place in the source. Its message is not: it may quote what the code
-/// was working on, which may be a secret.
+/// A panic is logged as an `error` event with its place in the source, but without its message,
+/// which may quote a secret.
 ///
 /// # Errors
 ///
-/// When no thread can be started, or when the process has a subscriber already.
+/// When the thread cannot be started, or when the process has a subscriber already.
 pub fn init(filter: EnvFilter, format: LogFormat) -> io::Result<Log> {
     let notice = move |lines| dropped(format, lines);
     let output = Output::start("log", io::stderr(), notice, |_| {})?;
@@ -98,8 +93,7 @@ pub fn init(filter: EnvFilter, format: LogFormat) -> io::Result<Log> {
     Ok(Log(output))
 }
 
-/// Writes the last line of a command to stderr: why it failed. Waits a second for it at most: if nobody reads it by then,
-/// nobody is there.
+/// Writes the last line of a failed command to stderr. It waits at most a second for the reader.
 pub fn say_last(line: &str) {
     let text = format!("{line}\n");
     match Output::start("last line", io::stderr(), |_| String::new(), |_| {}) {
@@ -113,7 +107,7 @@ pub fn say_last(line: &str) {
     }
 }
 
-/// One line on its way to the log: what the formatter writes with one call.
+/// Takes a line from the formatter, which writes it with one call, and puts it in the output.
 struct Line(Output);
 
 impl io::Write for Line {
@@ -127,7 +121,8 @@ impl io::Write for Line {
     }
 }
 
-/// The line that counts those that were dropped. It is made without the subscriber, so that no filter leaves it out.
+/// Makes the line that counts dropped lines. It does not go through the subscriber, so no filter
+/// can drop it.
 fn dropped(format: LogFormat, lines: u64) -> String {
     let mut time = String::new();
     let _ = Millis.format_time(&mut Writer::new(&mut time));
@@ -152,7 +147,8 @@ fn subscriber<W>(
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
-    // An error in writing would otherwise be reported with `eprintln!`, which panics when stderr is gone.
+    // Write errors would otherwise be reported with `eprintln!`, which panics when stderr is
+    // closed.
     let layer = tracing_subscriber::fmt::layer()
         .with_writer(writer)
         .with_timer(Millis)
@@ -174,10 +170,10 @@ where
         .with(layer)
 }
 
-/// Whether an event may be logged, whatever the filter says.
+/// Returns whether an event may be logged at all.
 ///
-/// Below `info`, h2 quotes what the peer sent: a malformed path, authority or scheme, the debug data of a GOAWAY. That
-/// may hold anything, also a secret in the wrong place.
+/// Below `info`, h2 quotes what the peer sent: a malformed path, authority or scheme, or the debug
+/// data of a GOAWAY. That may be a secret in the wrong place.
 fn quotes_nothing(event: &Metadata<'_>) -> bool {
     let target = event.target();
     let is_h2 = target == "h2" || target.starts_with("h2::");
@@ -185,19 +181,19 @@ fn quotes_nothing(event: &Metadata<'_>) -> bool {
 }
 
 fn log_panic(panic: &PanicHookInfo<'_>) {
-    // Never `panic.payload()`; see `init`.
+    // Do not log `panic.payload()`; see `init`.
     let place = panic.location().map(tracing::field::display);
     tracing::error!(place, "panic");
 }
 
-/// The wall clock, RFC 3339 in UTC with milliseconds.
+/// The wall clock's time in RFC 3339, in UTC with milliseconds.
 struct Millis;
 
 impl FormatTime for Millis {
     fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
         let mut micros = String::with_capacity(32);
         SystemTime.format_time(&mut Writer::new(&mut micros))?;
-        // `2026-06-12T10:15:00.000123Z`: the library's own format, three digits longer than wanted.
+        // The library's format, such as `2026-06-12T10:15:00.000123Z`, has three digits too many.
         writer.write_str(
             micros
                 .get(.."2026-06-12T10:15:00.000".len())

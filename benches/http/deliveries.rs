@@ -1,11 +1,15 @@
-//! How fast do accepted events reach a receiver?
+//! Measures how fast accepted events reach a receiver.
 //!
-//! One endpoint with two live secrets, one receiver that answers at once. It is measured twice. *Delivering alone*: the
-//! receiver holds its first answers back until all events are published, and the clock runs from then to the arrival of
-//! the last delivery. *Publishing too*: the clock runs from the first `POST /events`, and publishing, signing and sending
-//! share the machine. Beside both stands the rate at which that receiver takes the same requests from the load
-//! generator, ready-made: all that a delivery costs beside its receipt lies in between. The target is about the first,
-//! which has no work in it but deliveries, as the receiver's own rate has none but receipts.
+//! There is one endpoint with two live secrets, and one receiver that answers at once. It is
+//! measured twice.
+//!
+//! - *Delivering alone*: the receiver holds back its first answers until all events are published.
+//!   The time runs from then to the arrival of the last delivery. The target is for this figure.
+//! - *Publishing too*: the time runs from the first `POST /events`, so that publishing, signing and
+//!   sending share the machine.
+//!
+//! Both are compared with the rate at which the receiver takes the same requests, ready-made, from
+//! the load generator. The difference is the cost of a delivery without its receipt.
 
 use std::process::Command;
 use std::rc::Rc;
@@ -23,7 +27,7 @@ use crate::subject::{Store, hookturn};
 use crate::wire::{Connection, get, post};
 use crate::work::{Created, Publishing, Timed};
 
-/// The share of the receiver's rate that deliveries are meant to reach.
+/// The share of the receiver's rate that deliveries should reach.
 const fn target(store: Store) -> f64 {
     match store {
         Store::Memory => 0.20,
@@ -34,10 +38,10 @@ const fn target(store: Store) -> f64 {
 /// How long a round may take before it fails.
 const WITHIN: Duration = Duration::from_secs(60);
 
-/// Deliveries beside the receiver alone, in pairs of rounds.
+/// Compares deliveries with the receiver alone, in pairs of rounds.
 pub async fn run(settings: &Settings, store: Store) -> Fallible<()> {
     let bench = Bench::start(store).await?;
-    // Opens the connections, and shows what a delivery looks like.
+    // Opens the connections and gets a delivery to copy.
     let few = (settings.deliveries / 10).max(1);
     bench.deliver(few, settings, false).await?;
     let requests = bench.ready_made(settings.deliveries).await?;
@@ -73,7 +77,7 @@ pub async fn run(settings: &Settings, store: Store) -> Fallible<()> {
     Ok(())
 }
 
-/// Hookturn, with one endpoint, and the receiver behind it.
+/// Hookturn with one endpoint, and the endpoint's receiver.
 struct Bench {
     hookturn: Server,
     receiver: Server,
@@ -89,7 +93,7 @@ struct Delivered {
 }
 
 impl Delivered {
-    /// Prints it, and returns its ratio to the receiver's own rate.
+    /// Prints the round and returns its ratio to the receiver's own rate.
     fn tell(&self, what: &str, direct: f64) -> f64 {
         let ratio = self.per_second / direct;
         let cost = self
@@ -134,7 +138,7 @@ impl Bench {
         })
     }
 
-    /// Asks the receiver.
+    /// Sends a question to the receiver and returns its answer.
     async fn ask(&self, question: &str) -> Fallible<Vec<u8>> {
         let mut connection = Connection::open(self.receiver.address()).await?;
         let answer = connection.call(&get(question)).await?;
@@ -142,7 +146,7 @@ impl Bench {
         Ok(answer.body.to_vec())
     }
 
-    /// As many different requests as that, each like the latest delivery.
+    /// Makes `count` different requests, each like the latest delivery.
     async fn ready_made(&self, count: usize) -> Fallible<Rc<[Vec<u8>]>> {
         let latest = String::from_utf8(self.ask("/latest").await?)?;
         let (_, after) = latest
@@ -161,8 +165,8 @@ impl Bench {
         Ok(f64::from(done.measured) / settings.measured.as_secs_f64())
     }
 
-    /// Publishes `count` events and waits until each of them has arrived, exactly once. With `alone` the clock starts
-    /// when they are published, and the receiver answers from then on.
+    /// Publishes `count` events and waits until each has arrived exactly once. With `alone`, the
+    /// receiver answers only after all are published, and the time starts then.
     async fn deliver(&self, count: usize, settings: &Settings, alone: bool) -> Fallible<Delivered> {
         self.ask("/forget").await?;
         if alone {
@@ -185,7 +189,7 @@ impl Bench {
         let number = u32::try_from(count)?;
         let cost = cost(before, self.hookturn.processor_time(), number);
 
-        // Once nothing is pending nothing more can come, so that what came is all there is.
+        // When nothing is pending, no more deliveries can come, so the report is complete.
         self.wait_until_settled().await?;
         let report: Report = serde_json::from_slice(&self.ask("/report").await?)?;
         if [report.deliveries, report.ids, report.signed_twice] != [count; 3] {

@@ -1,7 +1,7 @@
-//! The floor: what axum alone costs for this request and this answer.
+//! The floor: a bare axum server that takes the same request and gives the same answer.
 //!
-//! It routes, parses and serialises what Hookturn does, in the most ordinary way (`axum::serve`, `Path`, `Json`), and
-//! leaves out all that Hookturn is for: keys, limits, a store, randomness, a clock, logs.
+//! It routes, parses and serialises in the ordinary way (`axum::serve`, `Path`, `Json`) and leaves
+//! out what Hookturn adds: keys, limits, a store, randomness, a clock and logs.
 
 use std::hint::black_box;
 
@@ -13,8 +13,8 @@ use tokio::net::TcpListener;
 
 use crate::Fallible;
 
-/// The first argument that makes this binary the floor instead of the benchmark. A process of its own, so that the
-/// floor stands as far from the load generator as Hookturn does.
+/// The first argument that makes this binary the floor instead of the benchmark. The floor is a
+/// separate process, as Hookturn is, so that both are equally far from the load generator.
 pub const ARGUMENT: &str = "serve-the-floor";
 
 #[derive(Deserialize)]
@@ -32,7 +32,7 @@ struct Rotated {
 /// Serves on `127.0.0.1:port` until the process is killed.
 pub fn serve(port: &str) -> Fallible<()> {
     let port: u16 = port.parse()?;
-    // The same runtime as a server's `#[tokio::main]`: a worker for each core.
+    // The same runtime as from `#[tokio::main]`: one worker for each core.
     tokio::runtime::Runtime::new()?.block_on(async {
         let router = Router::new()
             .route("/webhooks/endpoints/{id}/secret/rotate", post(rotate))
@@ -46,7 +46,7 @@ async fn rotate(Path(id): Path<String>, Json(request): Json<Rotate>) -> Json<Rot
     black_box(request.expire_current_in);
     Json(Rotated {
         id,
-        // As long as a real one, and no secret of anything.
+        // As long as a real secret, but not one.
         secret: "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
         previous_secret_expires_at: "2026-06-12T10:15:00.000Z",
     })

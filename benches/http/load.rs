@@ -1,7 +1,8 @@
 //! The load generator: a closed loop over a fixed number of connections.
 //!
-//! Closed: a connection sends its next request when the last one is answered, so the servers are compared at the load
-//! that each can bear. It says how fast a server is when it is never idle; it says nothing about latency at a given rate.
+//! In a closed loop a connection sends its next request when the last one is answered, so each
+//! server gets the most load that it can take. This shows how fast a server is when it is never
+//! idle. It does not show the latency at a given rate.
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -13,17 +14,20 @@ use tokio::task::{JoinSet, LocalSet};
 use crate::Fallible;
 use crate::wire::{Answer, Connection};
 
-/// What to ask, and what to make of the answers. All connections share one: they run on one thread.
+/// The requests to send, and the handling of their answers. All connections share one value, since
+/// they run on one thread.
 pub trait Work: 'static {
-    /// Appends the next whole request to `request`, which is empty; `false` when there is nothing left to ask.
+    /// Appends the next whole request to `request`, which is empty. Returns `false` when there is
+    /// none left.
     fn next(&mut self, request: &mut Vec<u8>) -> bool;
 
-    /// Takes one answer. An error ends the whole run.
+    /// Handles one answer. An error ends the whole run.
     fn answered(&mut self, answer: &Answer<'_>, sent: Instant, received: Instant) -> Fallible<()>;
 }
 
-/// Does all of `work` over `connections` connections and gives it back. It fails with the first request that fails, and
-/// when the work is not done `within` that time: a server that hangs must not hang the benchmark.
+/// Does all of `work` over `connections` connections and returns it. It fails with the first
+/// request that fails, and when the work takes longer than `within`, so that a server that hangs
+/// does not hang the benchmark.
 pub async fn drive<W: Work>(
     address: SocketAddr,
     connections: usize,
@@ -62,7 +66,8 @@ async fn work_through<W: Work>(address: SocketAddr, work: Rc<RefCell<W>>) -> Fal
         let answer = connection.call(&request).await?;
         let received = Instant::now();
         work.borrow_mut().answered(&answer, sent, received)?;
-        // One look at the clock for each request: the next one leaves as this one is done with.
+        // Reads the clock once for each request, since the next one is sent when this one is
+        // answered.
         sent = received;
     }
 }

@@ -1,24 +1,27 @@
-//! The side-by-side HTTP load run: how much of a bare axum server's speed does Hookturn keep?
+//! Compares Hookturn's speed under HTTP load with that of a bare axum server.
 //!
-//! Requests per second on one machine say little about another machine. So everything here is a ratio: a round on the
-//! *floor* (the smallest axum server that parses the same request and answers the same JSON, and remembers nothing), then
-//! at once a round on Hookturn, by the same load generator over the same number of connections. The median of several
-//! such pairs cancels most of what else the machine was doing.
+//! Requests per second on one machine say little about another machine, so the results are ratios.
+//! A pair of rounds is one on the *floor* (the smallest axum server that parses the same request
+//! and answers the same JSON) and then one on Hookturn, with the same load generator and the same
+//! number of connections. The median of several pairs cancels most of the other load of the
+//! machine.
 //!
 //! ```sh
 //! cargo bench --bench http                 # everything, about four minutes
 //! cargo bench --bench http -- rotation     # Hookturn beside the floor
-//! cargo bench --bench http -- population   # the same server with 100 endpoints and with 200,000 more
-//! cargo bench --bench http -- deliveries   # events delivered beside the receiver's own rate
-//! cargo bench --bench http -- calibrate    # the floor beside itself: how far from 1 noise alone goes
+//! cargo bench --bench http -- population   # a server with 100 endpoints beside one with 200,000 more
+//! cargo bench --bench http -- deliveries   # delivered events beside the receiver's own rate
+//! cargo bench --bench http -- calibrate    # the floor beside itself, which shows the noise
 //! ```
 //!
-//! `BENCH_ROUNDS` (5), `BENCH_SECONDS` (3, of each round), `BENCH_POPULATION` (200000) and `BENCH_DELIVERIES` (20000, of
-//! each round) change the sizes. Speed is printed and never asserted: it depends on what else the machine does. A request
-//! that fails does fail the run, and so does a delivery that is missing, repeated or late by a minute.
+//! `BENCH_ROUNDS` (5), `BENCH_SECONDS` (3, of each round), `BENCH_POPULATION` (200000) and
+//! `BENCH_DELIVERIES` (20000, of each round) change the sizes. Speed is printed but not asserted,
+//! since it depends on the machine. A failed request fails the run, and so does a delivery that is
+//! missing, repeated or a minute late.
 //!
-//! Reading order: [`floor`], [`subject`] (a server under load), [`load`] and [`wire`] (the generator), [`work`] (what is
-//! asked), then the runs: [`rotation`], [`population`], [`deliveries`] (with its [`receiver`]).
+//! Reading order: [`floor`], [`subject`] (a server under load), [`load`] and [`wire`] (the
+//! generator), [`work`] (what is asked), then the runs: [`rotation`], [`population`] and
+//! [`deliveries`] (with its [`receiver`]).
 
 mod deliveries;
 mod floor;
@@ -39,10 +42,10 @@ use std::process::ExitCode;
 use settings::Settings;
 use subject::Store;
 
-/// What any step can end with: an error here is only ever shown.
+/// The result of a step, whose error is only shown.
 type Fallible<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-/// One thing this program can be asked to do.
+/// One run of this program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Run {
     Rotation,
@@ -67,8 +70,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// `cargo bench` passes `--bench` and then what the user wrote. Without it this is `cargo test --all-targets`, which
-/// runs benchmarks to see that they still work: everything, but as small as it gets.
+/// Chooses the settings and the runs.
+///
+/// `cargo bench` passes `--bench` and then the user's arguments. Without `--bench` this is
+/// `cargo test --all-targets`, which checks that benchmarks still work, so all runs are done with
+/// the smallest settings.
 fn choose(arguments: &[String]) -> Fallible<(Settings, Vec<Run>)> {
     let words: Vec<&str> = arguments
         .iter()
@@ -96,7 +102,8 @@ fn choose(arguments: &[String]) -> Fallible<(Settings, Vec<Run>)> {
             "population" => runs.push(Run::Population),
             "deliveries" => runs.push(Run::Deliveries),
             "calibrate" => runs.push(Run::Calibrate),
-            // Not an error: `cargo bench -- NAME` hands the name to every benchmark of the package.
+            // This is not an error, since `cargo bench -- NAME` passes the name to every benchmark
+            // of the package.
             other => eprintln!(
                 "http bench: no run is called {other:?} (there are rotation, population, deliveries, calibrate)"
             ),
@@ -108,7 +115,8 @@ fn choose(arguments: &[String]) -> Fallible<(Settings, Vec<Run>)> {
     Ok((Settings::from_environment()?, runs))
 }
 
-/// On one thread: the generator shares the machine with the server that it measures, so it must not spread out.
+/// Does the runs on one thread, since the generator shares the machine with the server that it
+/// measures.
 fn run_all(settings: &Settings, runs: &[Run]) -> Fallible<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

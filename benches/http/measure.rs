@@ -1,9 +1,9 @@
-//! Numbers: one round's, and medians over rounds.
+//! The figures of a round, and medians over rounds.
 
 use std::fmt;
 use std::time::Duration;
 
-/// What one round measured.
+/// The figures of one round.
 #[derive(Debug, Clone)]
 pub struct Sample {
     pub per_second: f64,
@@ -11,10 +11,11 @@ pub struct Sample {
     pub p50: f64,
     /// Milliseconds.
     pub p99: f64,
-    /// Processor time of the server for each request, in microseconds. Unlike the rate it does not depend on what the
-    /// generator costs, so it shows what a ratio hides when the generator is the bottleneck.
+    /// Processor time of the server for each request, in microseconds. Unlike the rate, it does not
+    /// depend on the generator's cost, so it shows differences that a ratio hides when the
+    /// generator is the bottleneck.
     pub server_cost: Option<f64>,
-    /// The generator's own.
+    /// Processor time of the generator for each request, in microseconds.
     pub generator_cost: Option<f64>,
 }
 
@@ -32,16 +33,16 @@ impl fmt::Display for Sample {
     }
 }
 
-/// Microseconds for each of `count`, between two readings of a process's time.
+/// Returns the microseconds for each of `count` requests, from two readings of a process's time.
 pub fn cost(before: Option<Duration>, after: Option<Duration>, count: u32) -> Option<f64> {
     Some(after?.saturating_sub(before?).as_secs_f64() * 1e6 / f64::from(count))
 }
 
-/// The middle one, or the mean of the two in the middle.
+/// Returns the median: the middle value, or the mean of the two middle values.
 ///
 /// # Panics
 ///
-/// Without values: there is always at least one round.
+/// When there are no values. There is always at least one round.
 pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.into_iter().collect();
     values.sort_by(f64::total_cmp);

@@ -1,4 +1,5 @@
-//! Does a server that holds many endpoints rotate as fast as one that holds few, and what does an endpoint cost?
+//! Compares rotations on a server with many endpoints with those on one with few, and measures the
+//! memory of an endpoint.
 
 use std::time::Instant;
 
@@ -7,16 +8,16 @@ use crate::measure::median;
 use crate::settings::Settings;
 use crate::subject::{Configuration, Store, Subject, hookturn_on};
 
-/// The share of the rate with few endpoints that a server with many is meant to keep.
+/// The share of the rate with few endpoints that a server with many should keep.
 const fn target(store: Store) -> f64 {
     match store {
         Store::Memory => 0.75,
-        // A rotation may cost a quarter more.
+        // A rotation may take a quarter longer.
         Store::Sqlite => 0.80,
     }
 }
 
-/// Two servers, one of them with a large population, in pairs of rounds.
+/// Compares two servers, one of them with a large population, in pairs of rounds.
 pub async fn run(settings: &Settings, store: Store) -> Fallible<()> {
     let configuration = |name| Configuration {
         name,
@@ -53,8 +54,8 @@ pub async fn run(settings: &Settings, store: Store) -> Fallible<()> {
         println!("         {on_disk} bytes on the disk, the write-ahead log included");
     }
 
-    // As many as the other server rotates, so that the generator does the same work for both, but from all over the
-    // population, so that the store cannot live on what it touched last.
+    // As many endpoints as the other server rotates, so that the generator does the same work for
+    // both, but from all over the population, so that the store's caches do not help.
     let step = (settings.population / settings.endpoints).max(1);
     many.rotate_these(ids.iter().step_by(step).take(settings.endpoints));
 

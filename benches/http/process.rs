@@ -1,4 +1,4 @@
-//! A server as a process of its own: started, waited for, looked at from outside, and stopped.
+//! Runs a server as a separate process: starts it, waits for it, observes it and stops it.
 
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::Fallible;
 use crate::wire::{Connection, get};
 
-/// A process that is killed when this is dropped, however the run ends.
+/// A server process, which is killed on drop.
 pub struct Server {
     child: Child,
     address: SocketAddr,
@@ -20,8 +20,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts `command` with what `arguments` makes of a free address, and waits until `/healthz` answers 200. What it
-    /// writes to stderr goes to a file, as a service manager would arrange it.
+    /// Starts `command` with the `arguments` for a free address, and waits until `/healthz` answers
+    /// 200. Its stderr goes to a file, as under a service manager.
     pub async fn start(
         mut command: Command,
         arguments: impl FnOnce(SocketAddr) -> Vec<String>,
@@ -32,11 +32,11 @@ impl Server {
         File::create(&stderr)?;
         let child = command
             .args(arguments(address))
-            // Otherwise a HOOKTURN_… variable of the caller's would be measured instead.
+            // Otherwise a HOOKTURN_… variable of the caller would change what is measured.
             .env_clear()
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            // Appending: what is written after `forget_log` starts at the file's new end, and leaves no hole.
+            // In append mode, so that writes after `forget_log` start at the new end of the file.
             .stderr(File::options().append(true).open(&stderr)?)
             .spawn()
             .map_err(|error| {
@@ -55,19 +55,19 @@ impl Server {
         Ok(server)
     }
 
-    /// Gives it the folder that its records are in, which goes when the server goes.
+    /// Makes the server own the folder of its records, which is removed when the server is dropped.
     pub fn owns(&mut self, folder: Option<TempDir>) {
         self.folder = folder;
     }
 
-    /// Kills it, as a crash would, and leaves what it had on the disk.
+    /// Kills the server, as a crash would, and returns the folder of its records.
     pub fn crash(mut self) -> Fallible<Option<TempDir>> {
         self.child.kill()?;
         self.child.wait()?;
         Ok(self.folder.take())
     }
 
-    /// How many bytes its records take on the disk: 0 where they are in memory.
+    /// Returns how many bytes the records take on the disk: 0 when they are in memory.
     pub fn bytes_on_disk(&self) -> Fallible<u64> {
         let mut sum = 0;
         if let Some(folder) = &self.folder {
@@ -78,8 +78,8 @@ impl Server {
         Ok(sum)
     }
 
-    /// Asks it to end, and says what its store did: how many writes it made in how many commits. `None` where the store
-    /// does not count them.
+    /// Stops the server with SIGTERM. Returns how many writes its store made and in how many
+    /// commits, or `None` when the store does not count them.
     pub fn stop(mut self) -> Fallible<Option<(f64, f64)>> {
         let pid = self.child.id().to_string();
         Command::new("kill").args(["-TERM", &pid]).status()?;
@@ -121,13 +121,13 @@ impl Server {
         }
     }
 
-    /// Empties the file that stderr goes to.
+    /// Empties the file of stderr.
     pub fn forget_log(&self) -> Fallible<()> {
         Ok(File::options().write(true).open(&self.stderr)?.set_len(0)?)
     }
 
-    /// Waits until at least `count` lines are in the log, and fails if they do not come: a server that drops its log
-    /// lines under load must not win by it.
+    /// Waits until at least `count` lines are in the log, and fails if they do not come, so that a
+    /// server gains nothing by dropping log lines under load.
     pub async fn wait_for_log_lines(&self, count: u32) -> Fallible<()> {
         const WITHIN: Duration = Duration::from_secs(5);
         let wanted = usize::try_from(count)?;
@@ -149,7 +149,7 @@ impl Server {
         }
     }
 
-    /// Memory of the process that is in RAM. `None` where there is no `/proc`.
+    /// Returns the resident memory of the process, or `None` where there is no `/proc`.
     pub fn resident_bytes(&self) -> Option<u32> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
         let line = status
@@ -159,7 +159,8 @@ impl Server {
         kibibytes.checked_mul(1024)
     }
 
-    /// Processor time that the process has used so far. `None` where there is no `/proc`.
+    /// Returns the processor time that the process has used so far, or `None` where there is no
+    /// `/proc`.
     pub fn processor_time(&self) -> Option<Duration> {
         processor_time(&self.child.id().to_string())
     }
@@ -167,24 +168,24 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Nothing can be done about a failure here, and the run's own error matters more.
+        // Errors are ignored here, since the run's own error matters more.
         let _ = self.child.kill();
         let _ = self.child.wait();
         let _ = std::fs::remove_file(&self.stderr);
     }
 }
 
-/// Processor time that this process has used so far: the generator's own cost.
+/// Returns the processor time that this process, the generator, has used so far.
 pub fn own_processor_time() -> Option<Duration> {
     processor_time("self")
 }
 
 fn processor_time(process: &str) -> Option<Duration> {
-    // Linux counts in hundredths of a second here whatever its own tick is.
+    // Linux always counts in hundredths of a second here.
     const TICK: Duration = Duration::from_millis(10);
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // The second field is the program's name in parentheses, which may hold anything, so count from its end: the
-    // fields 14 and 15 of proc(5) are the 12th and 13th after it.
+    // The second field is the program's name in parentheses, which may contain any character, so
+    // this counts from its end. The fields 14 and 15 of proc(5) are the 12th and 13th after it.
     let (_, after_name) = stat.rsplit_once(") ")?;
     let mut fields = after_name.split(' ').skip(11);
     let user: u32 = fields.next()?.parse().ok()?;
@@ -197,8 +198,8 @@ async fn is_healthy(address: SocketAddr) -> Fallible<bool> {
     Ok(connection.call(&get("/healthz")).await?.status == 200)
 }
 
-/// A port that was free a moment ago. Another program could take it in between; then the server says so and the run
-/// ends, which is rare enough.
+/// Returns an address with a free port. Another program may take the port before the server does;
+/// then the run fails, which is rare.
 fn free_address() -> Fallible<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }

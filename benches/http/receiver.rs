@@ -1,8 +1,8 @@
-//! The receiver: the least that takes a delivery, looks at it and answers 200.
+//! The receiver: takes a delivery, counts its signatures and answers 200, and nothing more.
 //!
-//! It shares the machine with the server that it measures, so it is no HTTP server: one thread, one buffer for each
-//! connection, three headers read. A POST on any path is a delivery. A GET asks about those that came so far, or has
-//! answers held back and released.
+//! It shares the machine with the measured server, so it is as small as possible: one thread, one
+//! buffer for each connection, and three headers that it reads. A POST to any path is a delivery. A
+//! GET asks about the deliveries so far, or holds back and releases answers.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -21,13 +21,13 @@ pub const ARGUMENT: &str = "receive-deliveries";
 
 const TAKEN: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 
-/// What came since the last `/forget`.
+/// What was received since the last `/forget`.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Report {
     pub deliveries: usize,
-    /// Different `webhook-id`s among them.
+    /// The number of different `webhook-id`s.
     pub ids: usize,
-    /// Those whose `webhook-signature` has two parts.
+    /// The number of deliveries whose `webhook-signature` has two parts.
     pub signed_twice: usize,
 }
 
@@ -38,7 +38,7 @@ struct Received {
     /// The latest delivery as it was on the wire.
     latest: Vec<u8>,
     arrived: Rc<Notify>,
-    /// How many deliveries somebody waits for.
+    /// The number of deliveries that a `/wait` waits for.
     awaited: Option<usize>,
     /// Whether answers are held back.
     held: bool,
@@ -57,7 +57,7 @@ pub fn serve(port: &str) -> Fallible<()> {
         loop {
             let (stream, _) = listener.accept().await?;
             let received = Rc::clone(&received);
-            // A connection that ends, or a request that is none, is seen by who sent it.
+            // The sender sees when a connection ends or a request is malformed.
             tokio::task::spawn_local(async move { converse(stream, &received).await });
         }
     })
@@ -81,7 +81,7 @@ async fn converse(mut stream: TcpStream, received: &RefCell<Received>) -> Fallib
                 .write_all(&[head.into_bytes(), body].concat())
                 .await?;
         }
-        // Whoever sends here waits for the answer: nothing else can have come.
+        // The sender waits for the answer, so the buffer holds nothing else.
         buffer.clear();
     }
     Ok(())
@@ -101,7 +101,7 @@ struct Request<'a> {
     signatures: usize,
 }
 
-/// The request, once all of it is there.
+/// Parses the request when all of it is there.
 fn parse(bytes: &[u8]) -> Fallible<Option<Request<'_>>> {
     let mut headers = [httparse::EMPTY_HEADER; 32];
     let mut request = httparse::Request::new(&mut headers);
@@ -145,7 +145,7 @@ impl Received {
     }
 }
 
-/// What a GET is answered.
+/// Answers a GET.
 async fn answer(question: &str, received: &RefCell<Received>) -> Fallible<Vec<u8>> {
     let wanted = question.strip_prefix("/wait/").map(str::parse::<usize>);
     if let Some(wanted) = wanted.transpose()? {

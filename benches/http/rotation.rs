@@ -1,12 +1,13 @@
-//! Hookturn beside the floor, in pairs of rounds.
+//! Compares rotations on Hookturn with the floor, in pairs of rounds.
 
 use crate::Fallible;
 use crate::measure::{Sample, median};
 use crate::settings::Settings;
 use crate::subject::{Configuration, Store, Subject};
 
-/// What is measured beside the floor. `warn` shows the server itself; `info` is how it is run, with a line for each
-/// request; `sqlite` answers when the rotation is on the disk.
+/// The configurations that are compared with the floor. With the log at `warn` the server itself is
+/// measured; `info` is the default, with a line for each request; `sqlite` answers when the
+/// rotation is on the disk.
 const CONFIGURATIONS: &[Configuration] = &[
     Configuration {
         name: "hookturn, log warn",
@@ -31,7 +32,7 @@ const CONFIGURATIONS: &[Configuration] = &[
     },
 ];
 
-/// Every configuration beside the floor.
+/// Compares every configuration with the floor.
 pub async fn run(settings: &Settings) -> Fallible<()> {
     let floor = Subject::floor("floor", settings).await?;
     let mut contenders = Vec::new();
@@ -60,15 +61,18 @@ pub async fn run(settings: &Settings) -> Fallible<()> {
     Ok(())
 }
 
-/// The floor beside a second floor: whatever this shows apart from 1 is noise, and so is that much of [`run`].
+/// Compares the floor with a second floor. The difference from 1 is noise, and [`run`] has as much
+/// of it.
 pub async fn calibrate(settings: &Settings) -> Fallible<()> {
     let floor = Subject::floor("floor", settings).await?;
     let same = Subject::floor("the floor again", settings).await?;
     compare(settings, &floor, &[(same, 1.0)]).await
 }
 
-/// All servers stay up, and one at a time is under load: an idle one costs nothing, and a fresh one would be measured
-/// with an empty heap.
+/// Compares the contenders with the floor.
+///
+/// All servers keep running, and one at a time is under load. An idle server costs nothing, and a
+/// fresh one would be measured with an empty heap.
 async fn compare(
     settings: &Settings,
     floor: &Subject,

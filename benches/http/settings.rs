@@ -1,18 +1,19 @@
-//! How large a run is.
+//! The sizes of a run.
 
 use std::str::FromStr;
 use std::time::Duration;
 
 use crate::Fallible;
 
-/// Sizes of a run.
+/// The sizes of a run.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// How many pairs of rounds make a median.
     pub rounds: usize,
-    /// Load before counting starts: connections open, caches and allocators fill.
+    /// The time under load before counting starts, in which connections open and caches and
+    /// allocators fill.
     pub warm_up: Duration,
-    /// The part of a round that counts.
+    /// The time of a round that counts.
     pub measured: Duration,
     /// Connections of the load generator, each with one request under way at a time.
     pub connections: usize,
@@ -25,7 +26,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The defaults, or what `BENCH_ROUNDS`, `BENCH_SECONDS`, `BENCH_POPULATION` and `BENCH_DELIVERIES` say.
+    /// Reads `BENCH_ROUNDS`, `BENCH_SECONDS`, `BENCH_POPULATION` and `BENCH_DELIVERIES`, which have
+    /// defaults.
     pub fn from_environment() -> Fallible<Self> {
         Ok(Self {
             rounds: variable("BENCH_ROUNDS", 5)?.max(1),
@@ -38,7 +40,7 @@ impl Settings {
         })
     }
 
-    /// Enough to see that everything still works, in about a second.
+    /// Returns the smallest sizes, which show in about a second that everything still works.
     pub fn smallest() -> Self {
         Self {
             rounds: 1,

@@ -1,4 +1,4 @@
-//! A server under load, with the requests that are sent to it.
+//! A server under load, with the requests to send to it.
 
 use std::process::Command;
 use std::rc::Rc;
@@ -6,28 +6,27 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::Fallible;
-use crate::floor;
 use crate::load::drive;
 use crate::measure::{Sample, cost};
 use crate::process::{Server, own_processor_time};
 use crate::settings::Settings;
 use crate::wire::{API_KEY, Connection};
 use crate::work::{Creation, Timed, rotation_of};
+use crate::{Fallible, floor};
 
-/// Any 32 bytes do.
+/// A master key of arbitrary bytes.
 const MASTER_KEY: &str = "bench:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
-/// How to start Hookturn for one line of the report. Another store or another log is another value of this.
+/// How to start Hookturn for one line of the report.
 #[derive(Debug, Clone, Copy)]
 pub struct Configuration {
     pub name: &'static str,
     pub store: Store,
-    /// Arguments of `hookturn serve` beside those that every configuration has.
+    /// Arguments of `hookturn serve` besides those that every configuration has.
     pub arguments: &'static [&'static str],
-    /// Whether each request has to leave a line in the log.
+    /// Whether each request must be logged.
     pub logs_requests: bool,
-    /// The share of the floor's rate that it is meant to keep.
+    /// The share of the floor's rate that it should keep.
     pub target: f64,
 }
 
@@ -35,7 +34,7 @@ pub struct Configuration {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Store {
     Memory,
-    /// A file on the disk that the build is on, removed afterwards.
+    /// A file on the disk of the build directory, removed afterwards.
     Sqlite,
 }
 
@@ -48,7 +47,7 @@ impl Store {
     }
 }
 
-/// A running server and what to ask it.
+/// A running server and the requests to send to it.
 pub struct Subject {
     pub name: &'static str,
     pub server: Server,
@@ -56,7 +55,7 @@ pub struct Subject {
     requests: Rc<[Vec<u8>]>,
 }
 
-/// Starts Hookturn with these arguments beside those that every run needs.
+/// Starts Hookturn with these arguments besides those that every run needs.
 pub async fn hookturn(store: Store, further: &[&str]) -> Fallible<Server> {
     let folder = match store {
         Store::Memory => None,
@@ -65,7 +64,7 @@ pub async fn hookturn(store: Store, further: &[&str]) -> Fallible<Server> {
     hookturn_on(folder, further).await
 }
 
-/// Starts Hookturn on the records in `folder`, or with none.
+/// Starts Hookturn on the records in `folder`, or in memory.
 pub async fn hookturn_on(folder: Option<TempDir>, further: &[&str]) -> Fallible<Server> {
     let command = Command::new(env!("CARGO_BIN_EXE_hookturn"));
     let url = match &folder {
@@ -75,8 +74,8 @@ pub async fn hookturn_on(folder: Option<TempDir>, further: &[&str]) -> Fallible<
     let mut server = Server::start(command, |address| {
         let listen = address.to_string();
         let key = format!("bench={API_KEY}");
-        // `--dev`: load and receiver are on loopback, and the one thing under measurement that it changes is the
-        // clock, which then adds its offset.
+        // `--dev`, since the receiver is on loopback. Of what is measured it changes only the
+        // clock, which adds an offset.
         [
             "serve",
             "--listen",
@@ -102,7 +101,7 @@ pub async fn hookturn_on(folder: Option<TempDir>, further: &[&str]) -> Fallible<
 }
 
 impl Subject {
-    /// The floor. Its endpoints are made up: it knows none and takes any.
+    /// Starts the floor. Its endpoints are made up, since it accepts any id.
     pub async fn floor(name: &'static str, settings: &Settings) -> Fallible<Self> {
         let command = Command::new(std::env::current_exe()?);
         let server = Server::start(command, |address| {
@@ -120,7 +119,7 @@ impl Subject {
         })
     }
 
-    /// Hookturn with that many endpoints of its own.
+    /// Starts Hookturn and creates its endpoints.
     pub async fn hookturn(configuration: &Configuration, settings: &Settings) -> Fallible<Self> {
         let mut subject = Self {
             name: configuration.name,
@@ -135,7 +134,7 @@ impl Subject {
         Ok(subject)
     }
 
-    /// Makes endpoints through the API, over all connections, and says their ids.
+    /// Creates endpoints through the API, over all connections, and returns their ids.
     pub async fn create_endpoints(
         &self,
         count: usize,
@@ -152,12 +151,12 @@ impl Subject {
         Ok(work.ids)
     }
 
-    /// From now on a round rotates these, in turn.
+    /// Sets the endpoints that a round rotates in turn.
     pub fn rotate_these<'a>(&mut self, ids: impl Iterator<Item = &'a String>) {
         self.requests = ids.map(|id| rotation_of(id)).collect();
     }
 
-    /// How long the body of one rotation's answer is.
+    /// Returns the length of the body of a rotation's answer.
     pub async fn answer_length(&self) -> Fallible<usize> {
         let mut connection = Connection::open(self.server.address()).await?;
         let answer = connection.call(&self.requests[0]).await?;
@@ -165,7 +164,8 @@ impl Subject {
         Ok(answer.body.len())
     }
 
-    /// One round: rotations over all connections, for the warm-up and then for the time that counts.
+    /// Runs one round: rotations over all connections, during the warm-up and then the measured
+    /// time.
     pub async fn round(&self, settings: &Settings) -> Fallible<Sample> {
         self.server.forget_log()?;
         let (server_before, own_before) = (self.server.processor_time(), own_processor_time());

@@ -1,8 +1,9 @@
-//! One keep-alive HTTP/1.1 connection, as lean as it can be and still see every status.
+//! A keep-alive HTTP/1.1 connection that does only what is needed to see every status.
 //!
-//! The generator runs on the same cores as the server it measures. Whatever it spends on a request is taken from both
-//! servers alike and pulls their ratio towards 1, which flatters the slower one. Hence no HTTP client: the request is
-//! bytes made beforehand, and of the answer only the status and the length are read.
+//! The generator runs on the same cores as the server that it measures. The time that it takes for
+//! a request slows both servers equally and moves their ratio towards 1, which favours the slower
+//! one. So it uses no HTTP client: requests are bytes made beforehand, and only the status and the
+//! length of an answer are read.
 
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -18,15 +19,15 @@ pub struct Connection {
     received: Vec<u8>,
 }
 
-/// What the server said.
+/// A server's answer.
 pub struct Answer<'a> {
     pub status: u16,
     pub body: &'a [u8],
 }
 
 impl Answer<'_> {
-    /// An error unless the status is the one that was wanted. The body is shown: an error's says what was wrong, and
-    /// carries no secret.
+    /// Returns an error unless the answer has the wanted status. It shows the body, since the body
+    /// of an error answer says what was wrong and holds no secret.
     pub fn expect_status(&self, wanted: u16) -> Fallible<()> {
         if self.status == wanted {
             return Ok(());
@@ -69,7 +70,7 @@ impl Connection {
     }
 }
 
-/// The status and where the body lies, once all of it is there.
+/// Returns the status and the range of the body when the whole answer is there.
 fn parse(received: &[u8]) -> Fallible<Option<(u16, Range<usize>)>> {
     let mut headers = [httparse::EMPTY_HEADER; 32];
     let mut response = httparse::Response::new(&mut headers);
@@ -95,7 +96,7 @@ fn parse(received: &[u8]) -> Fallible<Option<(u16, Range<usize>)>> {
     Ok((received.len() == end).then_some((status, head..end)))
 }
 
-/// A whole POST request with a JSON body, ready to be sent any number of times.
+/// Makes a whole POST request with a JSON body.
 pub fn post(path: &str, body: &str) -> Vec<u8> {
     format!(
         "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {API_KEY}\r\n\
@@ -106,11 +107,11 @@ pub fn post(path: &str, body: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// A whole GET request.
+/// Makes a whole GET request.
 pub fn get(path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {API_KEY}\r\n\r\n")
         .into_bytes()
 }
 
-/// The key that every server under load is started with (the floor does not look at it, but has to read past it).
+/// The API key of every server under load. The floor does not check it but has to parse its header.
 pub const API_KEY: &str = "bench-key-0123456789";

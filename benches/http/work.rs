@@ -1,4 +1,4 @@
-//! What the load generator asks: rotations for a time, or new endpoints or events up to a number.
+//! The work of the load generator: rotations for a time, or a number of new endpoints or events.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -10,8 +10,8 @@ use crate::Fallible;
 use crate::load::Work;
 use crate::wire::{Answer, post};
 
-/// The request that rotates one endpoint. Grace 0: the ring stays at one secret however often it is rotated, and no
-/// cap on live secrets is ever met.
+/// Makes the request that rotates one endpoint. The grace period is 0, so that the ring keeps one
+/// secret and never reaches the limit of live secrets.
 pub fn rotation_of(id: &str) -> Vec<u8> {
     post(
         &format!("/webhooks/endpoints/{id}/secret/rotate"),
@@ -19,18 +19,18 @@ pub fn rotation_of(id: &str) -> Vec<u8> {
     )
 }
 
-/// Prepared requests, each answered 200, one after the other and over again until the time is up.
+/// Prepared requests, sent in turn until the time is over. Each must be answered 200.
 pub struct Timed {
     requests: Rc<[Vec<u8>]>,
     turn: usize,
     now: Instant,
     opens: Instant,
     closes: Instant,
-    /// Microseconds, of the requests answered between `opens` and `closes`.
+    /// In microseconds, of the requests answered between `opens` and `closes`.
     pub latencies: Histogram<u32>,
-    /// Those, counted.
+    /// The number of those requests.
     pub measured: u32,
-    /// All, warm-up included.
+    /// The number of all requests, warm-up included.
     pub answered: u32,
 }
 
@@ -44,7 +44,7 @@ impl Timed {
             now,
             opens,
             closes: opens + measured,
-            // To one part in a thousand, up to a minute.
+            // With a precision of one part in a thousand, up to a minute.
             latencies: Histogram::new_with_bounds(1, 60_000_000, 3)?,
             measured: 0,
             answered: 0,
@@ -75,15 +75,15 @@ impl Work for Timed {
     }
 }
 
-/// New endpoints, through the API as anyone would make them.
+/// New endpoints, created through the API.
 pub struct Creation {
     request: Vec<u8>,
     left: usize,
-    /// The ids of those made so far, in the order of the answers.
+    /// The ids of the endpoints created so far, in the order of the answers.
     pub ids: Vec<String>,
 }
 
-/// What is read of the answer to a creation.
+/// The part of the answer to a creation that is read.
 #[derive(Deserialize)]
 pub struct Created {
     pub id: String,
@@ -125,7 +125,7 @@ impl Work for Creation {
     }
 }
 
-/// New events, as many as that, each accepted.
+/// A number of new events, each of which must be accepted.
 pub struct Publishing {
     request: Vec<u8>,
     left: usize,

@@ -1,4 +1,5 @@
-//! The digest of an event's data: every JSON text has one, and what `serde_json` finds different has another.
+//! The digest of an event's data: every JSON text has one, and texts that `serde_json` finds
+//! different have different ones.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! The signature headers of a delivery: whatever they hold, there is an answer, and it is fit to be shown.
+//! The signature headers of a delivery: any bytes get a report, and all text in it is printable.
 
 #![no_main]
 

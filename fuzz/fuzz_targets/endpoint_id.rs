@@ -1,4 +1,4 @@
-//! Endpoint ids: one record has one spelling.
+//! Endpoint ids: each id has one spelling.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Endpoint URLs: what passes is a URL to every reader, and they all see the same host.
+//! Endpoint URLs: a URL that passes is one to every parser, and all parsers see the same host.
 
 #![no_main]
 
@@ -22,12 +22,13 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
     assert_eq!((url.username(), url.password()), ("", None));
     assert_eq!(url.fragment(), None);
 
-    // And it can be sent, in the characters of RFC 3986 alone.
+    // A request to it can be sent, with only the characters of RFC 3986.
     let target = hookturn::delivery::target(text).expect("what passes can be sent");
     let target = target.path_and_query().expect("a target").as_str();
     assert!(!target.contains(['"', '<', '>', '[', '\\', ']', '^', '`', '{', '|', '}']));
 
-    // As a reader would that knows no special cases: what is between `://` and the first of `/`, `?` and `#`.
+    // A simple parser, which takes what is between `://` and the first of `/`, `?` and `#`, sees
+    // the same host.
     let (scheme, rest) = text.split_once("://").expect("an authority");
     assert!(scheme.eq_ignore_ascii_case(url.scheme()));
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
@@ -35,7 +36,7 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
     assert_eq!(plain.host(), url.host());
     assert_eq!(plain.username(), "");
 
-    // And as the HTTP stack does, where it accepts the text.
+    // So does the HTTP library, when it accepts the text.
     if let Ok(uri) = text.parse::<Uri>()
         && let Some(host) = uri.host()
     {

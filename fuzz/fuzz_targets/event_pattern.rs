@@ -1,4 +1,4 @@
-//! Event patterns: one spelling each, and a pattern matches what it says and nothing beside it.
+//! Event patterns: each has one spelling and matches exactly the types that it should.
 
 #![no_main]
 

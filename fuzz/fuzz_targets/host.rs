@@ -1,4 +1,4 @@
-//! `Host`: what is taken for one is a host, a port, and nothing beside.
+//! `Host`: an accepted value is a host, perhaps with a port, and nothing else.
 
 #![no_main]
 
@@ -13,13 +13,15 @@ libfuzzer_sys::fuzz_target!(|value: &[u8]| {
     let headers = HeaderMap::from_iter([(HOST, host)]);
     let uri = Uri::from_static("/");
     let checked = check(Version::HTTP_11, &uri, &headers);
-    // The same in all versions, when nothing contradicts it.
+    // The result is the same in all versions of HTTP when the URI has no authority.
     assert_eq!(check(Version::HTTP_10, &uri, &headers), checked);
     assert_eq!(check(Version::HTTP_2, &uri, &headers), checked);
     if checked.is_ok() {
         let host = std::str::from_utf8(value).expect("ASCII");
         assert!(host.is_ascii() && !host.contains(['/', '?', '#', '@', '\\', ' ', '"', '<', '>']));
-        let port = host.rsplit_once(':').filter(|(host, _)| !host.ends_with(':'));
+        let port = host
+            .rsplit_once(':')
+            .filter(|(host, _)| !host.ends_with(':'));
         if !host.contains('[')
             && let Some((name, port)) = port
         {

@@ -1,4 +1,4 @@
-//! `Idempotency-Key`: whatever is accepted is a key, and its quoted form is the same key.
+//! `Idempotency-Key`: an accepted value is a valid key, and its quoted form is the same key.
 
 #![no_main]
 

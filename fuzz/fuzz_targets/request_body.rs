@@ -1,4 +1,4 @@
-//! JSON bodies: read as `serde_json` reads them, except where the reader here is meant to know better.
+//! JSON bodies: they are read as `serde_json` reads them, except for intended differences.
 
 #![no_main]
 
@@ -24,7 +24,7 @@ libfuzzer_sys::fuzz_target!(|body: &[u8]| {
         Err(error) => match ours {
             Err(Failure::MalformedJson(_) | Failure::NotAnObject) => {}
             Err(other) => panic!("{other:?}"),
-            // What no field is asked for is not judged: only syntax is.
+            // Fields that are not read are checked only for their syntax.
             Ok(object) => {
                 let error = error.to_string();
                 let meant = [
@@ -40,7 +40,7 @@ libfuzzer_sys::fuzz_target!(|body: &[u8]| {
     }
 });
 
-/// Every field with every reader.
+/// Reads every field as every type.
 fn read(body: &[u8], members: &serde_json::Map<String, Value>) {
     let parse = || Object::parse(body).expect("it was read before");
     let names: Vec<&str> = members.keys().map(String::as_str).collect();
@@ -52,7 +52,7 @@ fn read(body: &[u8], members: &serde_json::Map<String, Value>) {
     let mut unread = parse();
     unread.ignore(&names);
     if unread.finish().is_err() {
-        // A name came twice, which serde_json settles by forgetting the first.
+        // A name came twice, and serde_json keeps only the last.
         return;
     }
     let raw: BTreeMap<String, &RawValue> = serde_json::from_slice(body).expect("an object");
@@ -84,7 +84,7 @@ fn read(body: &[u8], members: &serde_json::Map<String, Value>) {
         let map = parse().string_map(name);
         assert_eq!(map.is_some(), value.is_object());
         for (key, text) in value.as_object().into_iter().flatten() {
-            // The last of several is serde_json's.
+            // serde_json keeps the last of several.
             let last = map.iter().flatten().rev().find(|(other, _)| other == key);
             if let Some(text) = text.as_str() {
                 assert_eq!(last.map(|(_, text)| &**text), Some(text));
@@ -93,7 +93,7 @@ fn read(body: &[u8], members: &serde_json::Map<String, Value>) {
     }
 }
 
-/// `text` is how `number` was written, and `read` is the integer that it was read as.
+/// Checks the integer `read` for the `number` that was written as `text`.
 fn same_integer(text: &str, number: &serde_json::Number, read: Option<i64>) {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     if let Some(exact) = number.as_i64() {
@@ -116,7 +116,7 @@ fn same_integer(text: &str, number: &serde_json::Number, read: Option<i64>) {
         let read = read as f64;
         assert!((read - float).abs() < 0.5, "{text}: {read}");
     }
-    // Up to 15 significant digits come back from an f64 as they were, if it is not so small that it counts as zero.
+    // Up to 15 significant digits survive in an f64, unless it is so small that it becomes zero.
     let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
     let digits = || mantissa.bytes().filter(u8::is_ascii_digit);
     let is_zero = digits().all(|digit| digit == b'0');

@@ -1,4 +1,4 @@
-//! Sealed values: whatever is found at rest, it opens only if it was sealed, and its key's id is fit to be shown.
+//! Sealed values: bytes open only if they were sealed, and the id of their key is printable.
 
 #![no_main]
 
@@ -20,7 +20,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let id = key_id(data);
     let known = id.is_some_and(|id| KEYS.ids().any(|known| known == id));
     match KEYS.open(&place, data) {
-        // Only the seeds open: nobody else has the keys.
+        // Only the seeds open, since only they were sealed with these keys.
         Ok(plain) => assert_eq!((id, plain.as_slice()), (Some("k1"), &b"plain"[..])),
         Err(CannotOpen::UnknownKey { id: named }) => {
             assert!(!known && id == Some(named.as_str()));

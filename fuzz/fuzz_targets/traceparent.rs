@@ -1,4 +1,4 @@
-//! `traceparent`: a trace id is taken only from where it stands, and never zero.
+//! `traceparent`: a trace id is read only from its place, and is never zero.
 
 #![no_main]
 
@@ -13,7 +13,7 @@ libfuzzer_sys::fuzz_target!(|value: &[u8]| {
     assert!(shown.bytes().any(|digit| digit != b'0'));
     assert!(value.len() == 55 || (value[55] == b'-' && !value.starts_with(b"00")));
     assert!(!value.starts_with(b"ff"));
-    // The same id in the one form that every version has.
+    // The same id in the form that every version has.
     let again = format!("00-{shown}-00f067aa0ba902b7-01");
     assert_eq!(TraceId::parse(again.as_bytes()), Some(trace_id));
 });

@@ -1,39 +1,32 @@
-//! `hookturn backup`: copies the file of a store, also while a server writes it.
+//! `hookturn backup`: copies the file of a store, even while a server uses it.
 
-use std::{
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::runtime;
 
-use super::{
-    CommandError,
-    assembly::unopenable,
-    progress::{ProgressReport, print},
-    serve::Stop,
-};
-use crate::{
-    config::{SettingError, StoreArg},
-    store::sqlite::backup::{BackupError, backup},
-};
+use super::CommandError;
+use super::assembly::unopenable;
+use super::progress::{ProgressReport, print};
+use super::serve::Stop;
+use crate::config::{SettingError, StoreArg};
+use crate::store::sqlite::backup::{BackupError, backup};
 
-/// How the file to be made is named in errors.
+/// How errors name the copy.
 const TARGET: &str = "TARGET";
 
 #[derive(clap::Args)]
 #[command(
-    after_help = "The copy is one file, as of the instant when the command began. What was encrypted stays so: no master \
-    key is needed to make it, and the same ones to use it. To restore it, stop the server, put a copy of it in place of \
-    the store's file with nothing of the old one beside it (-wal, -shm), and start the server.\n\n\
+    after_help = "The copy is one file, with the state of the store when the command began. It stays \
+    encrypted: making it needs no master key, and using it needs the same keys. To restore it, stop \
+    the server, remove the store's file and the files beside it (-wal, -shm, -journal), put a copy \
+    of the backup in their place, and start the server.\n\n\
     Exit codes: 0 copied, 2 not copied.\n\n\
     Example:\n  hookturn backup /var/backups/hookturn.db --store sqlite:/var/lib/hookturn/hookturn.db"
 )]
 pub(super) struct BackupArgs {
-    /// The file to make; it must not exist
+    /// The file to create; it must not exist
     #[arg(value_name = "TARGET")]
     target: PathBuf,
 
@@ -64,7 +57,7 @@ pub(super) fn run(args: BackupArgs) -> Result<(), CommandError> {
         loop {
             tokio::select! {
                 done = &mut copying => {
-                    return done.unwrap_or_else(|_| Err(CommandError::new("the copying panicked")));
+                    return done.unwrap_or_else(|_| Err(CommandError::new("the copy failed: the program panicked")));
                 }
                 () = asked.asked() => stop.store(true, Ordering::Relaxed),
             }

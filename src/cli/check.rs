@@ -1,32 +1,27 @@
-//! `hookturn check`: looks for anything wrong in the file of a store.
+//! `hookturn check`: checks the file of a store for damage and inconsistencies.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::path::PathBuf;
+use std::process::ExitCode;
 
-use super::{
-    CommandError,
-    progress::{ProgressReport, print},
-};
-use crate::{
-    clock::SystemClock,
-    config::{MASTER_KEY, MasterKeysArg, SettingError},
-    store::sqlite::{
-        OpenError,
-        check::{self, Summary},
-    },
-};
+use super::CommandError;
+use super::progress::{ProgressReport, print};
+use crate::clock::SystemClock;
+use crate::config::{MASTER_KEY, MasterKeysArg, SettingError};
+use crate::store::sqlite::OpenError;
+use crate::store::sqlite::check::{self, Summary};
 
-/// The exit code of a file with something wrong in it.
+/// The exit code when problems were found.
 const PROBLEMS: u8 = 1;
 
 #[derive(clap::Args)]
 #[command(
-    after_help = "It reads a backup, or the file that a server has open, which goes on working, and changes nothing. Each \
-    problem is a line on stdout that shows no data.\n\n\
-    Exit codes: 0 nothing wrong, 1 problems found, 2 could not check.\n\n\
+    after_help = "It reads a backup, or the file of a running server, which is not disturbed, and changes \
+    nothing. Each problem is one line on standard output that shows no data.\n\n\
+    Exit codes: 0 no problems, 1 problems found, 2 the check could not run.\n\n\
     Example:\n  hookturn check /var/backups/hookturn.db"
 )]
 pub(super) struct CheckArgs {
-    /// The file: a backup, or the one of a store; `sqlite:PATH` is the same
+    /// The file of a backup or a store; `sqlite:PATH` is the same
     #[arg(value_name = "PATH")]
     path: PathBuf,
 
@@ -59,7 +54,7 @@ fn in_words(summary: &Summary) -> String {
     let sealed: Vec<_> = summary
         .sealed
         .iter()
-        .map(|(key, count)| format!("{count} under {key}"))
+        .map(|(key, count)| format!("{count} with {key}"))
         .collect();
     let sealed = if sealed.is_empty() {
         "none".to_owned()

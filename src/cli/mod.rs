@@ -1,8 +1,8 @@
-//! The command line: what was asked for, and how a failure is told.
+//! The command line: parses arguments, runs commands and reports failures.
 //!
-//! Whatever keeps a command from starting is one line on stderr that names the flag or variable and the mend, and exit
-//! code 2. clap's own errors are several lines long and quote what was typed, which may be a key in the wrong place, so
-//! they are told in words of our own.
+//! A command that cannot start writes one line to stderr, which names the flag or variable and how
+//! to fix it, and exits with code 2. clap's own errors take several lines and quote what was typed,
+//! which may be a key in the wrong place, so they are reworded here.
 
 mod assembly;
 mod backup;
@@ -19,9 +19,12 @@ mod text_file;
 mod usage;
 mod verify;
 
-use std::{ffi::OsString, io, process::ExitCode};
+use std::ffi::OsString;
+use std::io;
+use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, error::ErrorKind};
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
 
 use crate::config::{ServeArgs, SettingError};
 
@@ -35,32 +38,32 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve the API until SIGTERM or Ctrl-C
+    /// Serve the APIs until SIGTERM or Ctrl-C
     Serve(Box<ServeArgs>),
-    /// Watch a whole rotation, in both dialects, with a receiver that verifies
+    /// Show a whole rotation in both dialects, with a receiver that verifies
     Demo(demo::DemoArgs),
-    /// Receive deliveries and say of each whether and why it verifies
+    /// Receive deliveries, verify each and explain the result
     Listen(Box<listen::ListenArgs>),
-    /// Check a saved request and say whether and why it verifies
+    /// Verify a saved request and explain the result
     Verify(Box<verify::VerifyArgs>),
     /// Print the OpenAPI document of one dialect on stdout
     Openapi(openapi::OpenapiArgs),
-    /// Make the keys that encrypt what a durable store keeps, and change to new ones
+    /// Generate and change the master keys that encrypt a store
     Keys(keys::KeysArgs),
-    /// Copy the file of a store, also while a server writes it
+    /// Copy the file of a store, even while a server uses it
     Backup(backup::BackupArgs),
-    /// Look for anything wrong in the file of a store, also while a server writes it
+    /// Check the file of a store for problems, even while a server uses it
     Check(check::CheckArgs),
 }
 
-/// Why a command did not do what was asked: one line, without the program's name.
+/// Why a command failed: one line, without the program's name.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct CommandError(String);
 
 impl CommandError {
     fn new(problem: &str) -> Self {
-        // Texts of the system and of libraries go into it, which promise no single line.
+        // It may contain texts of the system and of libraries, which may have several lines.
         Self(problem.lines().map(str::trim).collect::<Vec<_>>().join(" "))
     }
 }
@@ -71,12 +74,14 @@ impl From<SettingError> for CommandError {
     }
 }
 
-/// Runs the command that `args` ask for, the first of which is the program's name. Returns when it is done, with the
-/// exit code: 0, save for a `verify` of a request that does not, or a `check` or `keys rewrap` that finds something.
+/// Runs the command in `args`, the first of which is the program's name.
+///
+/// Returns the exit code when the command is done. It is 0, except when `verify` gets a request
+/// that does not verify, `demo` fails, or `check` or `keys rewrap` finds problems.
 ///
 /// # Errors
 ///
-/// [`CommandError`] when it cannot start, or cannot write what it was asked for.
+/// [`CommandError`] when the command cannot start or cannot write its output.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, CommandError> {
     let done = |()| ExitCode::SUCCESS;
     let args: Vec<_> = args.into_iter().collect();
@@ -101,7 +106,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Command
     }
 }
 
-/// The outcome of writing to stdout. A reader that has gone away, such as `head`, has what it wanted.
+/// Converts the outcome of writing to stdout. A reader that closed the pipe, such as `head`, is not
+/// an error.
 fn written(outcome: io::Result<()>) -> Result<(), CommandError> {
     match outcome {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CommandError::new(

@@ -1,4 +1,4 @@
-//! `hookturn openapi`: prints the document of one dialect.
+//! `hookturn openapi`: prints the OpenAPI document of one dialect.
 
 use std::io::{self, Write as _};
 

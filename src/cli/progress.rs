@@ -1,4 +1,4 @@
-//! How far a command has come, on a terminal, and what it finds, on stdout.
+//! Shows the progress of a command on a terminal and its findings on stdout.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
@@ -8,13 +8,14 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::{CommandError, written};
 use crate::store::sqlite::Progress;
 
-/// How many findings are told: who has more has seen enough.
+/// The most findings that are printed.
 const MOST: u64 = 100;
 
-/// How often the bar shows that something is going on, when nothing is counted.
+/// How often the spinner moves when progress is not counted.
 const TICK: Duration = Duration::from_millis(200);
 
-/// The [`Progress`] for an operator: a bar on stderr, if that is a terminal, and findings on stdout.
+/// The [`Progress`] of the operator's commands: a bar on stderr, if that is a terminal, and
+/// findings on stdout.
 pub(super) struct ProgressReport {
     bar: ProgressBar,
     found: u64,
@@ -39,11 +40,11 @@ impl ProgressReport {
         }
     }
 
-    /// Takes the bar away, and says how much more was found than was told.
+    /// Removes the bar and prints how many more findings there were than were printed.
     ///
     /// # Errors
     ///
-    /// [`CommandError`] when what was found could not be written.
+    /// [`CommandError`] when a finding could not be written.
     pub fn end(self) -> Result<(), CommandError> {
         self.bar.finish_and_clear();
         written(self.outcome)?;

@@ -1,19 +1,20 @@
-//! A verification in words, for a terminal of 80 columns or a file. No colour: it is copied into tickets.
+//! Formats the report of a verification for a terminal of 80 columns or a file. It has no colour,
+//! since people copy it into tickets.
 
 use std::fmt::Write as _;
 
-use crate::domain::{
-    Format, Timestamp,
-    verification::{Rejection, Report, SecretOutcome, SignatureReport, format_name, span},
+use crate::domain::verification::{
+    Rejection, Report, SecretOutcome, SignatureReport, format_name, span,
 };
+use crate::domain::{Format, Timestamp};
 
-/// The columns of a line.
+/// The width of a line in columns.
 const WIDTH: usize = 80;
 
-/// The columns of what stands before a row's text.
+/// The width of the columns before a row's text.
 const INDENT: usize = 15;
 
-/// Rows of a label and a text, the text wrapped and indented.
+/// Rows of a label and a text, which is wrapped and indented.
 #[derive(Default)]
 pub(super) struct Rows(String);
 
@@ -40,7 +41,7 @@ impl Rows {
         self.0
     }
 
-    /// All that `report` says. `places` tells where each secret comes from; it may be empty.
+    /// Adds all rows of `report`. `places` says where each secret comes from; it may be empty.
     pub(super) fn explain(&mut self, report: &Report, places: &[String]) {
         for failure in &report.failures {
             self.row("why", &failure.to_string());
@@ -90,25 +91,24 @@ fn sent(timestamp: i64, age: Option<i64>) -> String {
     let distance = |age: i64| span(std::time::Duration::from_secs(age.unsigned_abs()));
     match age {
         None => format!("{at} ({timestamp})"),
-        Some(age) if age < 0 => format!("{at} ({timestamp}), {} ahead", distance(age)),
+        Some(age) if age < 0 => format!("{at} ({timestamp}), {} in the future", distance(age)),
         Some(age) => format!("{at} ({timestamp}), {} ago", distance(age)),
     }
 }
 
-/// Where another signature is by a secret given, the body is genuine, so that one which matches nothing can only be by a
-/// secret that was not given.
+/// Describes a signature. When another signature matches, the request is genuine, so one that does
+/// not match was made with a secret that was not given.
 fn of_signature(signature: &SignatureReport, genuine: bool) -> String {
     match signature {
         SignatureReport::Matched(secrets) => {
             format!("v1, made with {}", numbered("secret", secrets))
         }
         SignatureReport::NotMatched if genuine => {
-            "v1, made with a secret that is not given here, as in the grace of a rotation"
-                .to_owned()
+            "v1, made with a secret that is not given here, as in a grace period".to_owned()
         }
         SignatureReport::NotMatched => "v1, matches no secret".to_owned(),
         SignatureReport::NotTried => "v1, not compared".to_owned(),
-        SignatureReport::OtherScheme(scheme) => format!("{scheme}, unknown here and passed over"),
+        SignatureReport::OtherScheme(scheme) => format!("{scheme}, unknown here and ignored"),
         SignatureReport::Malformed(problem) => format!("malformed: {problem}"),
     }
 }
@@ -127,7 +127,7 @@ fn of_secret(outcome: &SecretOutcome, genuine: bool) -> String {
     }
 }
 
-/// `secret 1`, `secrets 1 and 3`.
+/// Formats a noun with its numbers: `secret 1`, `secrets 1 and 3`.
 fn numbered(noun: &str, numbers: &[usize]) -> String {
     let texts: Vec<_> = numbers.iter().map(usize::to_string).collect();
     match texts.as_slice() {
@@ -136,7 +136,7 @@ fn numbered(noun: &str, numbers: &[usize]) -> String {
     }
 }
 
-/// The headline of an outcome.
+/// Returns the headline of a report.
 pub(super) fn headline(report: &Report) -> String {
     if !report.verified() {
         return "NOT verified".to_owned();
@@ -162,7 +162,7 @@ mod tests {
         let wrapped = &lines[..lines.len() - 1];
         assert!(wrapped.iter().all(|line| line.len() <= WIDTH), "{text}");
         assert_eq!(text.matches("word").count(), 60);
-        // A word that fits no line is not cut: an id is there to be copied.
+        // A word that is longer than a line is not cut, so that an id can be copied.
         assert_eq!(lines.last().map(|line| line.len()), Some(INDENT + 200));
     }
 

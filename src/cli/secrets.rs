@@ -1,48 +1,47 @@
-//! The secrets of a receiver: from flags, from a variable and from a file.
+//! Reads the secrets of a receiver from flags, a variable and a file.
 
-use std::{fs, path::Path, path::PathBuf};
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
 use super::text_file;
-use crate::{
-    config::SettingError,
-    domain::verification::{PREFIX, ReceiverSecret, is_invisible},
-};
+use crate::config::SettingError;
+use crate::domain::verification::{PREFIX, ReceiverSecret, is_invisible};
 
-/// How one command names where its secrets come from, in errors.
+/// How the errors of a command name the sources of its secrets.
 pub(super) struct Names {
-    /// The flag and its variable.
+    /// The flag of a secret and its variable.
     pub flag: &'static str,
-    /// The flag, and its variable if it has one, of the file.
+    /// The flag of the file, and its variable if it has one.
     pub file: &'static str,
 }
 
-/// Where the secrets come from.
+/// The sources of a receiver's secrets.
 pub(super) struct SecretSource {
     given: Vec<ReceiverSecret>,
     file: Option<PathBuf>,
 }
 
-/// The secrets at one instant, with the place of each for people to find it by.
+/// The secrets at one instant, and where each comes from.
 pub(super) struct Secrets {
     pub all: Vec<ReceiverSecret>,
-    /// As many as there are secrets: `--secret`, or the file's line.
+    /// The place of each secret: `--secret` or the line of the file.
     pub places: Vec<String>,
-    /// Why the file's secrets are missing.
+    /// Why the secrets of the file could not be read.
     pub unreadable: Option<String>,
-    /// What was changed to read the file.
+    /// How the file was converted to be read.
     pub notice: Option<String>,
 }
 
 impl SecretSource {
-    /// Takes the texts of flags, each of which may be several, separated by commas, as the variable's are; and the file,
-    /// which must be readable now.
+    /// Takes the texts of flags and of the variable, which may have several secrets separated by
+    /// commas, and the file, which must be readable now.
     ///
     /// # Errors
     ///
-    /// The number of the first text that is no secret, or the line of the file, and what is wrong with it. What is given
-    /// here is not shown: it is a secret, or nearly one.
+    /// The number of the first text that is not a secret, or its line in the file, and what is
+    /// wrong with it. The text is not shown, since it may be a secret with a typing mistake.
     pub(super) fn new(
         names: &Names,
         texts: Vec<String>,
@@ -74,8 +73,11 @@ impl SecretSource {
         Ok(Self { given, file })
     }
 
-    /// The secrets as they are now: the file is read each time, so that a rotation can be rehearsed by editing it. A file
-    /// that can no longer be read has no secrets, and a line that is none is told with the delivery.
+    /// Returns the present secrets.
+    ///
+    /// It reads the file each time, so that a rotation can be rehearsed by editing the file. A file
+    /// that cannot be read any more has no secrets. A malformed line is shown in the report of the
+    /// delivery.
     ///
     /// Blocks while it reads.
     pub(super) fn read(&self) -> Secrets {
@@ -103,10 +105,11 @@ impl SecretSource {
 /// Secrets, each with the number of its line.
 type Numbered = Vec<(usize, ReceiverSecret)>;
 
-/// The secrets in a file, and what was changed to read it.
+/// Reads the secrets in a file. Returns them, and how the file was converted.
 ///
-/// One a line, or several separated by commas. Blank lines and those that start with `#` are none. A line may also be one
-/// of an environment file, `NAME=whsec_…`, and a secret may be in quotes.
+/// A line has one secret, or several separated by commas. Blank lines and lines that start with `#`
+/// are ignored. A line may also be that of an environment file, `NAME=whsec_…`, and a secret may be
+/// in quotes.
 fn read(path: &Path) -> Result<(Numbered, Option<String>), String> {
     let shown = text_file::shown(path);
     let cannot = |problem: &str| format!("cannot read {shown}: {problem}");
@@ -123,7 +126,7 @@ fn read(path: &Path) -> Result<(Numbered, Option<String>), String> {
     Ok((secrets, notice))
 }
 
-/// What a line of a file says, without the name of a variable, quotes and a comment.
+/// Returns the value in a line of a file, without a variable's name, quotes and a comment.
 fn value(line: &str) -> &str {
     let line = bare(line);
     if line.starts_with('#') {
@@ -144,18 +147,18 @@ fn value(line: &str) -> &str {
     unquoted(comment.map_or(value, |at| &value[..at]))
 }
 
-/// The texts in a list that is separated by commas.
+/// Splits a list at its commas.
 fn texts(list: &str) -> impl Iterator<Item = &str> {
     let entries = list.split(',').map(|entry| unquoted(bare(entry)));
     entries.filter(|entry| !entry.is_empty())
 }
 
-/// Without space and what else cannot be seen at either end, such as a zero-width space from a document.
+/// Trims white space and invisible characters, such as a zero-width space from a document.
 fn bare(text: &str) -> &str {
     text.trim_matches(|char: char| char.is_whitespace() || is_invisible(char))
 }
 
-/// Without the quotes around it, straight ones or those of a document.
+/// Removes quotes around a text, both straight and typographic ones.
 fn unquoted(text: &str) -> &str {
     const QUOTES: [(char, char); 6] = [
         ('"', '"'),
@@ -211,7 +214,7 @@ mod tests {
         }
         let several = "HOOKTURN_LISTEN_SECRETS='whsec_AA==, whsec_BB=='";
         assert!(texts(value(several)).eq(["whsec_AA==", "whsec_BB=="]));
-        // What is no name of a variable stays, so that what is wrong with it can be said.
+        // Text that is not a variable's name is kept, so that the error is about the whole line.
         for line in ["a b=whsec_AA==", "whsec_x=whsec_AA==", "=whsec_AA=="] {
             assert!(!texts(value(line)).eq(["whsec_AA=="]), "{line:?}");
         }

@@ -1,4 +1,4 @@
-//! Files of text as editors and shells write them: with a byte order mark, or as UTF-16.
+//! Reads text files as editors and shells write them, with a byte order mark or in UTF-16.
 
 use std::path::Path;
 
@@ -6,37 +6,38 @@ use zeroize::Zeroizing;
 
 const BROKEN: &str = "it is UTF-16 that cannot be read; save it as UTF-8";
 
-/// A path as errors may show it: where a secret was given in place of a path, it is not shown.
+/// Formats a path for an error. A secret that was given in place of a path is not shown.
 pub(super) fn shown(path: &Path) -> String {
     let path = path.display().to_string();
     if path.contains("whsec_") {
-        "a path that looks like a secret (write the secret to a file, and give the path of that)"
+        "a path that looks like a secret (write the secret to a file and give the path of the file)"
             .to_owned()
     } else {
         path
     }
 }
 
-/// What a file holds, as UTF-8 as far as it says what it is.
+/// The content of a file, converted to UTF-8 if a byte order mark shows its encoding.
 pub(super) struct Text {
-    /// The bytes without a mark at their start. They may be a secret.
+    /// The bytes without the byte order mark. They may hold a secret.
     pub bytes: Zeroizing<Vec<u8>>,
-    /// What was changed, for people; the name of the file goes before it.
+    /// How the file was converted, as a text to follow the file's name.
     pub notice: Option<&'static str>,
 }
 
-/// Takes the byte order mark away, and makes UTF-8 of UTF-16 that has one (as PowerShell's `>` writes it).
+/// Removes a byte order mark and converts UTF-16 that has one (as PowerShell's `>` writes it) to
+/// UTF-8.
 ///
 /// # Errors
 ///
-/// What is wrong with it, and the mend.
+/// What is wrong with the file, and how to fix it.
 pub(super) fn read(bytes: Vec<u8>) -> Result<Text, &'static str> {
     let bytes = Zeroizing::new(bytes);
     let unit: fn([u8; 2]) -> u16 = match bytes.as_slice() {
         [0xef, 0xbb, 0xbf, rest @ ..] => {
             return Ok(Text {
                 bytes: Zeroizing::new(rest.to_vec()),
-                notice: Some("starts with a byte order mark, which is left out"),
+                notice: Some("starts with a byte order mark, which is ignored"),
             });
         }
         [0xff, 0xfe, ..] => u16::from_le_bytes,
@@ -51,7 +52,7 @@ pub(super) fn read(bytes: Vec<u8>) -> Result<Text, &'static str> {
     let (pairs, []) = bytes[2..].as_chunks() else {
         return Err(BROKEN);
     };
-    // As much as it can become, so that it does not move and leave a copy.
+    // The most that it can need, so that it does not grow, which would leave a copy behind.
     let mut text = Zeroizing::new(Vec::with_capacity(bytes.len() / 2 * 3));
     for char in char::decode_utf16(pairs.iter().map(|pair| unit(*pair))) {
         let char = char.map_err(|_| BROKEN)?;
@@ -59,18 +60,18 @@ pub(super) fn read(bytes: Vec<u8>) -> Result<Text, &'static str> {
     }
     Ok(Text {
         bytes: text,
-        notice: Some("is UTF-16, and is read as such"),
+        notice: Some("is read as UTF-16"),
     })
 }
 
-/// The text of a file that must be UTF-8.
+/// Returns the text of a file that must be UTF-8.
 ///
 /// # Errors
 ///
-/// What it is instead, and the mend.
+/// What it is instead, and how to fix it.
 pub(super) fn utf8(bytes: &[u8]) -> Result<&str, &'static str> {
     if bytes.contains(&0) {
-        return Err("it holds zero bytes, as UTF-16 does; save it as UTF-8");
+        return Err("it has zero bytes, as UTF-16 does; save it as UTF-8");
     }
     str::from_utf8(bytes).map_err(|_| "it is not UTF-8 text; save it as UTF-8")
 }

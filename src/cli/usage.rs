@@ -1,17 +1,15 @@
-//! A command line that cannot be understood, in one line.
+//! Explains in one line what is wrong with a command line.
 
 use std::ffi::OsString;
 
-use clap::{
-    CommandFactory as _,
-    error::{ContextKind, ErrorKind},
-};
+use clap::CommandFactory as _;
+use clap::error::{ContextKind, ErrorKind};
 
 use super::Cli;
 use crate::nearest::nearest;
 
-/// What is wrong with `args`, of which clap says `error`: one line. Of what was typed it quotes no more than the name of a
-/// flag.
+/// Returns one line that says what is wrong with `args`, which clap rejected with `error`. It
+/// quotes nothing of what was typed but the name of a flag.
 pub(super) fn problem(error: &clap::Error, args: &[OsString]) -> String {
     let mut program = Cli::command();
     program.build();
@@ -21,7 +19,7 @@ pub(super) fn problem(error: &clap::Error, args: &[OsString]) -> String {
         let Some(found) = command.find_subcommand(word) else {
             break;
         };
-        // Its own help is of no help.
+        // The help of `help` would not help.
         if found.get_name() == "help" {
             break;
         }
@@ -37,11 +35,11 @@ pub(super) fn problem(error: &clap::Error, args: &[OsString]) -> String {
     format!("{fault}{see} `{path} --help`")
 }
 
-/// Without the hint to the help of `command`, which is the one that was asked for.
+/// Returns what is wrong, without the hint to the help of `command`.
 fn fault(error: &clap::Error, command: &clap::Command) -> String {
     let context = |kind| error.get(kind).map(ToString::to_string);
     let flag = context(ContextKind::InvalidArg)
-        // One that was run together with a secret is not shown.
+        // A flag that was joined with a secret is not shown.
         .filter(|text| text.starts_with("--") && !text.contains("whsec_"))
         .and_then(|text| text.split(['=', ' ']).next().map(str::to_owned));
     let flag = flag.as_deref();
@@ -60,19 +58,19 @@ fn fault(error: &clap::Error, command: &clap::Command) -> String {
             let typed = context(ContextKind::InvalidSubcommand).unwrap_or_default();
             match nearest(&typed, commands(command)) {
                 Some(meant) => format!("unknown command; did you mean {meant}?"),
-                None => format!("unknown command; there is {}", listed(command)),
+                None => format!("unknown command; the commands are {}", listed(command)),
             }
         }
         ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            format!("no command is named; there is {}", listed(command))
+            format!("no command is given; the commands are {}", listed(command))
         }
         ErrorKind::MissingRequiredArgument => match context(ContextKind::InvalidArg) {
-            // Here these are the names of what is missing.
+            // In this case clap gives the names of the missing arguments.
             Some(missing) => format!("missing argument {missing}"),
             None => "missing argument".to_owned(),
         },
         ErrorKind::ValueValidation => {
-            // `--dev`'s variable is all that clap itself parses.
+            // clap itself parses only the variables of flags without a value.
             let variable = flag.map(|flag| {
                 flag.trim_start_matches('-')
                     .replace('-', "_")
@@ -97,13 +95,13 @@ fn fault(error: &clap::Error, command: &clap::Command) -> String {
     }
 }
 
-/// The names of the commands of `command`, save `help`.
+/// Returns the names of the commands of `command`, except `help`.
 fn commands(command: &clap::Command) -> impl Iterator<Item = &str> {
     let names = command.get_subcommands().map(clap::Command::get_name);
     names.filter(|name| *name != "help")
 }
 
-/// The same as a list in a sentence.
+/// Returns those names as a list for a sentence.
 fn listed(command: &clap::Command) -> String {
     let names: Vec<_> = commands(command).collect();
     match names.split_last() {

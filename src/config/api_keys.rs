@@ -1,14 +1,14 @@
-//! API keys as they are configured.
+//! The API keys in the settings.
 
 use std::fmt;
 
 use zeroize::Zeroizing;
 
-/// A key's length in characters.
+/// The length of a key in characters.
 const KEY_LENGTH: std::ops::RangeInclusive<usize> = 8..=256;
 
-/// The text of an API key: 8 to 256 visible ASCII characters without a comma. `Debug` hides it, and it is zeroed when
-/// dropped.
+/// The text of an API key: 8 to 256 visible ASCII characters without a comma. `Debug` hides it, and
+/// it is wiped on drop.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiKey(Zeroizing<String>);
 
@@ -17,7 +17,7 @@ impl ApiKey {
     ///
     /// # Errors
     ///
-    /// What a key must be like, without the text that is not.
+    /// What a key must be. The error does not show the text.
     pub fn parse(text: &str) -> Result<Self, String> {
         if !KEY_LENGTH.contains(&text.len())
             || !text
@@ -31,7 +31,7 @@ impl ApiKey {
         Ok(Self(Zeroizing::new(text.to_owned())))
     }
 
-    /// The key's text, for hashing it or for telling it to its owner.
+    /// Returns the key's text, to hash it or to show it to its owner.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -44,27 +44,27 @@ impl fmt::Debug for ApiKey {
     }
 }
 
-/// Who may call: tenants with their keys. A tenant may have several keys; a key has one tenant.
+/// The tenants and their keys. A tenant may have several keys; a key belongs to one tenant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ApiKeys(Vec<(String, ApiKey)>);
 
 impl ApiKeys {
-    /// One key of one tenant.
+    /// Makes a set of one key of one tenant.
     ///
     /// # Errors
     ///
-    /// What the tenant's name must be like.
+    /// What the tenant's name must be.
     pub fn one(tenant: &str, key: ApiKey) -> Result<Self, String> {
         Ok(Self(vec![(parse_tenant(tenant)?, key)]))
     }
 
-    /// Parses `TENANT=KEY` texts, each of which may be several, separated by commas. Empty texts count as not given; a
-    /// pair that is given twice counts once.
+    /// Parses texts, each of which may have several `TENANT=KEY` entries, separated by commas.
+    /// Empty texts are ignored, and repeated entries count once.
     ///
     /// # Errors
     ///
-    /// The number of the first bad entry and what it must be like. The entry itself is not shown: whatever is wrong
-    /// with it, it may hold a key.
+    /// The number of the first bad entry and what is wrong with it. The error does not show the
+    /// entry, which may hold a key.
     pub(super) fn parse(texts: &[Zeroizing<String>]) -> Result<Self, String> {
         let mut keys: Vec<(String, ApiKey)> = Vec::new();
         let entries = texts
@@ -79,7 +79,7 @@ impl ApiKeys {
                 Some((owner, _)) if *owner == tenant => {}
                 Some(_) => {
                     return Err(format!(
-                        "entry {}: the key is already another tenant's; give each tenant its own",
+                        "entry {}: the key belongs to another tenant already; give each tenant its own",
                         index + 1
                     ));
                 }
@@ -88,13 +88,14 @@ impl ApiKeys {
         Ok(Self(keys))
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no keys.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The tenants with their keys, in the order given; a tenant with several keys comes several times.
+    /// Returns pairs of a tenant and a key, in the order given. A tenant with several keys comes
+    /// several times.
     #[must_use]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &ApiKey)> {
         self.0.iter().map(|(tenant, key)| (tenant.as_str(), key))

@@ -1,9 +1,11 @@
-//! Every setting of `hookturn serve`: its flag, its environment variable, its unit and its default.
+//! The settings of `hookturn serve`, with their flags, environment variables, units and defaults.
 //!
-//! A flag takes precedence over its variable, and an empty value counts as not given, as container set-ups pass on
-//! unset variables as empty ones. [`ServeArgs`] takes the texts from the command line and [`ServeSettings::new`] parses
-//! them here rather than within clap, which quotes a bad value in its errors: a setting's error must never show a key
-//! or a password, also not one that was misplaced into the wrong flag.
+//! A flag takes precedence over its variable. An empty value counts as not set, since container
+//! tools often pass unset variables on as empty.
+//!
+//! [`ServeArgs`] takes the texts from the command line and [`ServeSettings::new`] parses them. clap
+//! does not parse them, because its errors quote bad values, and an error must never show a key or
+//! a password, not even one in the wrong flag.
 
 mod api_keys;
 mod parse;
@@ -20,20 +22,21 @@ pub use self::store::{MasterKeysArg, Store, StoreArg};
 use crate::store::at_rest::MasterKeys;
 use crate::telemetry::LogFormat;
 
-/// The settings of `hookturn serve` as they stand on the command line and in the environment: unparsed texts.
+/// The unparsed settings of `hookturn serve`, from the command line and the environment.
 ///
-/// Not `Debug`, since it holds keys.
+/// It is not `Debug`, since it holds keys.
 #[derive(clap::Args, Default)]
 pub struct ServeArgs {
-    /// Where to listen: HOST:PORT, port 0 for any free one [default: 127.0.0.1:8080]
+    /// The address to listen on, HOST:PORT; port 0 takes a free port [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR", env = "HOOKTURN_LISTEN")]
     listen: Option<String>,
 
-    /// A tenant and one of its API keys; repeatable, and in the variable comma-separated [default: one is generated
-    /// for tenant `default` and printed once on start]
+    /// A tenant and one of its API keys; repeatable, comma-separated in the variable [default: a
+    /// key for tenant `default` is generated and printed once on start]
     ///
-    /// A tenant is 1 to 64 of A-Z a-z 0-9 _ -, a key 8 to 256 visible ASCII characters without a comma. A tenant may
-    /// have several keys. Prefer the variable: other users of the machine can see flags.
+    /// A tenant is 1 to 64 characters of A-Z a-z 0-9 _ -, and a key 8 to 256 visible ASCII
+    /// characters without a comma. A tenant may have several keys. Prefer the variable: other users
+    /// of the machine can see flags.
     #[arg(
         long = "api-key",
         value_name = "TENANT=KEY",
@@ -48,11 +51,11 @@ pub struct ServeArgs {
     #[command(flatten)]
     master_keys: MasterKeysArg,
 
-    /// Requests that each tenant may make a second, 1 to 1000000, or `off` [default: 100]
+    /// The number of requests per second for each tenant, 1 to 1000000, or `off` [default: 100]
     #[arg(long, value_name = "N|off", env = "HOOKTURN_RATE_LIMIT")]
     rate_limit: Option<String>,
 
-    /// The server's URL as clients see it, for links in answers [default: from --listen]
+    /// The URL that clients use for the server, for links in answers [default: from --listen]
     #[arg(
         long,
         value_name = "URL",
@@ -61,29 +64,30 @@ pub struct ServeArgs {
     )]
     public_url: Option<String>,
 
-    /// What to log, such as `warn` or `info,hookturn::service=debug` [default: info]
+    /// The filter of log lines, such as `warn` or `info,hookturn::service=debug` [default: info]
     #[arg(long, value_name = "FILTER", env = "HOOKTURN_LOG")]
     log: Option<String>,
 
-    /// `text` or `json` [default: text on a terminal, else json]
+    /// The format of log lines, `text` or `json` [default: text on a terminal, else json]
     #[arg(long, value_name = "FORMAT", env = "HOOKTURN_LOG_FORMAT")]
     log_format: Option<String>,
 
-    /// For development: deliveries may go to loopback and private addresses, 2026-03-01 endpoints may have http: URLs,
-    /// and the clock can be moved. The variable takes true, false, 1 or 0
+    /// Development mode: deliveries may go to loopback and private addresses, 2026-03-01 endpoints
+    /// may have http: URLs, and the clock can be moved. The variable takes true, false, 1 or 0
     #[arg(long, env = "HOOKTURN_DEV", value_parser = parse::switch)]
     dev: bool,
 
-    /// Serve a store in real time again after its test clock was moved: graces, remembered answers and retries keep the
-    /// time that they had left. Needed only once; not with --dev
+    /// Serve a store in real time again after its test clock was moved. Grace periods, kept answers
+    /// and retries keep the time that they had left. Needed only once; excludes --dev
     #[arg(long, env = "HOOKTURN_END_TEST_CLOCK", value_parser = parse::switch)]
     end_test_clock: bool,
 
-    /// Connections at a time, 1 to 1000000; more of them wait unaccepted [default: 4096]
+    /// The most connections at a time, 1 to 1000000; further ones wait to be accepted [default:
+    /// 4096]
     #[arg(long, value_name = "N", env = "HOOKTURN_MAX_CONNECTIONS")]
     max_connections: Option<String>,
 
-    /// Days for which finished deliveries, and the ids of events, are kept, 1 to 365 [default: 7]
+    /// How many days finished deliveries and the ids of events are kept, 1 to 365 [default: 7]
     #[arg(long, value_name = "DAYS", env = "HOOKTURN_DELIVERY_RETENTION")]
     delivery_retention: Option<String>,
 }
@@ -91,35 +95,40 @@ pub struct ServeArgs {
 /// The parsed settings of `hookturn serve`.
 #[derive(Debug)]
 pub struct ServeSettings {
-    /// `--listen`: where to listen, `HOST:PORT`; the host may be a name that is yet to be resolved.
+    /// `--listen`: the address to listen on, `HOST:PORT`. The host may be a name that is not
+    /// resolved yet.
     pub listen: String,
-    /// `--api-key`: who may call. Empty when none was given: then the caller must make one.
+    /// `--api-key`: the tenants and their keys. When it is empty, the command must generate a key.
     pub api_keys: ApiKeys,
     /// `--store`: where records are kept.
     pub store: Store,
-    /// `--master-key`: what encrypts at rest. There is one unless the store is [`Store::Memory`].
+    /// `--master-key`: the keys that encrypt the store. There is at least one unless the store is
+    /// [`Store::Memory`].
     pub master_keys: Option<MasterKeys>,
-    /// `--rate-limit`: requests a second for each tenant, at most 1,000,000; `None` for no limit.
+    /// `--rate-limit`: requests per second for each tenant, at most 1,000,000; `None` for no limit.
     pub rate_limit: Option<NonZeroU32>,
-    /// `--public-url`: absolute, `http` or `https`, without a trailing slash. `None` when it is to follow from the
-    /// address that was bound: see [`local_url`].
+    /// `--public-url`: absolute, `http` or `https`, without a trailing slash. `None` means that it
+    /// follows from the bound address; see [`local_url`].
     pub public_url: Option<String>,
-    /// `--log`: which events are logged.
+    /// `--log`: the filter of log events.
     pub log: EnvFilter,
-    /// `--log-format`: how they are written.
+    /// `--log-format`: the format of log lines.
     pub log_format: LogFormat,
-    /// `--dev`: whether the aids for development are on.
+    /// `--dev`: whether development mode is on.
     pub dev: bool,
-    /// `--end-test-clock`: whether a store whose test clock is ahead is brought back to real time. Never with `dev`.
+    /// `--end-test-clock`: whether to bring a store whose test clock is ahead back to real time.
+    /// Never true with `dev`.
     pub end_test_clock: bool,
-    /// `--max-connections`: connections at a time, 1 to 1,000,000.
+    /// `--max-connections`: the most connections at a time, 1 to 1,000,000.
     pub max_connections: usize,
-    /// `--delivery-retention`: for how long finished deliveries are kept, 1 to 365 days.
+    /// `--delivery-retention`: how long finished deliveries are kept, 1 to 365 days.
     pub delivery_retention: Duration,
 }
 
-/// A setting that cannot be used. Its text is one line, names the flag and the variable and says how to mend it; it
-/// never shows the value of a setting that can hold a secret.
+/// A setting that cannot be used.
+///
+/// The text is one line that names the flag and the variable and says how to fix it. It never shows
+/// a value that may hold a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{setting}: {problem}")]
 pub struct SettingError {
@@ -128,7 +137,7 @@ pub struct SettingError {
 }
 
 impl SettingError {
-    /// An error of `setting`, which is written `--flag (VARIABLE)`.
+    /// Makes the error of `setting`, which is written `--flag (VARIABLE)`.
     #[must_use]
     pub fn new(setting: &'static str, problem: impl Into<String>) -> Self {
         Self {
@@ -137,13 +146,13 @@ impl SettingError {
         }
     }
 
-    /// A durable store, and no master key for it: never is a secret at rest that is not encrypted.
+    /// Makes the error of a durable store without a master key. Secrets are never stored
+    /// unencrypted.
     #[must_use]
     pub fn no_master_key() -> Self {
         Self::new(
             MASTER_KEY,
-            "a store that outlives the program needs a master key, to encrypt what it keeps; `hookturn keys generate` \
-             makes one",
+            "a store in a file needs a master key to encrypt it; `hookturn keys generate` makes one",
         )
     }
 }
@@ -162,8 +171,8 @@ impl ServeSettings {
     ///
     /// # Errors
     ///
-    /// [`SettingError`] for the first setting, in the order of `--help`, that cannot be used; a durable store without a
-    /// master key is told when all else is sound.
+    /// [`SettingError`] for the first setting, in the order of `--help`, that cannot be used.
+    /// Conflicts between settings, such as a durable store without a master key, come last.
     pub fn new(args: ServeArgs) -> Result<Self, SettingError> {
         let given = |text: Option<String>| text.filter(|text| !text.is_empty());
         let or =
@@ -206,7 +215,7 @@ impl ServeSettings {
         if settings.dev && settings.end_test_clock {
             return Err(SettingError::new(
                 "--end-test-clock (HOOKTURN_END_TEST_CLOCK)",
-                "with --dev (HOOKTURN_DEV) the test clock goes on; give one of the two",
+                "it cannot be used with --dev (HOOKTURN_DEV), which keeps the test clock; give one of the two",
             ));
         }
         if settings.store != Store::Memory && settings.master_keys.is_none() {

@@ -1,11 +1,10 @@
-//! The parsing of each setting's text. An `Err` is the problem with its mend, without the setting's name.
+//! Parses the text of each setting. An `Err` says what is wrong and how to fix it, without the
+//! setting's name.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
-use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    num::NonZeroU32,
-};
 
 use tracing_subscriber::EnvFilter;
 use url::Url;
@@ -15,10 +14,10 @@ use super::Store;
 use crate::store::at_rest::{MasterKey, MasterKeys, UnfitKeys};
 use crate::telemetry::LogFormat;
 
-/// Both of `rate_limit` and `max_connections`.
+/// The upper bound of `rate_limit` and of `max_connections`.
 const MOST: u32 = 1_000_000;
 
-/// `HOST:PORT`, where the host may be a name.
+/// Checks that the text is `HOST:PORT`, where the host may be a name.
 pub(crate) fn listen(text: String) -> Result<String, String> {
     let sound = text.parse::<SocketAddr>().is_ok()
         || text.rsplit_once(':').is_some_and(|(host, port)| {
@@ -38,7 +37,7 @@ pub(super) fn store(text: &str) -> Result<Store, String> {
     if let Some(path) = text.strip_prefix("sqlite:") {
         return sqlite_path(path).map(|path| Store::Sqlite { path });
     }
-    // Only the scheme is shown: the rest of a store's URL may hold a password.
+    // Only the scheme is shown, since the rest of a store's URL may hold a password.
     let scheme = text
         .split_once(':')
         .map(|(scheme, _)| scheme)
@@ -53,27 +52,30 @@ pub(super) fn store(text: &str) -> Result<Store, String> {
         }
         Some(scheme) => {
             format!(
-                "store `{scheme}:` is not supported by this version; use memory: or sqlite:PATH"
+                "the store `{scheme}:` is not supported by this version; use memory: or sqlite:PATH"
             )
         }
-        None => "store URL is not supported by this version; use memory: or sqlite:PATH".to_owned(),
+        None => {
+            "the store URL is not supported by this version; use memory: or sqlite:PATH".to_owned()
+        }
     })
 }
 
-/// All of the text is the path. What other programs would read otherwise is refused, so that nobody gets a file where
-/// they did not look for it.
+/// Takes the whole text as the path. Texts that other programs read differently are refused, so
+/// that no file appears in an unexpected place.
 fn sqlite_path(text: &str) -> Result<PathBuf, String> {
     Err(match text {
-        "" => "the store `sqlite:` needs the path of a file; write such as sqlite:hookturn.db",
+        "" => "the store `sqlite:` needs the path of a file, such as sqlite:hookturn.db",
         _ if text.starts_with(':') => {
-            "the store `sqlite:` keeps its records in a file; for records that end with the program use memory:"
+            "the store `sqlite:` keeps its records in a file; use memory: to keep them in memory"
         }
         _ if text.starts_with("//") => {
-            "the store `sqlite:` has no host: all after the colon is the path; write such as \
-             sqlite:/var/lib/hookturn/hookturn.db"
+            "the store `sqlite:` has no host, and everything after the colon is the path; write a \
+             path such as sqlite:/var/lib/hookturn/hookturn.db"
         }
         _ if text.starts_with("file:") => {
-            "the store `sqlite:` takes a path, not a URL; write such as sqlite:/var/lib/hookturn/hookturn.db"
+            "the store `sqlite:` takes a path, not a URL; write a path such as \
+             sqlite:/var/lib/hookturn/hookturn.db"
         }
         _ => return Ok(text.into()),
     }
@@ -87,7 +89,7 @@ pub(super) fn rate_limit(text: &str) -> Result<Option<NonZeroU32>, String> {
     match text.parse::<NonZeroU32>() {
         Ok(limit) if limit.get() <= MOST => Ok(Some(limit)),
         _ => Err(format!(
-            "write a whole number of requests a second, 1 to {MOST}, or off"
+            "write a whole number of requests per second, 1 to {MOST}, or off"
         )),
     }
 }
@@ -106,10 +108,11 @@ pub(super) fn days(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// An absolute `http` or `https` URL with neither user information, query nor fragment; without its trailing slashes.
+/// Parses an absolute `http` or `https` URL without user information, query and fragment. Trailing
+/// slashes are removed.
 pub(super) fn public_url(text: &str) -> Result<String, String> {
     let url = Url::parse(text)
-        .map_err(|error| format!("{error}; write such as https://hooks.example.com"))?;
+        .map_err(|error| format!("{error}; write a URL such as https://hooks.example.com"))?;
     let fault = if !matches!(url.scheme(), "http" | "https") {
         "the scheme must be http or https"
     } else if !url.username().is_empty() || url.password().is_some() {
@@ -119,11 +122,13 @@ pub(super) fn public_url(text: &str) -> Result<String, String> {
     } else {
         return Ok(url.as_str().trim_end_matches('/').to_owned());
     };
-    Err(format!("{fault}; write such as https://hooks.example.com"))
+    Err(format!(
+        "{fault}; write a URL such as https://hooks.example.com"
+    ))
 }
 
-/// The URL by which this machine reaches a server that is bound to `address`, without a trailing slash. For an
-/// unspecified address (`0.0.0.0`, `[::]`) that is loopback.
+/// Returns the URL by which this machine reaches a server that is bound to `address`, without a
+/// trailing slash. For an unspecified address (`0.0.0.0`, `[::]`) that is the loopback address.
 #[must_use]
 pub fn local_url(mut address: SocketAddr) -> String {
     match address.ip() {
@@ -132,16 +137,18 @@ pub fn local_url(mut address: SocketAddr) -> String {
         _ => {}
     }
     if let SocketAddr::V6(address) = &mut address {
-        // A zone has no place in a URL (RFC 3986).
+        // A URL has no zone (RFC 3986).
         address.set_scope_id(0);
     }
     format!("http://{address}")
 }
 
 pub(super) fn log(text: &str) -> Result<EnvFilter, String> {
-    EnvFilter::builder()
-        .parse(text)
-        .map_err(|_| "not a filter; write a level (error, warn, info, debug, trace), or such as info,hookturn=debug".to_owned())
+    EnvFilter::builder().parse(text).map_err(|_| {
+        "it is not a filter; write a level (error, warn, info, debug, trace) or a list such as \
+             info,hookturn=debug"
+            .to_owned()
+    })
 }
 
 pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
@@ -152,7 +159,7 @@ pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
     }
 }
 
-/// The value of a flag's variable.
+/// Parses the variable of a flag that takes no value.
 pub(super) fn switch(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "1" | "true" => Ok(true),
@@ -161,7 +168,8 @@ pub(super) fn switch(text: &str) -> Result<bool, String> {
     }
 }
 
-/// Master keys, each `ID:BASE64` as [`MasterKey::parse`] takes it; `None` if there is none.
+/// Parses master keys, each `ID:BASE64` as [`MasterKey::parse`] takes it. Returns `None` when there
+/// is none.
 pub(super) fn master_keys(texts: &[Zeroizing<String>]) -> Result<Option<MasterKeys>, String> {
     let keys = texts
         .iter()

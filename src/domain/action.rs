@@ -1,9 +1,9 @@
-//! What a committed change did, in the words of the product: for the log, and for whoever asks later who did what.
+//! The actions that callers take, as the log and the API name them.
 
 use super::secret::Fingerprint;
 use super::time::Timestamp;
 
-/// One change, as it was committed. It names secrets by their fingerprints and holds none.
+/// What one committed change did. It names secrets by their fingerprints and holds none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// An endpoint was created.
@@ -21,10 +21,10 @@ pub enum Action {
         /// When the replaced secret stops signing.
         previous_secret_expires_at: Timestamp,
     },
-    /// The replaced secrets of an endpoint stopped signing before their time.
+    /// The retiring secrets of an endpoint stopped signing before they expired.
     SecretsRevoked,
     /// An event was stored with its deliveries.
     EventPublished,
-    /// One more attempt of a delivery was asked for.
+    /// A caller asked for one more attempt of a delivery.
     DeliveryResent,
 }

@@ -1,13 +1,14 @@
-//! A digest of what a JSON text says, by which two texts of the same data are recognised.
+//! A digest of the data in a JSON text, which shows whether two texts hold the same data.
 //!
-//! Two texts say the same when they hold the same values in the same places:
+//! Two texts hold the same data when they have the same values in the same places:
 //!
-//! - White space makes no difference, nor does the order of an object's members. Members that share a name keep their
-//!   order among themselves, since readers disagree on which of them counts.
-//! - Strings are compared by their UTF-16 code units, however they are escaped. A surrogate without its partner is
-//!   equal to itself alone.
-//! - Numbers are compared as they are written: `1`, `1.0` and `1e0` are three. To take two numbers for one is to drop
-//!   an event; to take one for two is an error that the publisher sees.
+//! - White space makes no difference, nor does the order of an object's members. Members with the
+//!   same name keep their order, since parsers disagree on which of them counts.
+//! - Strings are compared by their UTF-16 code units, however they are escaped. An unpaired
+//!   surrogate is equal only to itself.
+//! - Numbers are compared as they are written: `1`, `1.0` and `1e0` differ. Taking two different
+//!   numbers for the same would drop an event; taking the same number for two is an error that the
+//!   publisher sees.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -16,10 +17,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
-/// The digest of the data in the JSON text `json`, or `None` when that is not a JSON text.
+/// Returns the digest of the data in the JSON text `json`, or `None` when it is not a JSON text.
 ///
-/// It takes time proportional to the text's length (a sort of the members of each object aside), and no stack,
-/// however deep the values are nested.
+/// The time is proportional to the text's length, apart from sorting the members of each object.
+/// Nesting uses no stack, so no depth can overflow it.
 #[must_use]
 pub fn data_digest(json: &str) -> Option<[u8; 32]> {
     let json: &RawValue = serde_json::from_str(json).ok()?;
@@ -59,7 +60,7 @@ pub fn data_digest(json: &str) -> Option<[u8; 32]> {
             b'}' | b']' => done.close(&open.pop()?),
             _ => done.push(b'v', token.as_bytes()),
         }
-        // A value has come to its end.
+        // A value is complete.
         if open.last().is_some_and(|parent| parent.is_object) {
             done.members.last_mut()?.1.end = done.values.len();
         }
@@ -67,24 +68,24 @@ pub fn data_digest(json: &str) -> Option<[u8; 32]> {
     Some(Sha256::digest(&done.values).into())
 }
 
-/// An object or array that has not come to its end: where its part of [`Done`] begins.
+/// An object or array whose end has not been read, with the places in [`Done`] where it begins.
 struct Open {
     is_object: bool,
     values: usize,
     members: usize,
 }
 
-/// What has been read of the objects and arrays that are open, the outermost first.
+/// The complete values inside the open objects and arrays, the outermost first.
 #[derive(Default)]
 struct Done<'a> {
-    /// Their complete values, one after the other, each in a form that no other value begins with.
+    /// The values, one after the other, each encoded so that no encoding is the start of another.
     values: Vec<u8>,
-    /// The members of the objects: their names, and which part of `values` is theirs.
+    /// The members of the open objects: each name, with the range of `values` that holds its value.
     members: Vec<(Cow<'a, [u8]>, Range<usize>)>,
 }
 
 impl Done<'_> {
-    /// Adds a value that is no object or array.
+    /// Adds a value that is neither an object nor an array.
     fn push(&mut self, kind: u8, content: &[u8]) {
         self.values.push(kind);
         self.values.extend(length(content));
@@ -94,7 +95,7 @@ impl Done<'_> {
     /// Replaces the values of an object or array by their digest.
     fn close(&mut self, open: &Open) {
         let digest = if open.is_object {
-            // A stable sort: members of one name stay in their order.
+            // A stable sort, so that members with the same name keep their order.
             let members = &mut self.members[open.members..];
             members.sort_by(|(name, _), (other, _)| name.cmp(other));
             let mut hash = Sha256::new();
@@ -118,8 +119,8 @@ fn length(bytes: &[u8]) -> [u8; 8] {
     (bytes.len() as u64).to_le_bytes()
 }
 
-/// How long the token is that `json`, which is not empty, begins with: white space, a mark, a string, or anything
-/// else up to the next of these.
+/// Returns the length of the first token of `json`, which is not empty: one character of white
+/// space, a punctuation mark, a string, or anything else up to the next of these.
 fn token_length(json: &str) -> usize {
     let bytes = json.as_bytes();
     match bytes[0] {
@@ -132,7 +133,7 @@ fn token_length(json: &str) -> usize {
     }
 }
 
-/// How many bytes the JSON string has that `bytes` begins with.
+/// Returns the length in bytes of the JSON string with which `bytes` begins.
 fn string_length(bytes: &[u8]) -> usize {
     let mut is_escaped = false;
     let end = bytes.iter().skip(1).position(|byte| {
@@ -143,8 +144,8 @@ fn string_length(bytes: &[u8]) -> usize {
     end.map_or(bytes.len(), |end| end + 2)
 }
 
-/// What a JSON string says, in UTF-8. A surrogate without its partner takes the three bytes that UTF-8 does not have
-/// for it (WTF-8), so that different strings stay different.
+/// Decodes a JSON string to UTF-8. An unpaired surrogate is encoded as three bytes, which UTF-8
+/// does not allow (WTF-8 does), so that different strings stay different.
 fn text(string: &str) -> Option<Cow<'_, [u8]>> {
     #[derive(Deserialize)]
     struct Bytes<'a>(#[serde(borrow)] Cow<'a, [u8]>);

@@ -1,4 +1,4 @@
-//! Deliveries and what becomes of them: pure functions from one state to the next.
+//! Deliveries, and pure functions from each of their states to the next.
 //!
 //! ```text
 //!               success ───────────────▶ succeeded
@@ -18,48 +18,48 @@ use super::retry;
 use super::secret::Fingerprint;
 use super::time::Timestamp;
 
-/// How many attempts of one delivery are remembered: the newest. The schedule makes ten; only a caller
-/// who resends again and again makes more.
+/// How many attempts of a delivery are kept, the newest. The schedule makes ten; there are more
+/// only when a caller resends the delivery.
 pub const MAX_ATTEMPTS_KEPT: usize = 100;
 
-/// Where a delivery stands.
+/// The status of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DeliveryStatus {
-    /// There is an attempt to come, or one under way.
+    /// An attempt is due later or under way.
     Pending,
-    /// The receiver answered 2xx.
+    /// The receiver answered with 2xx.
     Succeeded,
-    /// There is no attempt to come.
+    /// The last attempt failed, and no further one is made.
     Failed,
-    /// The endpoint was deleted first.
+    /// The endpoint was deleted before the delivery succeeded or failed.
     Canceled,
 }
 
-/// One attempt, as it is remembered.
+/// One attempt of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
     /// When it started.
     pub at: Timestamp,
-    /// What the receiver answered, if it did.
+    /// The status with which the receiver answered, if it did.
     pub status_code: Option<u16>,
-    /// How long it took, in milliseconds of real time.
+    /// How long it took in real time, in milliseconds.
     pub duration_ms: u64,
-    /// Why there was no answer, or what was wrong with it.
+    /// Why there was no answer, or what was wrong with the answer.
     pub error: Option<Box<str>>,
     /// The secrets that signed it, in the order of the signatures.
     pub signed_by: Box<[Fingerprint]>,
 }
 
-/// What an attempt came to.
+/// The outcome of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Verdict {
     /// 2xx.
     Success,
-    /// 410: the receiver is gone for good.
+    /// 410: the receiver is gone permanently.
     Gone,
     /// Anything else.
     Failure {
-        /// What the receiver asked for.
+        /// The wait that the receiver asked for.
         retry_after: Option<Duration>,
         /// From 0 to 1; see [`retry::wait`].
         jitter: f64,
@@ -67,7 +67,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// The verdict on an attempt that was answered with `status`, or not at all.
+    /// Returns the verdict on an attempt that was answered with `status`, or not at all.
     #[must_use]
     pub fn of(status: Option<u16>, retry_after: Option<Duration>, jitter: f64) -> Self {
         match status {
@@ -81,37 +81,38 @@ impl Verdict {
     }
 }
 
-/// An event on its way to one endpoint.
+/// The delivery of one event to one endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
     /// Its id.
     pub id: DeliveryId,
-    /// Where it goes.
+    /// The endpoint that receives it.
     pub endpoint_id: EndpointId,
-    /// What it carries.
+    /// The event that it carries.
     pub event: Arc<Event>,
-    /// Where it stands.
+    /// Its status.
     pub status: DeliveryStatus,
     /// When it was created.
     pub created_at: Timestamp,
     /// When the next attempt is due; `None` unless pending.
     pub next_attempt_at: Option<Timestamp>,
-    /// When it ended; `None` while pending.
+    /// When it finished; `None` while pending.
     pub finished_at: Option<Timestamp>,
     /// The attempts so far, oldest first.
     pub attempts: Vec<Attempt>,
-    /// Failures on the schedule so far.
+    /// How many scheduled attempts have failed so far.
     pub failures: u32,
-    /// When the next attempt on the schedule is due, while one more comes before it that was asked for.
+    /// When the next scheduled attempt is due, while a resend comes before it.
     pub scheduled_at: Option<Timestamp>,
-    /// Whether a failure of the next attempt is final: it was resent after it had ended.
+    /// Whether a failure of the next attempt is final. It is so when the delivery was resent after
+    /// it finished.
     pub is_last_attempt: bool,
-    /// Whether one more attempt was asked for while one was under way.
+    /// Whether a resend was asked for while an attempt was under way.
     pub is_resend_wanted: bool,
 }
 
 impl Delivery {
-    /// A delivery whose first attempt is due at once.
+    /// Makes a delivery whose first attempt is due at once.
     #[must_use]
     pub fn new(id: DeliveryId, endpoint_id: EndpointId, event: Arc<Event>, now: Timestamp) -> Self {
         Self {
@@ -130,8 +131,10 @@ impl Delivery {
         }
     }
 
-    /// One more attempt, now. A pending delivery keeps its place on the schedule; for one that has
-    /// ended it is the last. While an attempt is under way (`in_flight`), the next follows it.
+    /// Makes one more attempt due now.
+    ///
+    /// A pending delivery keeps its place on the schedule. A finished delivery gets only this
+    /// attempt. While an attempt is under way (`in_flight`), the new one follows it.
     #[must_use]
     pub fn resend(&self, now: Timestamp, in_flight: bool) -> Self {
         let mut resent = self.clone();
@@ -139,7 +142,8 @@ impl Delivery {
             resent.is_resend_wanted = true;
         } else {
             resent.is_last_attempt |= self.status != DeliveryStatus::Pending;
-            // Whoever asks often must not use the schedule up. One that is due is not one more.
+            // Frequent resends must not use up the schedule. A scheduled attempt that is due
+            // already is the one that is made now.
             let scheduled = self.next_attempt_at.filter(|at| *at > now);
             resent.scheduled_at = self.scheduled_at.or(scheduled);
             resent.status = DeliveryStatus::Pending;
@@ -149,7 +153,7 @@ impl Delivery {
         resent
     }
 
-    /// What becomes of it after `attempt` ended at `now`.
+    /// Returns the delivery after `attempt` ended at `now`.
     #[must_use]
     pub fn settle(&self, attempt: Attempt, verdict: Verdict, now: Timestamp) -> Self {
         let mut settled = self.clone();
@@ -158,13 +162,14 @@ impl Delivery {
         }
         settled.attempts.push(attempt);
         if self.status != DeliveryStatus::Pending {
-            // Canceled while the attempt was under way: that stays, and the attempt can be read.
+            // It was canceled while the attempt was under way. It stays canceled, with the attempt
+            // recorded.
             return settled;
         }
         let ended = match verdict {
             Verdict::Success => Some(DeliveryStatus::Succeeded),
             Verdict::Gone => {
-                // The endpoint is disabled now, and nothing is resent to such a one.
+                // The endpoint is disabled now, and nothing is resent to a disabled endpoint.
                 settled.is_resend_wanted = false;
                 Some(DeliveryStatus::Failed)
             }
@@ -192,8 +197,8 @@ impl Delivery {
         settled.let_go(now)
     }
 
-    /// What becomes of it when no attempt is under way any more: one that was asked for meanwhile is
-    /// due.
+    /// Returns the delivery after its attempt is no longer under way. A resend that was asked for
+    /// meanwhile is due now.
     #[must_use]
     pub fn let_go(mut self, now: Timestamp) -> Self {
         if std::mem::take(&mut self.is_resend_wanted) {
@@ -202,7 +207,7 @@ impl Delivery {
         self
     }
 
-    /// The end of it.
+    /// Finishes the delivery with `status`.
     #[must_use]
     pub fn end(mut self, status: DeliveryStatus, now: Timestamp) -> Self {
         self.status = status;

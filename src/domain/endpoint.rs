@@ -1,4 +1,4 @@
-//! The record that both dialects share: an endpoint, called a subscription by Verbex v1.
+//! Endpoints, which both dialects share. Verbex v1 calls them subscriptions.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,17 +20,17 @@ pub struct Endpoint {
     pub format: Format,
     /// When it was created.
     pub created_at: Timestamp,
-    /// When its settings were last changed. A rotation is no change of settings: the secrets carry
-    /// their own times.
+    /// When its settings were last changed. A rotation does not count, since secrets have their own
+    /// times.
     pub updated_at: Timestamp,
-    /// What its owner chose.
+    /// The settings that its owner chose.
     pub settings: Arc<Settings>,
     /// Its secrets; `None` when signing is not enabled.
     pub key_ring: Option<KeyRing>,
 }
 
 impl Endpoint {
-    /// The endpoint without deliveries, since `now`.
+    /// Returns the endpoint disabled at `now`, so that no deliveries are made to it.
     #[must_use]
     pub fn disabled(&self, now: Timestamp) -> Self {
         Self {
@@ -44,18 +44,19 @@ impl Endpoint {
     }
 }
 
-/// What the owner of an endpoint chooses.
+/// The settings that the owner of an endpoint chooses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Where deliveries go, as given: an absolute URL that the API has checked.
+    /// The absolute URL to which deliveries are sent, as the caller gave it. The API has checked
+    /// it.
     pub url: Box<str>,
-    /// Which event types are sent. Empty means all.
+    /// The event types that are sent. Empty means all.
     pub events: Box<[EventPattern]>,
-    /// A text for people.
+    /// A description for people.
     pub description: Option<Box<str>>,
     /// Whether deliveries are made. A disabled endpoint can still be rotated.
     pub active: bool,
-    /// The name given through Verbex v1, unique among those that the tenant gave.
+    /// The name given through Verbex v1, unique within the tenant.
     pub name: Option<Box<str>>,
     /// Headers sent with each delivery (Verbex v1).
     pub headers: Box<[HeaderEntry]>,
@@ -66,7 +67,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// What the endpoint subscribes to, where no pattern at all means all.
+    /// Returns the patterns to which the endpoint subscribes, `*` when `events` is empty.
     #[must_use]
     pub fn patterns(&self) -> &[EventPattern] {
         if self.events.is_empty() {
@@ -77,12 +78,13 @@ impl Settings {
     }
 }
 
-/// A header of the owner's choice. The value is kept like a secret: receivers put credentials here.
+/// A header of the owner's choice. The value is handled like a secret, since it may be a
+/// credential.
 #[derive(Clone, PartialEq, Eq)]
 pub struct HeaderEntry {
-    /// The name as given.
+    /// The header's name, as the caller gave it.
     pub name: Box<str>,
-    /// The value, wiped on drop.
+    /// The header's value, wiped on drop.
     pub value: Zeroizing<Box<str>>,
 }
 

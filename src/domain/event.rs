@@ -1,4 +1,4 @@
-//! Event types, and the patterns by which an endpoint chooses among them.
+//! Events, and the patterns by which endpoints subscribe to event types.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,28 +10,29 @@ use super::time::Timestamp;
 /// The most characters in an event type or pattern.
 pub const MAX_PATTERN_LENGTH: usize = 128;
 
-/// Something that happened, to be told to the endpoints that subscribe to its type.
+/// Something that happened, which is sent to the endpoints that subscribe to its type.
 ///
-/// `Debug` hides the data, which is the caller's and may hold anything.
+/// `Debug` hides the data, which is the caller's and may be confidential.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Event {
-    /// Its id: the caller's own or a generated one; the same on every delivery and retry.
+    /// Its id, chosen by the caller or generated. It is the same on every delivery and retry.
     pub id: EventId,
     /// Its type; see [`is_event_type`].
     pub event_type: Box<str>,
     /// The JSON text of an object, as the caller sent it.
     pub data: Box<str>,
-    /// The trace of the request that brought it.
+    /// The trace of the request that published it.
     pub trace_id: TraceId,
     /// When it was accepted.
     pub created_at: Timestamp,
 }
 
 impl Event {
-    /// Whether it is the event that a caller describes again: of the same type, with the same data.
+    /// Returns whether the event has this type and this data, so that publishing it again is a
+    /// repetition.
     ///
-    /// [`data_digest`] says what is the same. Most who publish an event again send the very same text, which needs no
-    /// digest.
+    /// [`data_digest`] defines what counts as the same data. Most callers repeat the very same
+    /// text, which needs no digest.
     #[must_use]
     pub fn is_same(&self, event_type: &str, data: &str) -> bool {
         *self.event_type == *event_type
@@ -47,7 +48,7 @@ impl fmt::Debug for Event {
     }
 }
 
-/// Which event types an endpoint is sent: one entry of its `events`.
+/// A pattern of event types to which an endpoint subscribes: one entry of its `events`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum EventPattern {
     /// `*`: every type.
@@ -63,7 +64,7 @@ pub enum EventPattern {
 #[error("not an event pattern")]
 pub struct NotAPattern;
 
-/// Whether `text` is an event type: words of `[A-Za-z0-9_]` joined by single dots, at most
+/// Returns whether `text` is an event type: words of `[A-Za-z0-9_]` joined by single dots, at most
 /// [`MAX_PATTERN_LENGTH`] characters.
 #[must_use]
 pub fn is_event_type(text: &str) -> bool {
@@ -77,8 +78,8 @@ pub fn is_event_type(text: &str) -> bool {
 }
 
 impl EventPattern {
-    /// Every pattern that [matches](Self::matches) `event_type`: what to look up to find who subscribes
-    /// to it.
+    /// Returns every pattern that [matches](Self::matches) `event_type`: the keys under which to
+    /// look up the endpoints that subscribe to it.
     pub fn matching(event_type: &str) -> impl Iterator<Item = Self> {
         let prefixes = event_type
             .match_indices('.')
@@ -88,7 +89,7 @@ impl EventPattern {
             .chain(prefixes)
     }
 
-    /// Whether an event of type `event_type` is meant. Case-sensitive.
+    /// Returns whether the pattern includes `event_type`. Case matters.
     #[must_use]
     pub fn matches(&self, event_type: &str) -> bool {
         match self {

@@ -1,4 +1,4 @@
-//! Names of things: endpoints, tenants, events, deliveries, traces.
+//! The ids of endpoints, tenants, events, deliveries and traces.
 
 use std::fmt;
 use std::str::FromStr;
@@ -19,7 +19,7 @@ pub enum EndpointId {
     Object([u8; 12]),
 }
 
-/// The text is not an id of this kind, whatever the store holds.
+/// The text is not an id of the wanted kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not an id of this kind")]
 pub struct NotAnId;
@@ -35,7 +35,7 @@ impl FromStr for EndpointId {
     }
 }
 
-/// The bytes that `digits` spell in lower-case hex, all of them and no more.
+/// Parses exactly `N` bytes of lower-case hex.
 fn hex_bytes<const N: usize>(digits: &str) -> Result<[u8; N], NotAnId> {
     let mut bytes = [0; N];
     if digits.len() != N * 2 {
@@ -70,18 +70,18 @@ impl serde::Serialize for EndpointId {
     }
 }
 
-/// The name of a tenant: who owns records. Cheap to clone.
+/// The name of a tenant, which owns records. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TenantId(Arc<str>);
 
 impl TenantId {
-    /// The tenant called `name`.
+    /// Makes the id of the tenant called `name`.
     #[must_use]
     pub fn new(name: &str) -> Self {
         Self(Arc::from(name))
     }
 
-    /// The tenant's name.
+    /// Returns the tenant's name.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -94,7 +94,8 @@ impl fmt::Display for TenantId {
     }
 }
 
-/// The id of an event: 1 to 64 characters of `[A-Za-z0-9_-]`, unique within its tenant. Cheap to clone.
+/// The id of an event: 1 to 64 characters of `[A-Za-z0-9_-]`, unique within its tenant. Cheap to
+/// clone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventId(Arc<str>);
 
@@ -102,7 +103,7 @@ pub struct EventId(Arc<str>);
 pub const MAX_EVENT_ID: usize = 64;
 
 impl EventId {
-    /// The event's id as text.
+    /// Returns the id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -123,7 +124,7 @@ impl FromStr for EventId {
 }
 
 impl From<Uuid> for EventId {
-    /// A generated id: `evt_` and 32 hex digits.
+    /// Makes a generated id: `evt_` and 32 hex digits.
     fn from(uuid: Uuid) -> Self {
         Self(Arc::from(format!("evt_{}", uuid.simple())))
     }
@@ -146,7 +147,7 @@ impl serde::Serialize for EventId {
 pub struct DeliveryId(Uuid);
 
 impl DeliveryId {
-    /// The UUID that the id spells.
+    /// Returns the UUID in the id.
     #[must_use]
     pub const fn as_uuid(&self) -> &Uuid {
         &self.0
@@ -186,23 +187,24 @@ impl serde::Serialize for DeliveryId {
 pub struct TraceId(u128);
 
 impl TraceId {
-    /// The one that the W3C's own examples show.
+    /// The trace id in the examples of W3C Trace Context.
     pub const EXAMPLE: Self = Self(0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736);
 
-    /// The trace id of these bits, which must not all be zero.
+    /// Makes a trace id of these bits, which must not all be zero.
     #[must_use]
     pub const fn from_bits(bits: u128) -> Self {
         Self(bits)
     }
 
-    /// The bits of the trace id.
+    /// Returns the bits of the trace id.
     #[must_use]
     pub const fn bits(self) -> u128 {
         self.0
     }
 
-    /// The trace id in a `traceparent` header: `version-trace_id-parent_id-flags` in lower-case hex
-    /// (W3C Trace Context, section 3.2). Versions above `00` may carry more after another dash.
+    /// Reads the trace id from a `traceparent` header: `version-trace_id-parent_id-flags` in
+    /// lower-case hex (W3C Trace Context, section 3.2). Versions above `00` may carry more after
+    /// another dash.
     #[must_use]
     pub fn parse(traceparent: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(traceparent).ok()?;

@@ -1,15 +1,18 @@
-//! The key ring of an endpoint, and rotation as a pure function of it.
+//! The key ring of an endpoint, and rotation as a pure function on it.
 //!
-//! The policy, all of it in this file:
+//! This file holds the whole policy:
 //!
-//! 1. A ring has exactly one current secret (I1). Making a ring needs one, and every change keeps one.
-//! 2. Rotating with a grace keeps the replaced secret live until `now + grace`, never longer and never
-//!    shorter (I2). A later rotation does not touch the expiry of secrets that already retire.
-//! 3. A secret is live while `now < expires_at`. Expiry is decided by whoever asks, at the instant it
-//!    asks; no background job has a part in it. Expired secrets are dropped when the ring changes.
-//! 4. The order is that of signatures (I3): current first, then retiring, newest first.
-//! 5. At most [`MAX_LIVE`] secrets are live at once. A rotation that would exceed it is refused; one
-//!    with grace 0 adds none and is never refused.
+//! 1. A key ring has exactly one current secret (I1). A new ring has one, and every change keeps
+//!    one.
+//! 2. A rotation with a grace period keeps the replaced secret live until `now + grace`, never
+//!    longer and never shorter (I2). A later rotation does not change the expiry of retiring
+//!    secrets.
+//! 3. A secret is live while `now < expires_at`. Each read compares the two times itself; no
+//!    background job is involved. Expired secrets are dropped when the ring changes.
+//! 4. Secrets are in the order of the signatures (I3): the current one first, then the retiring
+//!    ones, newest first.
+//! 5. At most [`MAX_LIVE`] secrets are live at once. A rotation that would exceed this is refused.
+//!    A rotation with grace period 0 adds none and is never refused.
 
 use std::time::Duration;
 
@@ -17,7 +20,7 @@ use super::refusal::Refusal;
 use super::secret::{Fingerprint, Secret};
 use super::time::Timestamp;
 
-/// The most secrets that may be live at once: each one is one more signature on every delivery.
+/// The most secrets that may be live at once. Each live secret adds a signature to every delivery.
 pub const MAX_LIVE: usize = 10;
 
 /// A secret that signs until it is replaced.
@@ -48,18 +51,18 @@ pub struct KeyRing {
     retiring: Vec<Retiring>,
 }
 
-/// What a rotation did: everything that an answer or a log line may need.
+/// What a rotation did: all that an answer or a log line needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rotation {
     /// The new current secret.
     pub secret: Secret,
-    /// The name of the secret that it replaced.
+    /// The fingerprint of the secret that it replaced.
     pub previous: Fingerprint,
     /// When the replaced secret stops signing.
     pub previous_secret_expires_at: Timestamp,
 }
 
-/// One live secret, as seen at an instant.
+/// A secret that is live at a given instant.
 #[derive(Clone, Copy, Debug)]
 pub struct Live<'a> {
     /// The secret.
@@ -71,7 +74,7 @@ pub struct Live<'a> {
 }
 
 impl KeyRing {
-    /// A ring with one secret, made at `now`.
+    /// Makes a ring with one secret, created at `now`.
     #[must_use]
     pub fn new(secret: Secret, now: Timestamp) -> Self {
         Self {
@@ -83,25 +86,28 @@ impl KeyRing {
         }
     }
 
-    /// The current secret.
+    /// Returns the current secret.
     #[must_use]
     pub fn current(&self) -> &Current {
         &self.current
     }
 
-    /// The ring of these secrets, as a store kept them: `retiring` in the order of [`retiring`](Self::retiring).
+    /// Makes the ring of stored secrets. `retiring` must be in the order of
+    /// [`retiring`](Self::retiring).
     #[must_use]
     pub fn from_parts(current: Current, retiring: Vec<Retiring>) -> Self {
         Self { current, retiring }
     }
 
-    /// The replaced secrets, newest first, those that have expired since the last change among them.
+    /// Returns the replaced secrets, newest first. Those that expired since the last change are
+    /// among them.
     #[must_use]
     pub fn retiring(&self) -> &[Retiring] {
         &self.retiring
     }
 
-    /// The secrets that sign at `now`, in signing order. There is always at least one.
+    /// Returns the secrets that sign at `now`, in the order of the signatures. There is always at
+    /// least one.
     pub fn live(&self, now: Timestamp) -> impl Iterator<Item = Live<'_>> {
         let current = Live {
             secret: &self.current.secret,
@@ -116,7 +122,7 @@ impl KeyRing {
         std::iter::once(current).chain(retiring)
     }
 
-    /// Makes `fresh` the current secret and keeps the replaced one live for `grace`.
+    /// Makes `fresh` the current secret and keeps the replaced secret live for `grace`.
     ///
     /// # Errors
     ///
@@ -140,7 +146,8 @@ impl KeyRing {
         retiring.extend(self.live_retiring(now).cloned());
 
         if replaced_stays && 1 + retiring.len() > MAX_LIVE {
-            // The replaced secret is the first of the list and takes no part: it is what has no room.
+            // The first entry is the replaced secret, for which there is no room, so it does not
+            // count.
             let next_expires_at = retiring[1..]
                 .iter()
                 .map(|retiring| retiring.expires_at)
@@ -164,7 +171,7 @@ impl KeyRing {
         Ok((ring, rotation))
     }
 
-    /// The ring with no retiring secret: the current one alone signs from now on.
+    /// Returns the ring without retiring secrets, so that only the current one signs.
     #[must_use]
     pub fn without_retiring(&self) -> Self {
         Self {

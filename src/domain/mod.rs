@@ -1,11 +1,10 @@
-//! The rules of the product as pure values and functions: no HTTP, no runtime, no database.
+//! The rules of Hookturn as pure values and functions, without HTTP, runtime or database.
 //!
-//! Read [`secret`] first (what a signing secret is), then [`key_ring`] (what a rotation does to the
-//! secrets of an endpoint), then [`signature`] (what the live secrets do to a delivery) and
-//! [`verification`] (what a receiver makes of it), then [`delivery`] and [`retry`] (what becomes of a
-//! delivery). [`data_digest`] says when two events are one, [`action`] what a
-//! change did. The rest ([`endpoint`], [`event`],
-//! [`format`](mod@format), [`id`], [`refusal`], [`signer`], [`time`]) are the nouns those need.
+//! Read [`secret`] first, then [`key_ring`] (rotation), [`signature`] (signing a delivery),
+//! [`verification`] (verifying one), and [`delivery`] and [`retry`] (the states of a delivery).
+//! [`data_digest`] decides whether two events are the same, and [`action`] names what a change did.
+//! The rest ([`endpoint`], [`event`], [`format`](mod@format), [`id`], [`refusal`], [`signer`],
+//! [`time`]) are the types that those use.
 
 pub mod action;
 pub mod data_digest;

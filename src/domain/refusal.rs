@@ -1,20 +1,21 @@
-//! Why a sound request does not fit the state of things.
+//! Why a valid request is refused in the present state of the records.
 
 use super::time::Timestamp;
 
-/// Why a decision was against a change. Nothing is written then.
+/// Why a change is refused. Nothing is written then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// The endpoint was made without signing, or signing was turned off: it has no key ring.
+    /// The endpoint has no key ring: it was created without signing, or signing was turned off.
     #[error("signing is not enabled")]
     SigningDisabled,
-    /// The rotation would make more than [`MAX_LIVE`](super::key_ring::MAX_LIVE) secrets live at once.
+    /// The rotation would make more than [`MAX_LIVE`](super::key_ring::MAX_LIVE) secrets live at
+    /// once.
     #[error("too many live secrets; the next one expires at {next_expires_at}")]
     TooManyLiveSecrets {
-        /// When the first of the retiring secrets expires, and a rotation fits again.
+        /// When the first of the retiring secrets expires, which makes room for a rotation.
         next_expires_at: Timestamp,
     },
-    /// The endpoint is disabled: nothing can be sent to it now.
+    /// The endpoint is disabled, so nothing can be sent to it.
     #[error("the endpoint is disabled")]
     EndpointDisabled,
 }

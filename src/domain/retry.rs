@@ -1,12 +1,12 @@
-//! When a failed delivery is tried again.
+//! The schedule of retries after failed attempts.
 
 use std::time::Duration;
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 
-/// The waits after the first, second, … failure, in seconds. After the failure that follows the last
-/// of them, the delivery has failed.
+/// The waits after the first, second, … failure, in seconds. When the attempt after the last wait
+/// fails too, the delivery has failed.
 const SCHEDULE: [u64; 9] = [
     5,
     5 * MINUTE,
@@ -19,12 +19,14 @@ const SCHEDULE: [u64; 9] = [
     24 * HOUR,
 ];
 
-/// The most that a receiver's `Retry-After` (RFC 9110, section 10.2.3) can ask for.
+/// The longest wait that a receiver's `Retry-After` (RFC 9110, section 10.2.3) can ask for.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * HOUR);
 
-/// How long to wait after the `failures`-th failure (from 1), or `None` when there is no further
-/// attempt. `jitter` is from 0 to 1 and adds up to a tenth, so that deliveries which failed together
-/// do not come back together. A longer `retry_after` is honoured, up to 24 hours.
+/// Returns how long to wait after failure number `failures` (from 1), or `None` when there is no
+/// further attempt.
+///
+/// `jitter` is from 0 to 1 and adds up to a tenth, so that deliveries that failed together are not
+/// retried together. A longer `retry_after` is honoured, up to 24 hours.
 #[must_use]
 pub fn wait(failures: u32, jitter: f64, retry_after: Option<Duration>) -> Option<Duration> {
     let place = usize::try_from(failures.checked_sub(1)?).ok()?;

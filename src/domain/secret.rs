@@ -1,4 +1,4 @@
-//! Signing secrets: made here, shown once, compared in constant time, wiped on drop.
+//! Signing secrets, which are compared in constant time and wiped on drop.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -12,34 +12,35 @@ use zeroize::Zeroizing;
 use super::format::Format;
 use super::signer::Signer;
 
-/// What the text of every secret starts with (Standard Webhooks 1.0.0, "Signature scheme").
+/// The prefix of every secret's text (Standard Webhooks 1.0.0, "Signature scheme").
 pub const PREFIX: &str = "whsec_";
 
-/// Random bytes in a secret: 240 bits, a multiple of three, so that base64 needs no padding.
+/// The number of random bytes in a secret: 240 bits, and a multiple of three, so that base64 needs
+/// no padding.
 pub const SECRET_BYTES: usize = 30;
 
-/// Characters in a secret's text: the prefix and 40 characters of base64.
+/// The number of characters in a secret's text: the prefix and 40 characters of base64.
 pub const TEXT_LENGTH: usize = PREFIX.len() + SECRET_BYTES / 3 * 4;
 
 /// A signing secret.
 ///
-/// There is no `Display` and no `Serialize`, and `Debug` shows the [`Fingerprint`] alone: the text
-/// leaves only through [`Secret::expose`], which is called by what answers a creation or a rotation
-/// and by what keys an HMAC. Clones share the bytes, on the heap, so that neither cloning nor moving
-/// leaves a copy; they are wiped when the last clone is dropped.
+/// There is no `Display` and no `Serialize`, and `Debug` shows only the [`Fingerprint`]. The text
+/// can be had only from [`Secret::expose`], which is called to answer a creation or a rotation and
+/// to key an HMAC. Clones share the bytes on the heap, so that neither cloning nor moving leaves a
+/// copy. The bytes are wiped when the last clone is dropped.
 #[derive(Clone)]
 pub struct Secret(Arc<Inner>);
 
 struct Inner {
     bytes: Zeroizing<[u8; SECRET_BYTES]>,
-    /// The HMAC keyed with this secret: no cache beside the key ring, which could outlive a rotation,
-    /// but part of the secret itself.
+    /// The HMAC keyed with this secret. It is part of the secret, since a cache beside the key ring
+    /// could outlive a rotation.
     signer: OnceLock<Box<(Format, Signer)>>,
     fingerprint: OnceLock<Fingerprint>,
 }
 
 impl Secret {
-    /// The secret made of these bytes, which must come from the operating system's generator.
+    /// Makes a secret of these bytes, which must come from the operating system's random generator.
     #[must_use]
     pub fn from_bytes(bytes: &[u8; SECRET_BYTES]) -> Self {
         Self(Arc::new(Inner {
@@ -49,14 +50,16 @@ impl Secret {
         }))
     }
 
-    /// The random bytes: the HMAC key of Standard Webhooks.
+    /// Returns the random bytes, which are the HMAC key of Standard Webhooks.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; SECRET_BYTES] {
         &self.0.bytes
     }
 
-    /// What signs with this secret in `format`, keyed at the first call. A secret signs in one format
-    /// only, that of its endpoint; another one is keyed anew at each call.
+    /// Returns the signer of this secret for `format`.
+    ///
+    /// The first call keys it and keeps it. A secret signs only in the format of its endpoint, so a
+    /// signer of the other format is keyed anew at each call.
     #[must_use]
     pub fn signer(&self, format: Format) -> Signer {
         let keyed = || Box::new((format, self.key(format)));
@@ -73,7 +76,8 @@ impl Secret {
         }
     }
 
-    /// The text as issued (`whsec_…`), wiped when dropped: the HMAC key of Verbex v1.
+    /// Returns the text as issued (`whsec_…`), which is also the HMAC key of Verbex v1. It is wiped
+    /// on drop.
     #[must_use]
     pub fn expose(&self) -> Zeroizing<String> {
         let mut text = Zeroizing::new(String::with_capacity(TEXT_LENGTH));
@@ -82,7 +86,7 @@ impl Secret {
         text
     }
 
-    /// The public name of this secret.
+    /// Returns the public name of this secret.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         let of_text = || Fingerprint::of(&self.expose());
@@ -106,12 +110,12 @@ impl fmt::Debug for Secret {
 
 /// The public name of a secret: `sha256:` and the first 16 hex digits of SHA-256 of its text.
 ///
-/// Enough to tell secrets apart in a list or a log; far too little to sign with.
+/// It tells secrets apart in a list or a log and is far too short to sign with.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint([u8; 8]);
 
 impl Fingerprint {
-    /// The public name of the secret with this text.
+    /// Returns the fingerprint of the secret with this text.
     #[must_use]
     pub fn of(text: &str) -> Self {
         let digest = Sha256::digest(text.as_bytes());
@@ -120,13 +124,13 @@ impl Fingerprint {
         Self(first)
     }
 
-    /// The name of these bytes, as a store kept them.
+    /// Makes a fingerprint of stored bytes.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 8]) -> Self {
         Self(bytes)
     }
 
-    /// The first bytes of the digest, which the 16 hex digits spell.
+    /// Returns the bytes that are shown as 16 hex digits.
     #[must_use]
     pub const fn bytes(&self) -> [u8; 8] {
         self.0

@@ -1,11 +1,12 @@
-//! What the live secrets do to a delivery: the signature headers of both formats.
+//! The signature headers of both delivery formats.
 //!
-//! - Standard Webhooks 1.0.0 ("Signature scheme"): the key is the base64-decoded part after `whsec_`,
-//!   the signed bytes are `id.timestamp.body`, the header lists `v1,<base64>` separated by spaces.
+//! - Standard Webhooks 1.0.0 ("Signature scheme"): the key is the base64-decoded part after
+//!   `whsec_`, the signed bytes are `id.timestamp.body`, the header lists `v1,<base64>` separated
+//!   by spaces.
 //! - Verbex v1: the key is the secret's whole text, the signed bytes are `t.body`, the header is
 //!   `t=<seconds>,v1=<hex>[,v1=<hex>…]`.
 //!
-//! Both list one signature for each secret given, in the order given, which is that of
+//! Both list one signature for each secret, in the order of
 //! [`KeyRing::live`](super::key_ring::KeyRing::live).
 
 use base64::Engine as _;
@@ -13,7 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::signer::Signer;
 
-/// The bytes that Standard Webhooks signs, in parts: `id.timestamp.body`.
+/// Returns the parts of the bytes that Standard Webhooks signs: `id.timestamp.body`.
 pub(super) fn standard_webhooks_parts<'a>(
     id: &'a [u8],
     timestamp: &'a [u8],
@@ -22,13 +23,13 @@ pub(super) fn standard_webhooks_parts<'a>(
     [id, b".", timestamp, b".", body]
 }
 
-/// The bytes that Verbex v1 signs, in parts: `t.body`.
+/// Returns the parts of the bytes that Verbex v1 signs: `t.body`.
 pub(super) fn verbex_parts<'a>(timestamp: &'a [u8], body: &'a [u8]) -> [&'a [u8]; 3] {
     [timestamp, b".", body]
 }
 
-/// The `webhook-signature` header of Standard Webhooks for one attempt, made at `timestamp` (Unix
-/// seconds), of the event `id`.
+/// Returns the `webhook-signature` header of Standard Webhooks for an attempt to deliver the event
+/// `id` at `timestamp` (Unix seconds).
 #[must_use]
 pub fn standard_webhooks(signers: &[Signer], id: &str, timestamp: i64, body: &[u8]) -> String {
     let timestamp = timestamp.to_string();
@@ -45,7 +46,8 @@ pub fn standard_webhooks(signers: &[Signer], id: &str, timestamp: i64, body: &[u
     header
 }
 
-/// The `X-Webhook-Signature` header of Verbex v1 for one attempt, made at `timestamp` (Unix seconds).
+/// Returns the `X-Webhook-Signature` header of Verbex v1 for an attempt at `timestamp` (Unix
+/// seconds).
 #[must_use]
 pub fn verbex(signers: &[Signer], timestamp: i64, body: &[u8]) -> String {
     let timestamp = timestamp.to_string();
@@ -54,7 +56,7 @@ pub fn verbex(signers: &[Signer], timestamp: i64, body: &[u8]) -> String {
     header.push_str(&timestamp);
     for signer in signers {
         header.push_str(",v1=");
-        // By hand: the formatting machinery costs more than the HMAC of a short message.
+        // Written by hand, since `write!` costs more than the HMAC of a short message.
         for byte in signer.sign(&verbex_parts(timestamp.as_bytes(), body)) {
             for digit in [byte >> 4, byte & 0xf] {
                 header.push(char::from(b"0123456789abcdef"[usize::from(digit)]));
@@ -80,7 +82,7 @@ mod tests {
             .each_ref()
             .map(|secret| secret.signer(Format::StandardWebhooks));
         let body = br#"{"hello":"world"}"#;
-        // The library checks the age of the timestamp against the wall clock, save in this call.
+        // The library's `verify` would compare the timestamp with the wall clock; `sign` does not.
         let header = standard_webhooks(&signers, "evt_1", 1_700_000_000, body);
         assert_eq!(header.split(' ').count(), 2);
         for (secret, part) in secrets.iter().zip(header.split(' ')) {

@@ -1,15 +1,17 @@
-//! The keyed hash that signs.
+//! HMAC-SHA256 with the key set up once.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-/// An HMAC-SHA256 that was keyed once, to be cloned for each message: keying costs two of the compression rounds that a
-/// short message needs in all.
+/// An HMAC-SHA256 that is keyed once and cloned for each message.
+///
+/// Setting up the key takes two of the SHA-256 compressions that a short message needs, which a
+/// clone saves.
 #[derive(Clone)]
 pub struct Signer(Hmac<Sha256>);
 
 impl Signer {
-    /// Keys an HMAC-SHA256 (RFC 2104) with these bytes.
+    /// Makes an HMAC-SHA256 (RFC 2104) with this key.
     #[must_use]
     pub fn from_key(key: &[u8]) -> Self {
         match Hmac::new_from_slice(key) {
@@ -18,7 +20,7 @@ impl Signer {
         }
     }
 
-    /// The HMAC of `parts`, one after the other. Compare it in constant time.
+    /// Returns the HMAC of the concatenated `parts`. Compare it in constant time.
     pub(super) fn sign(&self, parts: &[&[u8]]) -> [u8; 32] {
         let mut mac = self.0.clone();
         for part in parts {

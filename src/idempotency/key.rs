@@ -7,33 +7,33 @@ pub const MAX_LENGTH: usize = 255;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct IdempotencyKey(Box<str>);
 
-/// The header's value is not a key.
+/// Why a header's value is not an idempotency key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidKey {
-    /// There are no characters in it.
+    /// It is empty.
     #[error("must not be empty")]
     Empty,
-    /// There are more than [`MAX_LENGTH`] characters in it.
+    /// It has more than [`MAX_LENGTH`] characters.
     #[error("must be at most 255 characters")]
     TooLong,
-    /// A space, a control character or a byte outside ASCII.
+    /// It has a space, a control character or a byte outside ASCII.
     #[error("must be visible ASCII characters without spaces")]
     NotVisibleAscii,
     /// It starts with a quote and is not a structured-field string (RFC 9651, section 3.3.3).
     #[error("starts with a quote but is not a quoted string")]
     BadQuotes,
-    /// The header, or its `X-` form, came twice with different keys.
+    /// The header, or its `X-` form, was sent twice with different keys.
     #[error("was sent twice with different values")]
     Conflicting,
 }
 
 impl IdempotencyKey {
-    /// Reads one header value: a bare key, or the same key as a quoted structured-field string
-    /// (RFC 9651, section 3.3.3, as the `Idempotency-Key` Internet-Draft wants it).
+    /// Parses one header value: a bare key, or the same key as a quoted structured-field string
+    /// (RFC 9651, section 3.3.3), which the `Idempotency-Key` Internet-Draft requires.
     ///
     /// # Errors
     ///
-    /// [`InvalidKey`] says what is wrong with it.
+    /// [`InvalidKey`] when the value is not a key.
     pub fn parse(value: &[u8]) -> Result<Self, InvalidKey> {
         let key = match value {
             [b'"', quoted @ ..] => unquote(quoted)?,
@@ -53,11 +53,11 @@ impl IdempotencyKey {
             .map_err(|_| InvalidKey::NotVisibleAscii)
     }
 
-    /// The one key among all values of the headers that may carry it, if there is any.
+    /// Parses all values of the headers that may carry the key. Returns the key, if there is one.
     ///
     /// # Errors
     ///
-    /// [`InvalidKey`] when a value is no key, or two values are different keys.
+    /// [`InvalidKey`] when a value is not a key, or two values are different keys.
     pub fn parse_all<'a>(
         values: impl Iterator<Item = &'a [u8]>,
     ) -> Result<Option<Self>, InvalidKey> {
@@ -72,14 +72,14 @@ impl IdempotencyKey {
         Ok(found)
     }
 
-    /// The key's characters.
+    /// Returns the key's characters.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// The characters of a structured-field string whose opening quote has been read.
+/// Unescapes a structured-field string whose opening quote has been read.
 fn unquote(quoted: &[u8]) -> Result<Vec<u8>, InvalidKey> {
     let mut key = Vec::with_capacity(quoted.len());
     let mut bytes = quoted.iter();

@@ -1,12 +1,14 @@
-//! One `Idempotency-Key`, one change, one answer (I5).
+//! Idempotency keys: one `Idempotency-Key`, one change, one answer (I5).
 //!
-//! The key is parsed here ([`key`]) and bound to the request it came with by a fingerprint
-//! ([`KeyUse`]). Everything else is the store's: **the record of an answer is written by the commit
-//! of the change that it answers**, and every commit looks for that record before it changes
-//! anything. So there is no table of requests in flight, no lock that can stay behind a client that
-//! went away, and no instant at which a crash could separate the change from its answer: of two
-//! requests with one key, the second to reach the commit finds the record of the first and gets its
-//! answer, or, where the first was refused, runs in its place.
+//! [`key`] parses the key, and [`KeyUse`] binds it to a fingerprint of the request. The store does
+//! the rest: **the commit of a change also writes the record of its answer**, and every commit
+//! looks for that record before it changes anything. So there is no table of requests in flight, no
+//! lock that a disconnected client could leave behind, and no instant at which a crash could
+//! separate the change from its answer.
+//!
+//! When two requests have the same key, the second to reach the commit finds the record of the
+//! first and gets the same answer. If the first was refused, there is no record, and the second
+//! runs.
 
 pub mod key;
 
@@ -14,20 +16,19 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
+pub use key::{IdempotencyKey, InvalidKey};
 use sha2::{Digest as _, Sha256};
 
-pub use key::{IdempotencyKey, InvalidKey};
-
-/// For how long an answer is remembered, from the commit that it answers: 24 hours.
+/// How long an answer is kept after its commit: 24 hours.
 pub const RETENTION: Duration = Duration::from_secs(24 * 3600);
 
-/// What a key was used for: SHA-256 over method, path with query, and body.
+/// Identifies the request for which a key was used: SHA-256 over method, path with query, and body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestFingerprint([u8; 32]);
 
 impl RequestFingerprint {
-    /// The fingerprint of a request. Each part is preceded by its length, so that no two requests
-    /// run together to the same bytes.
+    /// Returns the fingerprint of a request. Each part is hashed after its length, so that
+    /// different requests are never the same bytes.
     #[must_use]
     pub fn of(method: &str, path_and_query: &str, body: &[u8]) -> Self {
         let mut digest = Sha256::new();
@@ -38,34 +39,34 @@ impl RequestFingerprint {
         Self(digest.finalize().into())
     }
 
-    /// The fingerprint of these bytes, as a store kept them.
+    /// Makes a fingerprint of stored bytes.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// The digest.
+    /// Returns the digest.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 }
 
-/// A request's wish to be done once: its key and what it is used for.
+/// An idempotency key, with the request for which it is used.
 #[derive(Clone, Debug)]
 pub struct KeyUse {
     /// The caller's key.
     pub key: IdempotencyKey,
-    /// The request that came with it.
+    /// The fingerprint of the request that carried it.
     pub fingerprint: RequestFingerprint,
 }
 
-/// An answer as it is sent and remembered: status and body, byte for byte.
+/// An answer as it is sent and kept: its status and its body, byte for byte.
 ///
-/// `Debug` hides the body, which may carry a secret.
+/// `Debug` hides the body, which may hold a secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// The HTTP status: always a 2xx, since nothing else is remembered.
+    /// The HTTP status: always 2xx, since nothing else is kept.
     pub status: u16,
     /// The body.
     pub body: Bytes,
@@ -77,25 +78,25 @@ impl fmt::Debug for Answer {
     }
 }
 
-/// A remembered answer, with what it answered.
+/// A kept answer, with the fingerprint of its request.
 #[derive(Clone, Debug)]
 pub struct Record {
-    /// The request that was answered.
+    /// The fingerprint of the request that was answered.
     pub fingerprint: RequestFingerprint,
     /// The answer.
     pub answer: Answer,
 }
 
-/// The key was used before, for another request.
+/// The key was used before for another request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyReused;
 
 impl Record {
-    /// The answer, when `claim` is a repetition of the request that was answered.
+    /// Returns the answer when `key_use` repeats the request that was answered.
     ///
     /// # Errors
     ///
-    /// [`KeyReused`] when it is another request.
+    /// [`KeyReused`] when `key_use` is of another request.
     pub fn replay(self, key_use: &KeyUse) -> Result<Answer, KeyReused> {
         if self.fingerprint == key_use.fingerprint {
             Ok(self.answer)

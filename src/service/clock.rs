@@ -9,10 +9,10 @@ use crate::clock::{TestClock, TooFar};
 use crate::domain::Timestamp;
 use crate::store::StoreError;
 
-/// Why the test clock stays where it is.
+/// Why the test clock was not moved.
 #[derive(Debug, thiserror::Error)]
 pub enum AdvanceError {
-    /// It would move too far.
+    /// The clock would be too far ahead.
     #[error(transparent)]
     TooFar(#[from] TooFar),
     /// A fault of the server.
@@ -27,9 +27,10 @@ impl From<StoreError> for AdvanceError {
 }
 
 impl Service {
-    /// Moves `clock`, the one that the store tells the time by, `by` ahead and returns the new time.
-    /// The store keeps the new total before the clock moves, so a time that anyone saw is not taken
-    /// back by a restart. Advances that come at once are made one after the other.
+    /// Moves `clock` ahead by `by` and returns the new time. `clock` must be the store's clock.
+    ///
+    /// The store saves the new total before the clock moves, so that a restart never takes back a
+    /// time that a caller saw. Simultaneous advances run one after the other.
     ///
     /// # Errors
     ///
@@ -37,7 +38,7 @@ impl Service {
     ///
     /// # Panics
     ///
-    /// When the store does.
+    /// When the store panics.
     pub async fn advance_clock(
         &self,
         clock: &Arc<TestClock>,
@@ -45,7 +46,8 @@ impl Service {
     ) -> Result<Timestamp, AdvanceError> {
         let store = Arc::clone(&self.store);
         let clock = Arc::clone(clock);
-        // A task of its own: a client that goes away must not leave a total kept and the clock behind.
+        // A separate task, so that a client that disconnects cannot leave the total saved and the
+        // clock unmoved.
         let advance = tokio::spawn(async move {
             let _turn = clock.turn().await;
             let total = clock.total_after(by)?;
@@ -56,7 +58,7 @@ impl Service {
             Ok(advanced) => advanced,
             Err(ended) => match ended.try_into_panic() {
                 Ok(panic) => panic::resume_unwind(panic),
-                Err(ended) => Err(Error::Internal(ended.to_string()).into()),
+                Err(ended) => Err(Error::internal(ended).into()),
             },
         }
     }

@@ -1,4 +1,4 @@
-//! Reading and repeating deliveries.
+//! Reading and resending deliveries.
 
 use super::{Caller, Error, Service};
 use crate::domain::{Action, Delivery, DeliveryId, DeliveryStatus, EndpointId, TenantId};
@@ -6,7 +6,7 @@ use crate::idempotency::Answer;
 use crate::store::{Committed, Decision, Page, Write};
 
 impl Service {
-    /// One delivery of the tenant.
+    /// Returns one delivery of the tenant.
     ///
     /// # Errors
     ///
@@ -16,7 +16,8 @@ impl Service {
         delivery.ok_or(Error::DeliveryNotFound)
     }
 
-    /// A page of an endpoint's deliveries, newest first, after the delivery `after`.
+    /// Returns a page of an endpoint's deliveries, newest first, that starts after the delivery
+    /// `after`.
     ///
     /// # Errors
     ///
@@ -36,13 +37,13 @@ impl Service {
         page.await?.ok_or(Error::InvalidCursor)
     }
 
-    /// Has one more attempt of a delivery made, now.
+    /// Makes one more attempt of a delivery due now.
     ///
     /// # Errors
     ///
     /// [`Error::DeliveryNotFound`], [`Error::EndpointNotFound`] when its endpoint was deleted,
-    /// [`Error::EndpointDisabled`], [`Error::IdempotencyKeyReused`] or [`Error::Internal`]; nothing has
-    /// changed then.
+    /// [`Error::EndpointDisabled`], [`Error::IdempotencyKeyReused`] or [`Error::Internal`]; nothing
+    /// has changed then.
     pub async fn resend(
         &self,
         caller: Caller,

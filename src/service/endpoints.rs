@@ -10,14 +10,14 @@ use crate::idempotency::Answer;
 use crate::random;
 use crate::store::{Change, Committed, Page};
 
-/// The settings to change, of one endpoint: `None` leaves a setting as it is.
+/// The settings of an endpoint to change. `None` leaves a setting as it is.
 #[derive(Clone, Debug, Default)]
 pub struct SettingsPatch {
     /// A new URL.
     pub url: Option<Box<str>>,
     /// New event patterns.
     pub events: Option<Box<[EventPattern]>>,
-    /// A new description, or none.
+    /// A new description; `Some(None)` removes it.
     pub description: Option<Option<Box<str>>>,
     /// Whether deliveries are made.
     pub active: Option<bool>,
@@ -43,12 +43,12 @@ impl SettingsPatch {
 }
 
 impl Service {
-    /// Creates an endpoint, with a first secret when `signing` is asked for.
+    /// Creates an endpoint, with a first secret when `signing` is true.
     ///
     /// # Errors
     ///
-    /// [`Error::NameTaken`], [`Error::IdempotencyKeyReused`] or [`Error::Internal`]; nothing has been
-    /// created then.
+    /// [`Error::NameTaken`], [`Error::IdempotencyKeyReused`] or [`Error::Internal`]; nothing has
+    /// been created then.
     pub async fn create_endpoint(
         &self,
         caller: Caller,
@@ -78,7 +78,7 @@ impl Service {
         self.create(caller, decide, render).await
     }
 
-    /// One endpoint of the tenant.
+    /// Returns one endpoint of the tenant.
     ///
     /// # Errors
     ///
@@ -88,7 +88,8 @@ impl Service {
         endpoint.ok_or(Error::EndpointNotFound)
     }
 
-    /// A page of the tenant's endpoints, newest first, after the endpoint `after`.
+    /// Returns a page of the tenant's endpoints, newest first, that starts after the endpoint
+    /// `after`.
     ///
     /// # Errors
     ///
@@ -128,8 +129,8 @@ impl Service {
         self.update(caller, id, decide, render).await
     }
 
-    /// Replaces the settings of an endpoint. Turning signing on makes a first secret; turning it off
-    /// drops the key ring; leaving it on keeps the key ring.
+    /// Replaces the settings of an endpoint. Turning signing on makes a first secret, turning it
+    /// off drops the key ring, and leaving it on keeps the key ring.
     ///
     /// # Errors
     ///
@@ -143,7 +144,8 @@ impl Service {
         signing: bool,
         render: impl Fn(&Endpoint, Option<&Secret>) -> Answer + Send + Sync + 'static,
     ) -> Result<Committed, Error> {
-        // Made before it is known whether it is needed: the decision must not fail half-way.
+        // Made before it is known whether it is needed, since making it can fail and the decision
+        // cannot.
         let fresh = random::secret()?;
         let settings = Arc::new(settings);
         let decide = move |endpoint: &Endpoint, now| {

@@ -6,16 +6,16 @@ use crate::idempotency::Answer;
 use crate::random;
 use crate::store::{Audience, Committed, Publish, Published, Write};
 
-/// The type of the event that [`Service::send_test`] sends.
+/// The type of the test event that [`Service::send_test`] sends.
 pub const TEST_EVENT_TYPE: &str = "webhook.test";
 
-/// The data of that event.
+/// The data of the test event.
 const TEST_EVENT_DATA: &str = r#"{"message":"A test event. Nothing has happened."}"#;
 
-/// An event as a caller sends it. Not `Debug`, since its data may hold anything.
+/// An event that a caller publishes. It is not `Debug`, since its data may be confidential.
 #[derive(Clone)]
 pub struct NewEvent {
-    /// The caller's own id, if it chose one.
+    /// The id that the caller chose, if any.
     pub id: Option<EventId>,
     /// The type; see [`is_event_type`](crate::domain::event::is_event_type).
     pub event_type: Box<str>,
@@ -26,13 +26,15 @@ pub struct NewEvent {
 }
 
 impl Service {
-    /// Stores an event with a delivery to each active endpoint that subscribes to its type. When this
-    /// returns, it is stored. The same event under the same id is answered again and not sent again.
+    /// Stores an event with a delivery to each active endpoint that subscribes to its type.
+    ///
+    /// When this returns, the event is stored. The same event under the same id gets the first
+    /// answer again and is not sent again.
     ///
     /// # Errors
     ///
-    /// [`Error::EventIdReused`], [`Error::IdempotencyKeyReused`] or [`Error::Internal`]; nothing has
-    /// been stored then.
+    /// [`Error::EventIdReused`], [`Error::IdempotencyKeyReused`] or [`Error::Internal`]; nothing
+    /// has been stored then.
     pub async fn publish(
         &self,
         caller: Caller,
@@ -56,7 +58,8 @@ impl Service {
         Ok(committed.await?)
     }
 
-    /// Sends an event of type [`TEST_EVENT_TYPE`] to one endpoint, whatever it subscribes to.
+    /// Stores an event of type [`TEST_EVENT_TYPE`] with a delivery to one endpoint, whatever it
+    /// subscribes to.
     ///
     /// # Errors
     ///

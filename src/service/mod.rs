@@ -1,8 +1,8 @@
-//! The use cases, without HTTP: what a caller may ask, and what can go wrong.
+//! The use cases of both dialects, without HTTP.
 //!
-//! Every change has the same shape: a pure decision on the record as it is, run by the store inside
-//! its commit, and a `render` that turns the outcome into the answer, run there too, so that the
-//! answer is remembered by the very commit that it answers.
+//! Every change has the same shape: a pure function decides on the present record, and `render`
+//! makes the answer from the outcome. The store runs both inside its commit, so that the commit
+//! also keeps the answer.
 
 pub mod clock;
 pub mod deliveries;
@@ -18,7 +18,7 @@ use crate::idempotency::{Answer, KeyUse};
 use crate::random::NoRandomness;
 use crate::store::{Change, CommitError, Committed, Decision, Store, StoreError, Write};
 
-/// Why a request could not be served. Each case has one meaning, whichever dialect tells it.
+/// Why a request could not be served. Each case means the same in both dialects.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// The tenant has no endpoint with this id.
@@ -30,30 +30,37 @@ pub enum Error {
     /// The tenant published another event under this id.
     #[error("the event id was used for another event")]
     EventIdReused,
-    /// The endpoint is disabled: nothing can be sent to it now.
+    /// The endpoint is disabled, so nothing can be sent to it.
     #[error("the endpoint is disabled")]
     EndpointDisabled,
     /// The endpoint has no key ring.
     #[error("signing is not enabled")]
     SigningDisabled,
-    /// Ten secrets are live, and the rotation would add one.
+    /// Ten secrets are live, and the rotation would add another.
     #[error("too many live secrets")]
     TooManyLiveSecrets {
         /// When the first of them expires.
         next_expires_at: Timestamp,
     },
-    /// The tenant gave this name to another endpoint.
+    /// The tenant has another endpoint with this name.
     #[error("the name is taken")]
     NameTaken,
     /// The idempotency key was used for another request.
     #[error("the idempotency key was used for another request")]
     IdempotencyKeyReused,
-    /// The cursor of a list names no endpoint of the tenant.
+    /// The cursor of a list is not the id of a record of the tenant.
     #[error("the cursor names no endpoint")]
     InvalidCursor,
-    /// A fault of the server: the text is for its log.
+    /// A fault of the server. The text is for the log only.
     #[error("{0}")]
-    Internal(String),
+    Internal(#[source] Arc<dyn std::error::Error + Send + Sync>),
+}
+
+impl Error {
+    /// A fault of the server.
+    pub fn internal(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Internal(Arc::from(source.into()))
+    }
 }
 
 impl From<CommitError> for Error {
@@ -76,22 +83,22 @@ impl From<CommitError> for Error {
 
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
-        Self::Internal(error.to_string())
+        Self::internal(error)
     }
 }
 
 impl From<NoRandomness> for Error {
     fn from(error: NoRandomness) -> Self {
-        Self::Internal(error.to_string())
+        Self::internal(error)
     }
 }
 
-/// On whose behalf a change is made, and with which idempotency key.
+/// The caller of a change: the tenant, and its idempotency key.
 #[derive(Clone, Debug)]
 pub struct Caller {
     /// The tenant.
     pub tenant: TenantId,
-    /// The key and what it is used for, if one was sent.
+    /// The idempotency key and its request, if a key was sent.
     pub key_use: Option<KeyUse>,
 }
 
@@ -103,31 +110,31 @@ pub struct Service {
 }
 
 impl Service {
-    /// The use cases over `store`. `clock` must be the one that the store tells the time by.
+    /// Makes the use cases over `store`. `clock` must be the store's clock.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
         Self { store, clock }
     }
 
-    /// The store, for what needs no rules: looking up remembered answers, and readiness.
+    /// Returns the store, for reading kept answers and for readiness, which need no rules.
     #[must_use]
     pub fn store(&self) -> &dyn Store {
         &*self.store
     }
 
-    /// The server's time.
+    /// Returns the server's time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
-    /// The wall clock's time.
+    /// Returns the wall clock's time.
     #[must_use]
     pub fn wall(&self) -> Timestamp {
         self.clock.wall()
     }
 
-    /// Creates an endpoint, and renders the answer from it.
+    /// Creates an endpoint and renders the answer from it.
     async fn create(
         &self,
         caller: Caller,
@@ -146,7 +153,8 @@ impl Service {
         Ok(committed.await?)
     }
 
-    /// Changes one endpoint. `decide` says what becomes of it, what that does, and what the answer is rendered from.
+    /// Changes one endpoint. `decide` returns the change, its action, and the value from which
+    /// `render` makes the answer.
     async fn update<T>(
         &self,
         caller: Caller,

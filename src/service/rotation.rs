@@ -10,7 +10,7 @@ use crate::idempotency::Answer;
 use crate::random;
 use crate::store::{Change, Committed};
 
-/// A live secret without its text.
+/// What may be shown of a live secret: all but its text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SecretInfo {
     /// Its public name.
@@ -34,7 +34,7 @@ fn live_secrets(endpoint: &Endpoint, now: Timestamp) -> Result<Vec<SecretInfo>, 
 }
 
 impl Service {
-    /// Makes a new current secret; the replaced one stays live for `grace`.
+    /// Makes a new current secret and keeps the replaced one live for `grace`.
     ///
     /// # Errors
     ///
@@ -80,7 +80,7 @@ impl Service {
         Ok(committed)
     }
 
-    /// The live secrets of an endpoint, in signing order.
+    /// Returns the live secrets of an endpoint, in the order of the signatures.
     ///
     /// # Errors
     ///
@@ -94,7 +94,7 @@ impl Service {
         live_secrets(&endpoint, self.now()).map_err(|_| Error::SigningDisabled)
     }
 
-    /// Ends every retiring secret now. Doing it twice is doing it once.
+    /// Ends every retiring secret now. Repeating it changes nothing.
     ///
     /// # Errors
     ///

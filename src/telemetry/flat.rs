@@ -1,18 +1,18 @@
-//! JSON lines with the fields of the spans that an event happened in.
+//! Formats JSON log lines with the fields of an event's spans.
 
 use std::fmt;
 
 use serde_json::{Map, Value};
 use tracing::{Event, Metadata, Subscriber};
-use tracing_subscriber::{
-    fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields, format::Writer},
-    registry::LookupSpan,
-};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
+use tracing_subscriber::registry::LookupSpan;
 
-/// Adds the fields of this program's spans to the JSON object that another format writes, beside the event's own: a
-/// reader finds them under the same names on every line.
+/// Adds the fields of this program's spans to the JSON object that another format writes, beside
+/// the event's own fields, so that they have the same names on every line.
 ///
-/// The library's own format nests them in an object, which it parses and writes again for each line.
+/// The library's own format puts them in a nested object, which it parses and writes again for each
+/// line.
 pub(super) struct Flat<F>(pub F);
 
 impl<S, N, F> FormatEvent<S, N> for Flat<F>
@@ -47,13 +47,14 @@ where
     }
 }
 
-/// Whether a span is one of this program. Those of libraries are left out: what they hold may be anything.
+/// Returns whether a span is one of this program. The spans of libraries are left out, since their
+/// fields may hold anything.
 fn is_ours(span: &Metadata<'_>) -> bool {
     let target = span.target();
     target.split("::").next() == Some(env!("CARGO_CRATE_NAME"))
 }
 
-/// Writes the members of the JSON object `fields`, which are those of `span`, but for those that were written.
+/// Writes the members of the JSON object `fields` of `span`, except those that were written before.
 fn write_fields(
     writer: &mut Writer<'_>,
     fields: &str,

@@ -1,4 +1,4 @@
-"""For the tests: reads a request a line, as JSON, and answers each with a line, ok or failed."""
+"""For the tests: reads one request per line, as JSON, and answers each with a line, ok or failed."""
 
 import json
 import sys

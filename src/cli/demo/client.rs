@@ -1,4 +1,4 @@
-//! What talks to the API: plain HTTP over a socket, as any client would.
+//! The demo's client of the API, over plain HTTP on a socket, as any other client.
 
 use axum::body::Bytes;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -24,13 +24,13 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// The text of a field of the answer; empty when it is not there.
+    /// Returns the text of a field of the answer; empty when the field is missing.
     pub fn text(&self, field: &str) -> String {
         let value: Value = serde_json::from_slice(&self.bytes).unwrap_or_default();
         value[field].as_str().unwrap_or_default().to_owned()
     }
 
-    /// The number of entries of the list that the answer is.
+    /// Returns the number of entries in the answer, which is a list.
     pub fn entries(&self) -> usize {
         let value: Value = serde_json::from_slice(&self.bytes).unwrap_or_default();
         value["data"].as_array().map_or(0, Vec::len)

@@ -1,7 +1,9 @@
-//! `hookturn demo`: a whole rotation, told step by step, with a real server and a receiver that verifies.
+//! `hookturn demo`: shows a whole rotation step by step, with a real server and a receiver that
+//! verifies.
 //!
-//! Nothing is pretended: the story goes over sockets, through the public API, and each sentence is printed only when
-//! it was found true. Where one is not, it says what was found instead, and the exit code is 1.
+//! Everything in it is real: it uses sockets and the public API, and prints each sentence only
+//! after checking that it is true. If one is not, it prints what it found instead, and the exit
+//! code is 1.
 
 mod client;
 mod receiver;
@@ -63,7 +65,7 @@ async fn demo() -> Result<ExitCode, CommandError> {
     let until_stop = || {
         let mut stopped = stopped.clone();
         async move {
-            // An error says that the sender is gone, which is an end as well.
+            // An error means that the sender was dropped, which is also a stop.
             let _ = stopped.changed().await;
         }
     };
@@ -95,7 +97,7 @@ async fn bind() -> Result<TcpListener, CommandError> {
     listener.map_err(|error| CommandError::new(&format!("cannot listen on 127.0.0.1: {error}")))
 }
 
-/// Prints a line. Nobody may be reading any more, which is no reason to fail.
+/// Prints a line. It ignores errors, since it does not matter when nobody reads any more.
 fn print_line(text: &str) {
     let _ = io::Write::write_fmt(&mut io::stdout().lock(), format_args!("{text}\n"));
 }

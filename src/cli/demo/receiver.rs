@@ -1,4 +1,4 @@
-//! What the events are sent to: it keeps each request as it came.
+//! The demo's receiver, which keeps each request as it came.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use tokio::sync::mpsc;
 
 use crate::server::{self, Limits};
 
-/// How long a delivery may take to arrive before the story is over.
+/// How long to wait for a delivery before the demo fails.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long to listen for a delivery that must not come.
+/// How long to wait for a delivery that must not come.
 const SILENCE: Duration = Duration::from_millis(100);
 
 /// A delivery as it arrived.
@@ -25,7 +25,7 @@ pub(super) struct Received {
 }
 
 impl Received {
-    /// The value of a header; empty when it is not there.
+    /// Returns the value of a header; empty when the header is missing.
     pub fn header(&self, name: &str) -> &str {
         let value = self.headers.get(name).and_then(|value| value.to_str().ok());
         value.unwrap_or_default()
@@ -35,7 +35,7 @@ impl Received {
 pub(super) struct Receiver(mpsc::UnboundedReceiver<Received>);
 
 impl Receiver {
-    /// Receives on `listener` until `stop`.
+    /// Starts to receive on `listener`, until `stop`.
     pub fn start(listener: TcpListener, stop: impl Future<Output = ()> + Send + 'static) -> Self {
         let (sender, receiver) = mpsc::unbounded_channel();
         let app = Router::new().route("/hook", post(keep)).with_state(sender);
@@ -43,7 +43,7 @@ impl Receiver {
         Self(receiver)
     }
 
-    /// The next delivery.
+    /// Waits for the next delivery.
     pub async fn next(&mut self) -> Result<Received, String> {
         let next = tokio::time::timeout(PATIENCE, self.0.recv()).await;
         next.ok()
@@ -51,7 +51,7 @@ impl Receiver {
             .ok_or_else(|| "no delivery arrived".to_owned())
     }
 
-    /// Whether no further delivery is there.
+    /// Returns whether no further delivery arrives.
     pub async fn is_silent(&mut self) -> bool {
         tokio::time::timeout(SILENCE, self.0.recv()).await.is_err()
     }
@@ -64,7 +64,7 @@ async fn keep(
 ) -> StatusCode {
     match sender.send(Received { headers, body }) {
         Ok(()) => StatusCode::NO_CONTENT,
-        // The story is over.
+        // The demo is over.
         Err(_) => StatusCode::SERVICE_UNAVAILABLE,
     }
 }

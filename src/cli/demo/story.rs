@@ -1,4 +1,4 @@
-//! The story: what is done, what is seen of it at the receiver, and whether that is as it must be.
+//! The steps of the demo, with checks of what the receiver sees.
 
 use std::process::ExitCode;
 
@@ -31,7 +31,7 @@ impl Dialect {
         }
     }
 
-    /// The operation under an endpoint's path, and its body.
+    /// Returns the path of a rotation under the endpoint's path, and its body.
     const fn rotation(self) -> (&'static str, &'static str) {
         match self {
             Self::V2026 => ("/secret/rotate", r#"{"expire_current_in":3600}"#),
@@ -61,7 +61,7 @@ impl Dialect {
     }
 }
 
-/// A secret under the name that it has in the story.
+/// A secret with its name in the demo.
 struct Secret {
     name: &'static str,
     secret: ReceiverSecret,
@@ -102,7 +102,7 @@ impl Story {
         }
     }
 
-    /// Tells the story in one dialect.
+    /// Runs the demo in one dialect.
     pub async fn tell(&mut self, dialect: Dialect) -> Result<(), String> {
         print_line("");
         print_line(dialect.title());
@@ -161,7 +161,7 @@ impl Story {
             sent: [first, second, third],
         });
 
-        // So that the other dialect's events come alone.
+        // So that this endpoint does not get the events of the other dialect.
         self.step(&format!("DELETE {}/{{id}}", dialect.collection()));
         self.client
             .delete(&format!("{}/{id}", dialect.collection()))
@@ -195,8 +195,8 @@ impl Story {
         Ok((id, secret))
     }
 
-    /// Sends an event and holds what arrives against `secrets`: those with the names `signing` must
-    /// have signed it, in this order, and the others not.
+    /// Sends an event and verifies its delivery with `secrets`. Those named in `signing` must have
+    /// signed it, in this order, and the others must not.
     async fn send(
         &mut self,
         dialect: Dialect,
@@ -267,7 +267,7 @@ impl Story {
         print_line(&format!("     {mark} {text}"));
     }
 
-    /// Ends the story: with the timelines if it was as told, else with what was not.
+    /// Ends the demo with the timelines, or with the check that failed.
     pub fn end(self, outcome: Result<(), String>) -> ExitCode {
         print_line("");
         if let Err(found) = outcome {
@@ -278,7 +278,7 @@ impl Story {
             };
             print_line(&format!("     {mark} {found}"));
             print_line("");
-            print_line("Not as told.");
+            print_line("The demo failed.");
             return ExitCode::FAILURE;
         }
         for told in &self.told {
@@ -296,8 +296,8 @@ impl Story {
     }
 }
 
-/// The names of the secrets that made the signatures, in the order of the signatures; `?` for one
-/// that none of them made.
+/// Returns the names of the secrets that made the signatures, in the order of the signatures. A
+/// signature that none of them made is `?`.
 fn signed_by(received: &Received, secrets: &[Secret]) -> Vec<&'static str> {
     let keys: Vec<ReceiverSecret> = secrets.iter().map(|secret| secret.secret.clone()).collect();
     let report = verified(received, &keys);
@@ -327,7 +327,7 @@ fn verified(
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_bytes()))
         .collect();
-    // Receivers go by their own clocks, which the test clock does not move.
+    // Receivers use their own clocks, which the test clock does not move.
     let now = SystemClock.now();
     verify(
         &headers,
@@ -338,7 +338,7 @@ fn verified(
     )
 }
 
-/// A signature header, short enough for a line.
+/// Shortens a signature header to fit a line.
 fn abridged(header: &str) -> String {
     let parts = header.split([' ', ',']).filter(|part| *part != "v1");
     let short = parts.map(|part| match part.char_indices().nth(11) {

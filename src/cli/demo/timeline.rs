@@ -1,14 +1,14 @@
-//! A timeline in text of which secret signed when.
+//! Draws a timeline of which secret signed when, as text.
 
 use crate::domain::Fingerprint;
 
-/// What happened in one dialect.
+/// The facts of one dialect's timeline.
 pub(super) struct Told {
     pub title: &'static str,
     pub grace: &'static str,
     pub old: Fingerprint,
     pub new: Fingerprint,
-    /// Before the rotation, during the grace, and after it.
+    /// Before the rotation, during the grace period, and after it.
     pub sent: [Sent; 3],
 }
 
@@ -25,7 +25,7 @@ impl Sent {
     }
 }
 
-/// The lines of the timeline, at most 80 columns wide.
+/// Returns the lines of the timeline, which are at most 80 columns wide.
 pub(super) fn draw(told: &Told) -> Vec<String> {
     let signed = |is: bool| if is { '●' } else { '─' };
     let [before, during, after] = told.sent;
@@ -86,7 +86,7 @@ mod tests {
             "{lines:#?}"
         );
         assert_eq!(column(&lines[1], "┬"), column(&lines[2], "└"));
-        // Each event's mark stands under its heading.
+        // Each event's mark is below its heading.
         let under = |heading: &str, line: &str, nth: usize| {
             let start = column(&lines[0], heading);
             let marks = line.chars().enumerate().filter(|(_, char)| *char == '●');

@@ -1,27 +1,26 @@
-//! `hookturn keys generate`: makes a master key.
+//! `hookturn keys generate`: generates a master key.
 
 use std::io::{self, Write as _};
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use zeroize::Zeroizing;
 
-use crate::{
-    cli::{CommandError, written},
-    clock::{Clock as _, SystemClock},
-    config::SettingError,
-    random,
-    store::at_rest::MasterKey,
-};
+use crate::cli::{CommandError, written};
+use crate::clock::{Clock as _, SystemClock};
+use crate::config::SettingError;
+use crate::random;
+use crate::store::at_rest::MasterKey;
 
 #[derive(clap::Args)]
 #[command(
-    after_help = "Keep it where passwords are kept: what rests under it cannot be read without it.\n\n\
+    after_help = "Keep the key where you keep passwords: nobody can read a store without its key.\n\n\
     Example:\n  hookturn keys generate > hookturn.key && chmod 600 hookturn.key\n  \
     export HOOKTURN_MASTER_KEYS=\"$(cat hookturn.key)\""
 )]
 pub(super) struct GenerateArgs {
-    /// The key's name, which what it encrypts will carry: 1 to 64 of A-Z a-z 0-9 _ - [default: k, the date and the
-    /// time, in UTC, such as k20260612-101500]
+    /// The key's id, which is stored with what the key encrypts: 1 to 64 characters of A-Z a-z 0-9
+    /// _ - [default: k, the date and the time in UTC, such as k20260612-101500]
     #[arg(long, value_name = "ID")]
     id: Option<String>,
 }
@@ -29,10 +28,10 @@ pub(super) struct GenerateArgs {
 pub(super) fn run(args: GenerateArgs) -> Result<(), CommandError> {
     let id = args.id.unwrap_or_else(id_of_now);
     let bytes = random::key().map_err(|error| CommandError::new(&error.to_string()))?;
-    // What would not be taken back is not given.
+    // A key that --master-key would not take must not be printed.
     MasterKey::new(&id, &bytes)
-        .map_err(|_| SettingError::new("--id", "write 1 to 64 of A-Z a-z 0-9 _ -"))?;
-    // Made at its full length, so that no copy is left behind where it grew.
+        .map_err(|_| SettingError::new("--id", "write 1 to 64 characters of A-Z a-z 0-9 _ -"))?;
+    // Made at its full length, so that it does not grow, which would leave a copy behind.
     let mut line = Zeroizing::new(String::with_capacity(id.len() + 64));
     line.push_str(&id);
     line.push(':');
@@ -42,7 +41,8 @@ pub(super) fn run(args: GenerateArgs) -> Result<(), CommandError> {
     written(out.write_all(line.as_bytes()).and_then(|()| out.flush()))
 }
 
-/// `k`, the date and the time to the second, so that ids sort by age and two keys of one day differ.
+/// Makes an id of `k`, the date and the time to the second, so that ids sort by age and two keys of
+/// one day differ.
 fn id_of_now() -> String {
     let now = SystemClock.now().to_string();
     let to_the_second = now.chars().take_while(|char| *char != '.');

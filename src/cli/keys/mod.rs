@@ -1,4 +1,4 @@
-//! `hookturn keys`: the master keys, under which durable stores encrypt what they keep.
+//! `hookturn keys`: generates and changes master keys, which encrypt durable stores.
 
 mod generate;
 mod rewrap;
@@ -15,9 +15,9 @@ pub(super) struct KeysArgs {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// Print a new master key on stdout, as --master-key and `HOOKTURN_MASTER_KEYS` take it
+    /// Print a new master key, as --master-key and `HOOKTURN_MASTER_KEYS` take it
     Generate(generate::GenerateArgs),
-    /// Encrypt what a store keeps anew under a new master key, while no server runs
+    /// Encrypt a store again with a new master key, while no server runs
     Rewrap(rewrap::RewrapArgs),
 }
 

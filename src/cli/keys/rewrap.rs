@@ -1,31 +1,26 @@
-//! `hookturn keys rewrap`: encrypts what a store keeps anew under the first master key.
+//! `hookturn keys rewrap`: encrypts a store again with the first master key.
 
 use std::process::ExitCode;
 
-use crate::{
-    cli::{
-        CommandError,
-        assembly::unopenable,
-        progress::{ProgressReport, print},
-    },
-    config::{MasterKeysArg, STORE, SettingError, StoreArg},
-    store::sqlite::{
-        OpenError, Opening,
-        rewrap::{Rewrapped, rewrap},
-    },
-};
+use crate::cli::CommandError;
+use crate::cli::assembly::unopenable;
+use crate::cli::progress::{ProgressReport, print};
+use crate::config::{MasterKeysArg, STORE, SettingError, StoreArg};
+use crate::store::sqlite::rewrap::{Rewrapped, rewrap};
+use crate::store::sqlite::{OpenError, Opening};
 
-/// The exit code when something does not open.
+/// The exit code when a value cannot be decrypted.
 const UNOPENED: u8 = 1;
 
 #[derive(clap::Args)]
 #[command(
-    after_help = "A server that is started with a new key before the old one does this by itself, while it serves; this \
-    command is for when there is no server, and for when a key leaked: it also writes the file anew, so that nothing in \
-    it is left under the old key, for which it needs as much room again beside the file and in the directory for \
-    temporary files (SQLITE_TMPDIR). It can be stopped at any time, and goes on where it was.\n\n\
-    Backups from before still need the old key. If somebody may have both, rotate the secrets.\n\n\
-    Exit codes: 0 done, 1 some values do not open, 2 could not begin or go on.\n\n\
+    after_help = "A server that is started with a new key before the old one does the same while it serves. \
+    Use this command when no server runs, or when a key leaked: it also rewrites the file, so that \
+    nothing in it is encrypted with the old key. For that it needs as much free space as the file \
+    takes, beside the file and in the directory for temporary files (SQLITE_TMPDIR). It can be \
+    stopped at any time; the next run continues.\n\n\
+    Older backups still need the old key. If somebody may have both, rotate the secrets.\n\n\
+    Exit codes: 0 done, 1 some values cannot be decrypted, 2 could not start or finish.\n\n\
     Example:\n  hookturn keys rewrap --store sqlite:hookturn.db --master-key \"$NEW\" --master-key \"$OLD\""
 )]
 pub(super) struct RewrapArgs {
@@ -43,8 +38,8 @@ pub(super) fn run(args: RewrapArgs) -> Result<ExitCode, CommandError> {
         OpenError::InUse(path) => SettingError::new(
             STORE,
             format!(
-                "{} is in use by a server, which does this itself while it serves: start it anew with the new key \
-                 before the old one, or stop it first",
+                "{} is in use by a server, which does this itself while it serves: restart it with the \
+                 new key before the old one, or stop it first",
                 path.display()
             ),
         ),
@@ -69,16 +64,17 @@ fn in_words(first: &str, rewrapped: &Rewrapped) -> String {
     } = rewrapped;
     if *unopened > 0 {
         return format!(
-            "encrypted anew: {sealed}; do not open: {unopened}; keep all master keys, and run `hookturn check`"
+            "encrypted anew: {sealed}; cannot be decrypted: {unopened}; keep all master keys and \
+             run `hookturn check`"
         );
     }
     let dropped = if may_be_dropped.is_empty() {
         "no other master key is needed".to_owned()
     } else {
         format!(
-            "these master keys may be dropped, when no backup needs them: {}",
+            "these master keys can be removed when no backup needs them: {}",
             may_be_dropped.join(", ")
         )
     };
-    format!("encrypted anew: {sealed}; everything rests under {first}; {dropped}")
+    format!("encrypted anew: {sealed}; everything is encrypted with {first}; {dropped}")
 }

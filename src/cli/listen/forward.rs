@@ -1,30 +1,32 @@
-//! Passing a delivery on to a server on this machine.
+//! Forwards a delivery to a server on this machine.
 //!
-//! One connection for each delivery: there are few of them, and a kept one might be closed by the other side just when it
-//! is used again. http only, as it is for loopback.
+//! Each delivery has its own connection. Deliveries are few, and the other side might close a kept
+//! connection just when it is used again. Only http is supported, since the target is local.
 
-use std::{error::Error as _, io, time::Duration};
+use std::error::Error as _;
+use std::io;
+use std::time::Duration;
 
-use axum::{
-    body::Body,
-    http::{
-        HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header, request::Parts,
-    },
-};
+use axum::body::Body;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 use url::{Position, Url};
 
-/// For the whole exchange: longer than the 15 s that Hookturn waits for a receiver, so that this is not what ends it.
+/// The time limit of the whole exchange. It is longer than the 15 s that Hookturn waits for a
+/// receiver, so that the sender gives up first.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Bytes of an answer's body.
+/// The most bytes in an answer's body.
 const MAX_ANSWER: usize = 1024 * 1024;
 
-/// What belongs to a connection and not to the message (RFC 9110, section 7.6.1). `Connection` also names others.
+/// The headers that belong to a connection and not to the message (RFC 9110, section 7.6.1).
+/// `Connection` may name others.
 const HOP_BY_HOP: [HeaderName; 7] = [
     header::CONNECTION,
     header::PROXY_AUTHENTICATE,
@@ -35,9 +37,9 @@ const HOP_BY_HOP: [HeaderName; 7] = [
     header::UPGRADE,
 ];
 
-/// Where deliveries are passed on to.
+/// The server to which deliveries are forwarded.
 pub(super) struct Target {
-    /// As given: what a delivery's block says.
+    /// The URL as a delivery's block shows it.
     shown: String,
     host: String,
     port: u16,
@@ -47,7 +49,7 @@ pub(super) struct Target {
     path: String,
 }
 
-/// What came back.
+/// The target's answer.
 pub(super) struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
@@ -56,7 +58,7 @@ pub(super) struct Answer {
 
 impl Target {
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        const WRITE: &str = "write such as http://127.0.0.1:3000/webhooks";
+        const WRITE: &str = "write a URL such as http://127.0.0.1:3000/webhooks";
         let url = Url::parse(text).map_err(|error| format!("{error}; {WRITE}"))?;
         let fault = if url.scheme() != "http" {
             "the scheme must be http"
@@ -81,12 +83,12 @@ impl Target {
         Err(format!("{fault}; {WRITE}"))
     }
 
-    /// The URL, for people, without its query.
+    /// Returns the URL for people, without its query.
     pub(super) fn shown(&self) -> &str {
         &self.shown
     }
 
-    /// Sends the request on and reads the whole answer.
+    /// Forwards the request and reads the whole answer.
     ///
     /// # Errors
     ///
@@ -105,15 +107,15 @@ impl Target {
                 io::ErrorKind::ConnectionRefused => "nothing listens there".to_owned(),
                 _ => error.to_string(),
             })?;
-        // hyper's own words do not say what happened to the socket.
+        // hyper's own message does not say what happened to the socket.
         let broken = |error: hyper::Error| match error.source() {
-            Some(source) => format!("it broke off: {source}"),
-            None => format!("it broke off: {error}"),
+            Some(source) => format!("the connection broke: {source}"),
+            None => format!("the connection broke: {error}"),
         };
         let (mut sender, connection) = http1::handshake(TokioIo::new(socket))
             .await
             .map_err(broken)?;
-        // Ends when the sender is dropped; its errors are told by the sender too.
+        // It ends when the sender is dropped, and the sender returns its errors too.
         tokio::spawn(connection);
         let request = self.request(head, body)?;
         let (head, body) = sender
@@ -124,7 +126,7 @@ impl Target {
         let body = Limited::new(body, MAX_ANSWER)
             .collect()
             .await
-            .map_err(|error| format!("its answer cannot be read: {error}"))?
+            .map_err(|error| format!("cannot read its answer: {error}"))?
             .to_bytes();
         let mut headers = head.headers;
         end_to_end(&mut headers);
@@ -149,7 +151,7 @@ impl Target {
     }
 }
 
-/// Takes out what belongs to the connection, and the length, which the bytes now at hand give anew.
+/// Removes the headers of the connection, and the length, which is set again from the body.
 fn end_to_end(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)

@@ -1,78 +1,62 @@
-//! `hookturn listen`: a receiver for the command line, that says of each delivery whether and why it verifies.
+//! `hookturn listen`: a receiver for the command line that verifies each delivery and explains the
+//! result.
 //!
-//! It also stands in for receivers that misbehave: slow ones, failing ones, ones that answer what they should not. It
-//! says all on standard output: one block for each delivery, whole. A delivery is answered however slow the reader of that
-//! is ([`output`](crate::output)).
+//! It can also simulate a receiver that is slow or fails. It writes one block for each delivery to
+//! standard output, each whole. A slow reader of that output does not delay answers
+//! ([`output`](crate::output)).
 
 mod forward;
 mod settings;
 
-use std::{
-    io,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use axum::{
-    Router,
-    body::Body,
-    extract::{Request, State},
-    http::{HeaderValue, Method, StatusCode, header, request::Parts},
-    response::{IntoResponse as _, Response},
-};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use parking_lot::Mutex;
-use tokio::{
-    runtime,
-    sync::Notify,
-    task,
-    time::{Instant, sleep_until, timeout},
-};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio::{runtime, task};
 use tracing_subscriber::EnvFilter;
 
+use self::forward::Answer;
+use self::settings::{LISTEN, ListenSettings};
 pub(super) use self::settings::{ListenArgs, tolerance};
-use self::{
-    forward::Answer,
-    settings::{LISTEN, ListenSettings},
-};
-use super::{
-    CommandError,
-    report_text::{Rows, headline},
-    secrets::Secrets,
-    serve::{LAST_WAIT, Stop, bind},
-    written,
-};
-use crate::{
-    clock::{Clock, SystemClock},
-    config::local_url,
-    domain::{
-        Timestamp,
-        verification::{Report, X_WEBHOOK_EVENT, printable, verify},
-    },
-    output::Output,
-    server::{self, Limits},
-    telemetry::{self, LogFormat},
-};
+use super::report_text::{Rows, headline};
+use super::secrets::Secrets;
+use super::serve::{LAST_WAIT, Stop, bind};
+use super::{CommandError, written};
+use crate::clock::{Clock, SystemClock};
+use crate::config::local_url;
+use crate::domain::Timestamp;
+use crate::domain::verification::{Report, X_WEBHOOK_EVENT, printable, verify};
+use crate::output::Output;
+use crate::server::{self, Limits};
+use crate::telemetry::{self, LogFormat};
 
-/// Bytes of a delivery's body: four times what Hookturn lets an event have.
+/// The most bytes in a delivery's body: four times what Hookturn allows for an event.
 const MAX_BODY: usize = 1024 * 1024;
 
-/// For a body to arrive, as on Hookturn's own API.
+/// How long a body may take to arrive, as on Hookturn's own API.
 const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long the end waits for the last blocks to be read.
+/// How long the command waits at its end for the last blocks to be written.
 const LAST_BLOCKS: Duration = Duration::from_secs(1);
 
-/// The most characters that are shown of an event's type.
+/// The most characters of an event's type that are shown.
 const SHOWN: usize = 64;
 
 pub(super) fn run(args: ListenArgs) -> Result<(), CommandError> {
     let settings = ListenSettings::new(args)?;
-    // Of the server's own events only trouble is of interest here, such as a lack of file descriptors.
+    // Only the server's warnings are of interest here, such as a lack of file descriptors.
     let _log = telemetry::init(EnvFilter::new("warn"), LogFormat::Text)
         .map_err(|error| CommandError::new(&format!("cannot start logging: {error}")))?;
     let runtime = runtime::Builder::new_multi_thread()
@@ -93,7 +77,7 @@ async fn listen(settings: ListenSettings) -> Result<(), CommandError> {
     let unwritable = Arc::new(Unwritable::default());
     let of_output = Arc::clone(&unwritable);
     let dropped = |count| {
-        format!("{count} deliveries are not shown here: they came faster than they were read\n\n")
+        format!("{count} deliveries are not shown: they came faster than this output was read\n\n")
     };
     let output = Output::start("blocks", io::stdout(), dropped, move |error| {
         of_output.note(error);
@@ -120,7 +104,7 @@ async fn listen(settings: ListenSettings) -> Result<(), CommandError> {
     server::serve(listener, app, Limits::default(), stopping).await;
     receiver.say(&receiver.summary());
     let output = receiver.output.clone();
-    // Its outcome does not matter: a reader that does not read by then has what it wanted.
+    // The outcome does not matter: nobody reads the blocks that are not written by then.
     let _ = task::spawn_blocking(move || output.flush(LAST_BLOCKS)).await;
     match unwritable.error.lock().take() {
         Some(error) => written(Err(error)),
@@ -128,7 +112,7 @@ async fn listen(settings: ListenSettings) -> Result<(), CommandError> {
     }
 }
 
-/// Why standard output cannot be written: then nobody reads what this is for.
+/// Why standard output cannot be written. The command ends then, since nobody reads its output.
 #[derive(Default)]
 struct Unwritable {
     error: Mutex<Option<io::Error>>,
@@ -151,14 +135,15 @@ struct Receiver {
     output: Output,
 }
 
-/// What is answered, and how a block says so.
+/// The answer to a delivery, and its description in the block.
 struct Reply {
     response: Response,
     told: String,
 }
 
 async fn receive(State(receiver): State<Arc<Receiver>>, request: Request) -> Response {
-    // In a task of its own, as a sender that gives up drops this one: its delivery is counted and told all the same.
+    // A separate task, since a sender that gives up cancels this one. Its delivery is still counted
+    // and shown.
     match task::spawn(receiver.take(request)).await {
         Ok(response) => response,
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
@@ -169,16 +154,18 @@ impl Receiver {
     fn greeting(&self, url: &str) -> String {
         let now = self.settings.secrets.read();
         let secrets = match now.all.len() {
-            0 => "no secret: nothing will be verified; see --secret and --secrets-file".to_owned(),
+            0 => {
+                "no secret, so no delivery will verify; see --secret and --secrets-file".to_owned()
+            }
             1 => "1 secret".to_owned(),
             count => format!("{count} secrets"),
         };
         let forward = match &self.settings.forward {
             None => String::new(),
-            Some(target) => format!(", passing deliveries on to {}", target.shown()),
+            Some(target) => format!(", forwarding deliveries to {}", target.shown()),
         };
         let notice = now.notice.map(|notice| notice + "\n").unwrap_or_default();
-        format!("Listening on {url} with {secrets}{forward}\n{notice}Ctrl-C ends it.\n\n")
+        format!("Listening on {url} with {secrets}{forward}\n{notice}Press Ctrl-C to stop.\n\n")
     }
 
     fn summary(&self) -> String {
@@ -197,7 +184,7 @@ impl Receiver {
     async fn take(self: Arc<Self>, request: Request) -> Response {
         let (head, body) = request.into_parts();
         if head.method != Method::POST {
-            let hint = "hookturn listen takes deliveries, which are POST requests\n";
+            let hint = "hookturn listen takes only deliveries, which are POST requests\n";
             let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, hint);
             let allow = HeaderValue::from_static("POST");
             response.headers_mut().insert(header::ALLOW, allow);
@@ -215,7 +202,7 @@ impl Receiver {
             }
         };
 
-        // Reads a file, and may take a tenth of a second to explain a failure.
+        // This reads a file and may take a tenth of a second to explain a failure.
         let receiver = Arc::clone(&self);
         let verifying = task::spawn_blocking(move || {
             let ListenSettings {
@@ -225,7 +212,7 @@ impl Receiver {
             let report = verdict(&head, &body, &secrets, arrived, *tolerance);
             (head, body, secrets, report)
         });
-        // It fails only when the program is ending.
+        // This fails only when the program is stopping.
         let Ok((head, body, secrets, report)) = verifying.await else {
             return StatusCode::SERVICE_UNAVAILABLE.into_response();
         };
@@ -265,7 +252,7 @@ impl Receiver {
                 },
                 Err(problem) => Reply {
                     response: plain(StatusCode::BAD_GATEWAY, &format!("{problem}\n")),
-                    told: format!("502, as {} did not: {problem}", target.shown()),
+                    told: format!("502, since {} did not answer: {problem}", target.shown()),
                 },
             };
         }
@@ -300,13 +287,13 @@ impl Receiver {
     }
 }
 
-/// Whether the delivery with this number, from 1, is one of `percent` in a hundred: spread as evenly as it goes, and the
-/// same every time, so that what is rehearsed with it can be repeated.
+/// Returns whether the delivery with this number, from 1, is one of `percent` in a hundred. They
+/// are spread evenly and are the same in every run, so that a test can be repeated.
 fn fails(number: u64, percent: u64) -> bool {
     number * percent / 100 > (number - 1) * percent / 100
 }
 
-/// The body, or how to refuse it.
+/// Reads the body, or returns the status and the reason of its refusal.
 async fn read(body: Body) -> Result<Bytes, (StatusCode, &'static str)> {
     match timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
@@ -337,7 +324,7 @@ fn verdict(
     verify(&headers, body, &secrets.all, now, Some(tolerance))
 }
 
-/// What the delivery says it is about, whether that is true or not.
+/// Returns the event type that the delivery states, verified or not.
 fn event(head: &Parts, body: &[u8]) -> String {
     #[derive(serde::Deserialize)]
     struct Body {
@@ -352,7 +339,7 @@ fn event(head: &Parts, body: &[u8]) -> String {
         return printable(event.as_bytes(), SHOWN);
     }
     stated().map_or_else(
-        || "of no type".to_owned(),
+        || "without a type".to_owned(),
         |event| printable(event.as_bytes(), SHOWN),
     )
 }

@@ -1,15 +1,14 @@
-//! The flags of `hookturn listen`, their variables and their bounds.
+//! The settings of `hookturn listen`, with their flags, variables and bounds.
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use axum::http::StatusCode;
 
 use super::forward::Target;
-use crate::{
-    cli::secrets::{Names, SecretSource},
-    config::{SettingError, listen_address},
-    domain::verification::DEFAULT_TOLERANCE,
-};
+use crate::cli::secrets::{Names, SecretSource};
+use crate::config::{SettingError, listen_address};
+use crate::domain::verification::DEFAULT_TOLERANCE;
 
 /// How `--listen` is named in errors.
 pub(super) const LISTEN: &str = "--listen (HOOKTURN_LISTEN_ADDR)";
@@ -23,20 +22,20 @@ const SECRETS: Names = Names {
     file: "--secrets-file (HOOKTURN_LISTEN_SECRETS_FILE)",
 };
 
-/// The longest delay: an hour, in seconds. Senders give up long before.
+/// The longest delay in seconds: an hour. Senders give up long before.
 const MAX_DELAY: f64 = 3600.0;
 
-/// What is on the command line and in the environment: unparsed texts. Not `Debug`, since it holds secrets.
+/// The unparsed settings of `hookturn listen`. It is not `Debug`, since it holds secrets.
 #[derive(clap::Args)]
 pub(in crate::cli) struct ListenArgs {
-    /// Where to listen: HOST:PORT, port 0 for any free one [default: 127.0.0.1:9000]
+    /// The address to listen on, HOST:PORT; port 0 takes a free port [default: 127.0.0.1:9000]
     #[arg(long, value_name = "ADDR", env = "HOOKTURN_LISTEN_ADDR")]
     listen: Option<String>,
 
-    /// A signing secret, `whsec_…`; repeatable, and in the variable comma-separated
+    /// A signing secret, `whsec_…`; repeatable, comma-separated in the variable
     ///
-    /// Give the old and the new one to see which of them signs during a rotation. Prefer the variable or the file: other
-    /// users of the machine can see flags.
+    /// Give the old and the new secret to see which of them signs during a rotation. Prefer the
+    /// variable or the file: other users of the machine can see flags.
     #[arg(
         long = "secret",
         value_name = "SECRET",
@@ -45,9 +44,9 @@ pub(in crate::cli) struct ListenArgs {
     )]
     secrets: Vec<String>,
 
-    /// A file of signing secrets, one a line, also as `NAME=whsec_…`; `#` starts a comment line
+    /// A file of signing secrets, one per line, also as `NAME=whsec_…`; `#` starts a comment line
     ///
-    /// It is read again for each delivery: edit it to rehearse a receiver's part of a rotation.
+    /// It is read again for each delivery, so that you can edit it to rehearse a rotation.
     #[arg(long, value_name = "PATH", env = "HOOKTURN_LISTEN_SECRETS_FILE")]
     secrets_file: Option<PathBuf>,
 
@@ -55,21 +54,22 @@ pub(in crate::cli) struct ListenArgs {
     #[arg(long, value_name = "CODE", env = "HOOKTURN_LISTEN_STATUS")]
     status: Option<String>,
 
-    /// Answer only after this many seconds, 0 to 3600, such as 0.5 [default: 0]
+    /// Wait this many seconds before each answer, 0 to 3600, such as 0.5 [default: 0]
     #[arg(long, value_name = "SECONDS", env = "HOOKTURN_LISTEN_DELAY")]
     delay: Option<String>,
 
-    /// Answer this many of a hundred deliveries with 500, spread evenly, to see retries [default: 0]
+    /// Answer this percentage of deliveries with 500, spread evenly, to see retries [default: 0]
     #[arg(long, value_name = "PERCENT", env = "HOOKTURN_LISTEN_FAIL_RATE")]
     fail_rate: Option<String>,
 
-    /// Pass every delivery on to this local URL, verified or not, and answer as it does
+    /// Forward every delivery to this local URL, verified or not, and return its answer
     ///
-    /// The request goes on with its method, headers and body, so that what is there can verify it too. http: only.
+    /// The request keeps its method, headers and body, so that the server there can verify it too.
+    /// Only http: URLs.
     #[arg(long, value_name = "URL", env = "HOOKTURN_LISTEN_FORWARD")]
     forward: Option<String>,
 
-    /// How many seconds a timestamp may lie from this machine's clock, either way [default: 300]
+    /// How many seconds a timestamp may differ from this machine's clock [default: 300]
     #[arg(long, value_name = "SECONDS", env = "HOOKTURN_LISTEN_TOLERANCE")]
     tolerance: Option<String>,
 }
@@ -118,8 +118,7 @@ impl ListenSettings {
             },
         };
         if settings.forward.is_some() && settings.status.is_some() {
-            let problem =
-                "it goes with no --status: what is forwarded to says the status; leave one out";
+            let problem = "it goes with no --status: the target decides the status; leave one out";
             return Err(SettingError::new(FORWARD, problem));
         }
         Ok(settings)
@@ -153,7 +152,7 @@ fn fail_rate(text: &str) -> Result<u64, String> {
         .ok_or_else(|| "write a whole number of percent, 0 to 100".to_owned())
 }
 
-/// A tolerance in whole seconds, which is what timestamps are.
+/// Parses a tolerance in whole seconds, the unit of timestamps.
 pub(in crate::cli) fn tolerance(text: &str) -> Result<Duration, String> {
     text.parse::<u32>()
         .map(|seconds| Duration::from_secs(seconds.into()))

@@ -1,32 +1,23 @@
-//! `hookturn verify`: checks one saved request, without a server.
+//! `hookturn verify`: verifies a saved request, without a server.
 
 mod saved;
 
-use std::{
-    fs,
-    io::{self, Read as _, Write as _},
-    path::PathBuf,
-    process::ExitCode,
-    time::Duration,
-};
+use std::fs;
+use std::io::{self, Read as _, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
 
 use chrono::DateTime;
 
-use super::{
-    CommandError,
-    listen::tolerance,
-    report_text::{Rows, headline},
-    secrets::{Names, SecretSource},
-    text_file, written,
-};
-use crate::{
-    clock::{Clock as _, SystemClock},
-    config::SettingError,
-    domain::{
-        Timestamp,
-        verification::{DEFAULT_TOLERANCE, verify},
-    },
-};
+use super::listen::tolerance;
+use super::report_text::{Rows, headline};
+use super::secrets::{Names, SecretSource};
+use super::{CommandError, text_file, written};
+use crate::clock::{Clock as _, SystemClock};
+use crate::config::SettingError;
+use crate::domain::Timestamp;
+use crate::domain::verification::{DEFAULT_TOLERANCE, verify};
 
 const HEADERS: &str = "--headers";
 const BODY: &str = "--body";
@@ -37,28 +28,29 @@ const SECRETS: Names = Names {
     file: "--secrets-file",
 };
 
-/// The exit code of a request that does not verify.
+/// The exit code when the request does not verify.
 const NOT_VERIFIED: u8 = 1;
 
-/// What is on the command line: unparsed texts. Not `Debug`, since it holds secrets.
+/// The unparsed arguments of `hookturn verify`. It is not `Debug`, since it holds secrets.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Exit codes: 0 verified, 1 not verified, 2 not understood.\n\n\
+    after_help = "Exit codes: 0 verified, 1 not verified, 2 the arguments or files cannot be used.\n\n\
     Example:\n  hookturn verify --headers request.txt --body body.json --secrets-file secrets --at delivery"
 )]
 pub(super) struct VerifyArgs {
-    /// The request's headers, `Name: value` lines; `-` for standard input
+    /// The request's headers as `Name: value` lines; `-` for standard input
     ///
-    /// A request line before them and CRLF do not matter. The body may follow after a blank line, as in a whole request
-    /// that was saved; then --body is not needed.
+    /// There may be a request line before them, and lines may end with CRLF. The body may follow
+    /// after a blank line, as in a whole saved request; then --body is not needed.
     #[arg(long, value_name = "FILE")]
     headers: PathBuf,
 
-    /// The request's body, byte for byte as it came; `-` for standard input [default: what follows the headers]
+    /// The request's body, byte for byte as it came; `-` for standard input [default: the rest of
+    /// the file of headers]
     #[arg(long, value_name = "FILE")]
     body: Option<PathBuf>,
 
-    /// A signing secret, `whsec_…`; repeatable, and in the variable comma-separated
+    /// A signing secret, `whsec_…`; repeatable, comma-separated in the variable
     ///
     /// Prefer the variable or the file: other users of the machine can see flags.
     #[arg(
@@ -69,19 +61,20 @@ pub(super) struct VerifyArgs {
     )]
     secrets: Vec<String>,
 
-    /// A file of signing secrets, one a line, also as `NAME=whsec_…`; `#` starts a comment line
+    /// A file of signing secrets, one per line, also as `NAME=whsec_…`; `#` starts a comment line
     #[arg(long, value_name = "PATH")]
     secrets_file: Option<PathBuf>,
 
-    /// When the request came: `now`, Unix seconds, RFC 3339, or `delivery` for the time that it states [default: now]
+    /// When the request came: `now`, Unix seconds, RFC 3339, or `delivery` for the time in the
+    /// request [default: now]
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
 
-    /// How many seconds the request's timestamp may lie from then, either way [default: 300]
+    /// How many seconds the request's timestamp may differ from that time [default: 300]
     #[arg(long, value_name = "SECONDS")]
     tolerance: Option<String>,
 
-    /// Leave the age of the request out of it, as `--at delivery` does
+    /// Ignore the age of the request, as `--at delivery` does
     #[arg(long)]
     no_tolerance: bool,
 }
@@ -112,7 +105,7 @@ pub(super) fn run(args: VerifyArgs) -> Result<ExitCode, CommandError> {
     let secrets = SecretSource::new(&SECRETS, args.secrets, args.secrets_file)?.read();
     if secrets.all.is_empty() {
         return Err(
-            SettingError::new(SECRETS.flag, "give one, or a --secrets-file with one").into(),
+            SettingError::new(SECRETS.flag, "give a secret, or a --secrets-file with one").into(),
         );
     }
 
@@ -136,7 +129,7 @@ pub(super) fn run(args: VerifyArgs) -> Result<ExitCode, CommandError> {
         (Some(path), _) => read(BODY, path)?,
         (None, Some(body)) => body.to_vec(),
         (None, None) => {
-            let problem = "give the file of the body, as none follows the headers";
+            let problem = "give the file of the body, since no body follows the headers";
             return Err(SettingError::new(BODY, problem).into());
         }
     };
@@ -169,7 +162,7 @@ fn parse_at(text: &str) -> Result<At, String> {
     DateTime::parse_from_rfc3339(text)
         .map(|at| At::Time(Timestamp::from_millis(at.timestamp_millis())))
         .map_err(|_| {
-            "write now, delivery, Unix seconds or RFC 3339 such as 2026-06-12T10:15:00Z".to_owned()
+            "write now, delivery, Unix seconds, or RFC 3339 such as 2026-06-12T10:15:00Z".to_owned()
         })
 }
 

@@ -1,22 +1,23 @@
-//! A request that was saved in a file: its headers, and perhaps its body after them.
+//! Parses a request that was saved in a file: its headers, and its body if it follows them.
 
-/// What a file of headers holds.
+/// The content of a file of headers.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Saved<'a> {
     /// Names and values, in the order of the file.
     pub headers: Vec<(&'a str, &'a [u8])>,
-    /// What follows the blank line after them, byte for byte; `None` when nothing does.
+    /// What follows the blank line after the headers, byte for byte; `None` when nothing follows.
     pub body: Option<&'a [u8]>,
 }
 
-/// Reads `Name: value` lines with LF or CRLF at their ends.
+/// Parses `Name: value` lines that end with LF or CRLF.
 ///
-/// A request or status line before them is passed over, and so is a whole head without headers, such as the
+/// It skips a request or status line before them, and a whole head without headers, such as the
 /// `HTTP/1.1 100 Continue` that `curl -i` prints.
 ///
 /// # Errors
 ///
-/// The number of the line that is no header. The line is not shown: it may hold a credential.
+/// The number of the line that is not a header. The line is not shown, since it may hold a
+/// credential.
 pub(super) fn parse(file: &[u8]) -> Result<Saved<'_>, String> {
     let mut headers = Vec::new();
     let mut rest = file;
@@ -38,12 +39,14 @@ pub(super) fn parse(file: &[u8]) -> Result<Saved<'_>, String> {
             continue;
         }
         first_of_head = false;
-        let header =
-            header(line).ok_or_else(|| format!("line {number} is no header; write Name: value"))?;
+        let header = header(line)
+            .ok_or_else(|| format!("line {number} is not a header; write Name: value"))?;
         headers.push(header);
     }
     if headers.is_empty() {
-        return Err("there is no header in it; write a line Name: value for each".to_owned());
+        return Err(
+            "there is no header in it; write one line Name: value for each header".to_owned(),
+        );
     }
     Ok(Saved {
         headers,
@@ -61,7 +64,7 @@ fn next_line<'a>(rest: &mut &'a [u8]) -> &'a [u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
-/// `POST /hook HTTP/1.1` or `HTTP/2 200`.
+/// Returns whether a line is like `POST /hook HTTP/1.1` or `HTTP/2 200`.
 fn is_start_line(line: &[u8]) -> bool {
     let last = line.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
     line.starts_with(b"HTTP/") || (last.len() < line.len() && last.starts_with(b"HTTP/"))
@@ -70,7 +73,8 @@ fn is_start_line(line: &[u8]) -> bool {
 fn header(line: &[u8]) -> Option<(&str, &[u8])> {
     let colon = line.iter().position(|byte| *byte == b':')?;
     let name = str::from_utf8(&line[..colon]).ok()?;
-    // A token (RFC 9110, section 5.6.2), so that JSON or prose is not taken for headers.
+    // The name must be a token (RFC 9110, section 5.6.2), so that JSON or prose is not taken for
+    // headers.
     let token = |byte| b"!#$%&'*+-.^_`|~".contains(&byte) || byte.is_ascii_alphanumeric();
     let sound = !name.is_empty() && name.bytes().all(token);
     sound.then(|| (name, line[colon + 1..].trim_ascii()))

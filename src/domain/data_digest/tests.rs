@@ -133,12 +133,12 @@ fn the_largest_bodies_cost_little_stack_and_time() {
     ] {
         let begun = std::time::Instant::now();
         assert_ne!(data_digest(&text), None, "{}", &text[..40]);
-        // Far more than it takes, and far less than anything quadratic would.
+        // Far more than it needs, and far less than quadratic time would.
         assert!(begun.elapsed().as_secs() < 20, "{}", &text[..40]);
     }
 }
 
-/// JSON as a tree: what the digest is compared with.
+/// A JSON value as a tree, with which the digest is compared.
 #[derive(Clone, Debug, PartialEq)]
 enum Json {
     /// A number or a literal.
@@ -150,7 +150,7 @@ enum Json {
 }
 
 impl Json {
-    /// Whether two trees are the same by the rule, followed to the letter.
+    /// Whether two trees hold the same data, by the letter of the rule.
     fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Array(own), Self::Array(others)) => {
@@ -179,7 +179,7 @@ impl Json {
         }
     }
 
-    /// How many leaves it has: plain values, texts, names, and empty arrays and objects.
+    /// The number of leaves: plain values, texts, names, and empty arrays and objects.
     fn leaves(&self) -> usize {
         match self {
             Self::Array(items) if !items.is_empty() => items.iter().map(Self::leaves).sum(),
@@ -190,7 +190,7 @@ impl Json {
         }
     }
 
-    /// Makes another value, or another name, of the leaf at `place`.
+    /// Changes the leaf at `place` to another value or name.
     fn change_leaf(&mut self, mut place: usize) {
         match self {
             Self::Array(items) if !items.is_empty() => {
@@ -222,7 +222,8 @@ impl Json {
         }
     }
 
-    /// The same, with the members of each object in another order, and those of one name in theirs.
+    /// The same value with the members of each object in another order, except that members with
+    /// the same name keep their order.
     fn permuted(&self, dice: &mut Dice<'_>) -> Self {
         match self {
             Self::Array(items) => {
@@ -244,7 +245,7 @@ impl Json {
         }
     }
 
-    /// One of the ways to write it.
+    /// Writes the value in a random way.
     fn write(&self, dice: &mut Dice<'_>, text: &mut String) {
         dice.space(text);
         match self {
@@ -289,7 +290,7 @@ fn by_name(members: &[(Vec<u16>, Json)]) -> BTreeMap<Vec<u16>, Vec<&Json>> {
     by_name
 }
 
-/// The choices that the writing of a tree is free to make.
+/// The random choices in writing a tree.
 struct Dice<'a> {
     rolls: std::iter::Cycle<std::slice::Iter<'a, Index>>,
 }
@@ -349,7 +350,7 @@ impl<'a> Dice<'a> {
 }
 
 fn units() -> impl Strategy<Value = Vec<u16>> {
-    // Few of them, so that names repeat and surrogates meet.
+    // Only a few, so that names repeat and surrogates meet.
     let unit = prop::sample::select(vec![
         0x61, 0x62, 0x22, 0x5c, 0x2f, 0xa, 0, 0xe9, 0xd83d, 0xde00, 0xffff,
     ]);

@@ -1,4 +1,4 @@
-//! The signatures that came, and those that would be right.
+//! The signatures of a request, and the signature that it should have.
 
 use subtle::ConstantTimeEq as _;
 
@@ -6,13 +6,13 @@ use crate::domain::format::Format;
 use crate::domain::signature::{standard_webhooks_parts, verbex_parts};
 use crate::domain::signer::Signer;
 
-/// The `v1` signatures of a request; `None` where another entry stands in the header.
+/// The `v1` signatures of a request, with `None` for each other entry of the header.
 pub(super) struct Digests(pub Vec<Option<[u8; 32]>>);
 
 impl Digests {
-    /// The numbers, from 1, of the signatures that are `expected`. Each is compared, and in constant
-    /// time (Standard Webhooks 1.0.0, "Verifying signatures"): how much of a signature was right must
-    /// not show.
+    /// Returns the numbers, from 1, of the signatures that equal `expected`. All are compared, each
+    /// in constant time, so that the time does not show how much of a signature was right (Standard
+    /// Webhooks 1.0.0, "Verifying signatures").
     pub fn matching(&self, expected: &[u8; 32]) -> Vec<usize> {
         (1..)
             .zip(&self.0)
@@ -21,12 +21,13 @@ impl Digests {
             .collect()
     }
 
+    /// Returns whether one of the signatures equals `expected`.
     pub fn hold(&self, expected: &[u8; 32]) -> bool {
         !self.matching(expected).is_empty()
     }
 }
 
-/// The signature that a sender of `format` makes.
+/// Returns the signature that a sender of `format` makes.
 pub(super) fn signs(
     signer: &Signer,
     format: Format,

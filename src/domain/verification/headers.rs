@@ -1,12 +1,12 @@
-//! The signature headers of both formats, read without trust.
+//! Parses the signature headers of both formats from untrusted requests.
 //!
 //! - Standard Webhooks 1.0.0 ("Webhook headers"): `webhook-id`, `webhook-timestamp` and
 //!   `webhook-signature`, a list of `scheme,base64` separated by single spaces.
 //! - Verbex v1: `X-Webhook-Signature: t=<Unix seconds>,v1=<hex>[,v1=<hex>…]`.
 //!
-//! A signature of another scheme, or a broken one, is noted and passed over, as Standard Webhooks
-//! lets a sender add schemes that a receiver does not know. What is read strictly is what is signed:
-//! the timestamp and the id are used as they were sent, byte for byte.
+//! A malformed signature, or one of another scheme, is recorded and skipped, since Standard
+//! Webhooks lets a sender add schemes that a receiver does not know. What is signed is parsed
+//! strictly: the timestamp and the id are used as they were sent, byte for byte.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -21,7 +21,8 @@ use crate::domain::format::Format;
 /// The one scheme that both formats sign with today: HMAC-SHA256.
 const V1: &str = "v1";
 
-/// Digits in a timestamp, at most: up to the year 5138, and one less than milliseconds have today.
+/// The most digits in a timestamp. They reach the year 5138, and are one fewer than a timestamp in
+/// milliseconds has today.
 const TIMESTAMP_DIGITS: usize = 11;
 
 /// One entry of a signature header.
@@ -32,12 +33,12 @@ pub(super) enum Mark {
     Malformed(&'static str),
 }
 
-/// What the headers say. Where `failures` is empty, all is there that is needed to verify.
+/// The parsed headers. When `failures` is empty, they hold everything that is needed to verify.
 pub(super) struct Parsed<'a> {
     pub format: Option<Format>,
-    /// Empty for Verbex v1, which signs none.
+    /// Empty for Verbex v1, which does not sign an id.
     pub id: &'a [u8],
-    /// As sent, and so as signed.
+    /// As it was sent, and so as it was signed.
     pub timestamp: &'a [u8],
     pub seconds: Option<i64>,
     /// In the order of the header.
@@ -45,7 +46,7 @@ pub(super) struct Parsed<'a> {
     pub failures: Vec<Rejection>,
 }
 
-/// All values of a header. Names are compared without regard to case (RFC 9110, section 5.1).
+/// Returns all values of a header. The case of names does not matter (RFC 9110, section 5.1).
 pub(super) fn values<'a>(
     headers: &[(&'a str, &'a [u8])],
     name: &str,
@@ -56,7 +57,7 @@ pub(super) fn values<'a>(
         .map(|(_, value)| *value)
 }
 
-/// Recognises the format by its headers and reads them.
+/// Recognises the format by its headers and parses them.
 pub(super) fn parse<'a>(headers: &[(&'a str, &'a [u8])]) -> Parsed<'a> {
     let mut parsed = Parsed {
         format: None,
@@ -78,7 +79,7 @@ pub(super) fn parse<'a>(headers: &[(&'a str, &'a [u8])]) -> Parsed<'a> {
             standard_webhooks(headers, &mut parsed);
         }
         _ => {
-            // Not signed, but perhaps by a sender that can be told.
+            // Not signed, but other headers may show the sender's format.
             let verbex = has(X_WEBHOOK_EVENT) || has(X_WEBHOOK_TRACEID);
             let format = verbex.then_some(Format::Verbex);
             parsed.format = format;
@@ -93,7 +94,7 @@ fn standard_webhooks<'a>(headers: &[(&'a str, &'a [u8])], parsed: &mut Parsed<'a
         if id.is_empty() || !id.iter().all(u8::is_ascii_graphic) {
             parsed.malformed(WEBHOOK_ID, 1, "an id is one or more visible characters");
         } else if let Some(at) = id.iter().position(|byte| *byte == b'.') {
-            // "id.timestamp.body" could otherwise be read in two ways.
+            // Otherwise "id.timestamp.body" could be split in two ways.
             parsed.malformed(WEBHOOK_ID, at + 1, "an id must not contain a full stop");
         } else {
             parsed.id = id;
@@ -133,7 +134,7 @@ fn verbex<'a>(headers: &[(&'a str, &'a [u8])], parsed: &mut Parsed<'a>) {
                 parsed.marks.push(hex_mark(entry));
                 signatures.push((at, entry));
             }
-            // Two would leave open which one is signed.
+            // With two, it would be unclear which one is signed.
             Some(_) if parsed.seconds.is_some() => {
                 parsed.malformed(X_WEBHOOK_SIGNATURE, at, "t= comes twice");
             }
@@ -167,7 +168,7 @@ impl Parsed<'_> {
         });
     }
 
-    /// A failure if there is no signature that could be compared with one of ours.
+    /// Adds a failure when there is no signature to compare.
     fn judge_marks(&mut self, header: &'static str, entries: &[(usize, &[u8])]) {
         if self
             .marks
@@ -200,7 +201,8 @@ impl Parsed<'_> {
     }
 }
 
-/// The value of a header that must come once: which of two is meant would be a guess.
+/// Returns the value of a header that must come exactly once. A choice between two would be a
+/// guess.
 fn one<'a>(
     headers: &[(&'a str, &'a [u8])],
     name: &'static str,
@@ -224,7 +226,7 @@ fn one<'a>(
     }
 }
 
-/// The entries of a list, each with the place of its first character, counted from 1.
+/// Splits a list into its entries, each with the place of its first character, counted from 1.
 fn entries(list: &[u8], separator: u8) -> Vec<(usize, &[u8])> {
     let mut at = 1;
     list.split(|byte| *byte == separator)
@@ -236,7 +238,7 @@ fn entries(list: &[u8], separator: u8) -> Vec<(usize, &[u8])> {
         .collect()
 }
 
-/// Unix seconds, in the one way of writing them: what is signed is the text.
+/// Parses Unix seconds. Only one spelling is allowed, since the text is what is signed.
 fn seconds(text: &[u8]) -> Result<i64, &'static str> {
     if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
         return Err("a timestamp is Unix seconds: digits only");
@@ -292,7 +294,8 @@ fn split_once(text: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
     Some((&text[..at], &text[at + 1..]))
 }
 
-/// Lower case only, as it is sent: many receivers compare the text, and these must not disagree.
+/// Parses lower-case hex only, as it is sent. Many receivers compare the text, and this must agree
+/// with them.
 fn lower_hex(text: &[u8]) -> Option<[u8; 32]> {
     let digit = |byte: u8| match byte {
         b'0'..=b'9' => Some(byte - b'0'),

@@ -1,7 +1,7 @@
-//! Which common mistake explains that no signature matched.
+//! Finds the common mistake that explains why no signature matched.
 //!
-//! Each guess is one HMAC away from being known: undo the mistake and see whether a signature
-//! matches. So a hint is never a guess when it is told.
+//! Each possible mistake is undone, and one HMAC shows whether a signature matches then. So a hint
+//! is never a guess.
 
 #[cfg(test)]
 mod tests;
@@ -17,13 +17,14 @@ use crate::domain::format::Format;
 use crate::domain::signature::{standard_webhooks_parts, verbex_parts};
 use crate::domain::signer::Signer;
 
-/// The most bytes that are signed to find out what became of a body: a tenth of a second's work.
+/// The most bytes that are signed in the search for what happened to a body: about a tenth of a
+/// second of work.
 const MOST_BYTES: usize = 8 * 1024 * 1024;
 
-/// The most texts that are tried for it.
+/// The most texts that are tried in that search.
 const MOST_TEXTS: usize = 12_000;
 
-/// Every mistake that explains it; usually none or one.
+/// Returns every mistake that explains the failure; usually none or one.
 pub(super) fn find(
     headers: &[(&str, &[u8])],
     body: &[u8],
@@ -33,7 +34,7 @@ pub(super) fn find(
     secrets: &[ReceiverSecret],
 ) -> Vec<Hint> {
     let mut hints = what_came(headers, body);
-    // A malformed text has an error of its own, which says more.
+    // A malformed secret has an error of its own, which says more.
     let signers: Vec<_> = (1..)
         .zip(secrets)
         .filter_map(|(secret, given)| Some((secret, given.signer(format)?)))
@@ -66,7 +67,7 @@ pub(super) fn find(
     hints
 }
 
-/// What can be seen without a secret: that this body cannot have been sent.
+/// Finds what shows without a secret that this body was not sent.
 fn what_came(headers: &[(&str, &[u8])], body: &[u8]) -> Vec<Hint> {
     let mut hints = Vec::new();
     if body.is_empty() {
@@ -88,15 +89,16 @@ fn what_came(headers: &[(&str, &[u8])], body: &[u8]) -> Vec<Hint> {
     hints
 }
 
-/// A search for the body that was sent.
+/// A search for the body that was sent, within a budget.
 struct Search<S> {
     budget: Budget,
-    /// The number of the secret that signed a body, if one did.
+    /// Returns the number of the secret that signed a body, if one did.
     signed_by: S,
 }
 
 impl<S: Fn(&[u8]) -> Option<usize>> Search<S> {
-    /// What gives back the body that was sent, with the secret that signed it: one change if one does, else two.
+    /// Returns the changes that restore the body that was sent, with the secret that signed it. It
+    /// tries single changes first, then pairs.
     fn changes(&mut self, body: &[u8]) -> Vec<(Vec<BodyChange>, usize)> {
         let decoded = decoded(body);
         let mut found = Vec::new();
@@ -128,14 +130,14 @@ impl<S: Fn(&[u8]) -> Option<usize>> Search<S> {
         is_affordable.then(|| (self.signed_by)(body)).flatten()
     }
 
-    /// As [`rewrite::find`], after these changes.
+    /// Calls [`rewrite::find`] on a body that has the changes `before`.
     fn rewrite(&mut self, before: &[BodyChange], body: &[u8]) -> Option<(Vec<BodyChange>, usize)> {
         let (rewrite, secret) = rewrite::find(body, &mut self.budget, &self.signed_by)?;
         Some(([before, &[BodyChange::Json(rewrite)]].concat(), secret))
     }
 }
 
-/// The other ways of signing by which this secret made one of the signatures.
+/// Returns the other ways of signing by which this secret made one of the signatures.
 fn other_ways<'a>(
     headers: &[(&'a str, &'a [u8])],
     body: &'a [u8],
@@ -149,7 +151,7 @@ fn other_ways<'a>(
         Format::StandardWebhooks => parsed.id,
         Format::Verbex => values(headers, WEBHOOK_ID).next().unwrap_or_default(),
     };
-    // None of a malformed secret.
+    // A malformed secret has no keys.
     let keys = [
         (Key::Decoded, given.signer(Format::StandardWebhooks)),
         (Key::WholeText, given.signer(Format::Verbex)),

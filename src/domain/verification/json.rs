@@ -1,28 +1,29 @@
-//! JSON in the ways of the writers that are in use: to find out how a body was before it was parsed and written again.
+//! Writes JSON as the common writers do, to find out how a body was written before it was parsed
+//! and written again.
 //!
-//! A value keeps its numbers as they are written and its members in their order, repeated ones too, so that written in
-//! the right [`Style`] it is again what was sent.
+//! A value keeps its numbers as they are written and its members in their order, repeated ones
+//! included. So in the right [`Style`] it is written exactly as it was sent.
 
 use std::fmt::{self, Write as _};
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// How deep arrays and objects may lie in each other.
+/// How deep arrays and objects may be nested.
 const MOST_LEVELS: usize = 32;
 
-/// A JSON value as it is written.
+/// A JSON value, with its numbers as they are written.
 pub(super) enum Node<'a> {
     Object(Vec<(String, Node<'a>)>),
     Array(Vec<Node<'a>>),
-    /// With its escapes read.
+    /// A string with its escapes decoded.
     Text(String),
     Number(&'a str),
-    /// `true`, `false` or `null`; or a string that is no Unicode text, with its quotes.
+    /// `true`, `false` or `null`; or, with its quotes, a string that is not valid Unicode.
     Verbatim(&'a str),
 }
 
-/// How one writer writes.
+/// How a writer writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Style {
     pub layout: Layout,
@@ -32,20 +33,20 @@ pub(super) struct Style {
 /// Where a writer puts space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Layout {
-    /// None.
+    /// Nowhere.
     Compact,
-    /// One after each comma and colon.
+    /// After each comma and colon.
     Spaced,
-    /// Each member and item on a line of its own.
+    /// Before each member and item, which has its own line.
     Indented {
-        /// What one level is indented by.
+        /// The indent of one level.
         by: &'static str,
-        /// How many levels there are around it.
+        /// The level of the value itself.
         level: usize,
     },
 }
 
-/// What a writer escapes besides what must be: quotes, backslashes and control characters.
+/// What a writer escapes besides quotes, backslashes and control characters, which must be escaped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Escapes {
     /// Nothing.
@@ -56,7 +57,7 @@ pub(super) enum Escapes {
     Html,
     /// All that is not ASCII, and `/`, as PHP does.
     Php,
-    /// All that is not ASCII, and what means something in HTML, as .NET does.
+    /// All that is not ASCII, and what has a meaning in HTML, as .NET does.
     DotNet,
 }
 
@@ -64,12 +65,12 @@ pub(super) enum Escapes {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Numbers {
     pub form: NumberForm,
-    /// By place among the numbers of the value that have this form, the lowest bit first; those from the 64th on with the
-    /// highest.
+    /// One bit for each number of the value that can have this form, the lowest bit first. The
+    /// highest bit stands for all from the 64th on.
     pub which: u64,
 }
 
-/// A form that a number may have had, of which a reader makes another.
+/// A form that a number may have had before a parser changed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NumberForm {
     /// `1.0` for `1`.
@@ -82,10 +83,10 @@ pub(super) enum NumberForm {
     Exponent,
 }
 
-/// What a value is written with.
+/// How a value is written.
 #[derive(Clone, Copy)]
 pub(super) struct Manner {
-    /// For the value, save for what `data` is for.
+    /// For all but what `data` is for.
     pub style: Style,
     /// For the member `data` of the outermost object.
     pub data: Style,
@@ -98,7 +99,7 @@ impl Style {
         escapes: Escapes::Least,
     };
 
-    /// Whether all of it is on one line.
+    /// Returns whether this style writes everything on one line.
     pub(super) fn is_flat(self) -> bool {
         !matches!(self.layout, Layout::Indented { .. })
     }
@@ -120,7 +121,7 @@ impl Escapes {
 }
 
 impl NumberForm {
-    /// A number in this form, if it is in one that a reader may have made of it.
+    /// Returns the number in this form, if a parser may have changed this form to the present one.
     pub(super) fn of(self, number: &str) -> Option<String> {
         let is_integer = number
             .bytes()
@@ -151,7 +152,7 @@ impl NumberForm {
 }
 
 impl<'a> Node<'a> {
-    /// Reads a JSON text. `None` if it is none, or one that is nested too deep to be written anew.
+    /// Parses a JSON text. Returns `None` when it is not JSON or is nested too deep.
     pub(super) fn parse(body: &'a [u8]) -> Option<Self> {
         Self::of(serde_json::from_slice(body).ok()?, 0)
     }
@@ -182,7 +183,7 @@ impl<'a> Node<'a> {
         })
     }
 
-    /// All values in it, itself first, in the order in which they are written.
+    /// Calls `see` on this value and all values in it, in the order in which they are written.
     pub(super) fn visit(&self, see: &mut impl FnMut(&Self)) {
         see(self);
         match self {
@@ -192,7 +193,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// Whether it has anything that this escapes.
+    /// Returns whether the value has a character that `escapes` applies to.
     pub(super) fn has_for(&self, escapes: Escapes) -> bool {
         let mut has = false;
         let mut look = |text: &str| has |= text.chars().any(|char| escapes.applies_to(char));
@@ -237,7 +238,7 @@ impl<'a> Node<'a> {
 struct Writer {
     text: String,
     numbers: Option<Numbers>,
-    /// How many numbers were written that have the other form.
+    /// How many numbers were written that can have the other form.
     number: u32,
 }
 
@@ -300,7 +301,7 @@ impl Writer {
         self.text.push(close);
     }
 
-    /// Begins a line, in a layout that has some.
+    /// Begins a new line, in a layout that has lines.
     fn line(&mut self, layout: Layout) {
         if let Layout::Indented { by, level } = layout {
             self.text.push('\n');
@@ -357,7 +358,7 @@ impl Writer {
     }
 }
 
-/// The members of an object in their order, repeated ones too.
+/// The members of an object in their order, repeated ones included.
 struct Members<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {

@@ -1,17 +1,17 @@
-//! What a receiver makes of a delivery: is it genuine, and if not, why not.
+//! Verifies deliveries as a receiver does, and explains failures.
 //!
-//! The counterpart of [`signature`](super::signature), for both formats, recognised by their headers.
-//! [`verify`] holds a request against any number of secrets, as a receiver has several during a
-//! rotation, and finds out
+//! It is the counterpart of [`signature`](super::signature), for both formats, which it recognises
+//! by their headers. [`verify`] checks a request against any number of secrets, since a receiver
+//! has several during a rotation, and finds out
 //!
 //! 1. which secret made which signature, and what the other signatures and secrets are;
-//! 2. whether the attempt is recent: what is genuine but old may be a replay (Standard Webhooks 1.0.0,
-//!    "Verifying signatures");
-//! 3. where nothing matches, which common mistake explains it: a final line end, JSON that was parsed
-//!    and written again, a body in another encoding, the key of the other format.
+//! 2. whether the attempt is recent, since a genuine but old one may be a replay (Standard Webhooks
+//!    1.0.0, "Verifying signatures");
+//! 3. when nothing matches, which common mistake explains it: a final line end, JSON that was
+//!    parsed and written again, a body in another encoding, the key of the other format.
 //!
-//! Everything is told with fingerprints. Signatures are compared in constant time; the time that the
-//! explanation of a failure takes depends on nothing that is secret.
+//! Reports name secrets by their fingerprints. Signatures are compared in constant time, and the
+//! time that it takes to explain a failure depends on nothing secret.
 
 mod digests;
 mod headers;
@@ -27,6 +27,8 @@ mod undo;
 
 use std::time::Duration;
 
+use self::digests::{Digests, signs};
+use self::headers::{Mark, Parsed, values};
 pub use self::names::{
     WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP, X_WEBHOOK_EVENT, X_WEBHOOK_SIGNATURE,
     X_WEBHOOK_TRACEID,
@@ -36,24 +38,21 @@ pub use self::report::{
     SecretReport, SignatureReport, SignedBytes, format_name, printable, span,
 };
 pub use self::secret::{KEY_BYTES, MalformedSecret, PREFIX, ReceiverSecret, is_invisible};
-
-use self::digests::{Digests, signs};
-use self::headers::{Mark, Parsed, values};
 use super::format::Format;
 use super::time::Timestamp;
 
-/// How far a timestamp may lie from the receiver's clock, either way, where nothing else is said: the
-/// five minutes of the Standard Webhooks reference libraries.
+/// How far a timestamp may be from the receiver's clock, in either direction, by default: five
+/// minutes, as in the Standard Webhooks reference libraries.
 pub const DEFAULT_TOLERANCE: Duration = Duration::from_secs(300);
 
 /// The most characters of an id that a report shows.
 const SHOWN_ID: usize = 64;
 
-/// Verifies one request: its `headers`, by name in any case and in any order, and its `body`, as the
-/// bytes that came.
+/// Verifies one request: its `headers`, in any order and with names in any case, and its `body`, as
+/// the bytes that came.
 ///
-/// A `tolerance` of `None` leaves the age out of it, for requests that were saved. The age is counted
-/// in whole seconds; exactly the tolerance is tolerated.
+/// A `tolerance` of `None` ignores the age, for saved requests. The age is in whole seconds; an age
+/// of exactly `tolerance` is accepted.
 #[must_use]
 pub fn verify(
     headers: &[(&str, &[u8])],
@@ -72,7 +71,7 @@ pub fn verify(
     if secrets.iter().all(|secret| secret.malformed().is_some()) {
         failures.push(Rejection::NoSecret);
     }
-    // Only a request whose headers were read in full has anything to compare.
+    // Only a request whose headers were parsed without failure has anything to compare.
     let format = parsed.format.filter(|_| parsed.failures.is_empty());
     let secret_reports: Vec<_> = secrets
         .iter()

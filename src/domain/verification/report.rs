@@ -1,4 +1,4 @@
-//! What a verification found, for programs as values and for people as sentences.
+//! The findings of a verification, as values for programs and as sentences for people.
 //!
 //! No sentence holds a secret, a whole signature or an unescaped byte of the request.
 
@@ -10,17 +10,17 @@ use super::secret::MalformedSecret;
 use crate::domain::format::Format;
 use crate::domain::secret::Fingerprint;
 
-/// The outcome of one verification, with all that explains it.
+/// The outcome of one verification, with its explanation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// The format that the headers are of; `None` when they are of none, or of both.
+    /// The format of the headers; `None` when they are of neither format, or of both.
     pub format: Option<Format>,
-    /// The event: `webhook-id` of Standard Webhooks, `X-Webhook-Traceid` of Verbex v1. At most 64
-    /// printable ASCII characters, whatever was sent. In Verbex v1 it is not signed.
+    /// The id of the event: `webhook-id` of Standard Webhooks, `X-Webhook-Traceid` of Verbex v1,
+    /// which is not signed. It is cut to 64 characters, and only printable ASCII is shown.
     pub id: Option<String>,
-    /// The Unix second of the attempt, as the sender says.
+    /// The time of the attempt in Unix seconds, according to the sender.
     pub timestamp: Option<i64>,
-    /// Seconds from then to now; negative when it lies ahead.
+    /// Seconds since the attempt; negative when its time is in the future.
     pub age: Option<i64>,
     /// The signatures, in the order of the header.
     pub signatures: Vec<SignatureReport>,
@@ -31,14 +31,16 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether the request is genuine and recent: signed with one of the secrets, and no failure.
+    /// Returns whether the request is genuine and recent: signed with one of the secrets, and
+    /// without a failure.
     #[must_use]
     pub fn verified(&self) -> bool {
         self.failures.is_empty()
     }
 
-    /// The numbers, from 1, of the secrets that made one of the signatures. A request that is not
-    /// verified may have some: one that is genuine but old, for example.
+    /// Returns the numbers, from 1, of the secrets that made one of the signatures.
+    ///
+    /// A request that is not verified may have some, for example a genuine one that is too old.
     pub fn matching_secrets(&self) -> impl Iterator<Item = usize> {
         let matched = |secret: &SecretReport| matches!(secret.outcome, SecretOutcome::Matched(_));
         (1..)
@@ -47,12 +49,13 @@ impl Report {
     }
 }
 
-/// What became of one signature of the header.
+/// The outcome for one signature of the header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SignatureReport {
-    /// It was made with these secrets, by number from 1: one, unless a secret was given twice.
+    /// It was made with these secrets, numbered from 1. There are several only when a secret was
+    /// given twice.
     Matched(Vec<usize>),
-    /// It is sound but was made with none of the secrets, or for another request.
+    /// It is well-formed but was made with none of the secrets, or for another request.
     NotMatched,
     /// There was nothing to compare it with: see [`Report::failures`].
     NotTried,
@@ -62,19 +65,19 @@ pub enum SignatureReport {
     Malformed(&'static str),
 }
 
-/// What became of one secret.
+/// The outcome for one secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretReport {
     /// The public name of the secret.
     pub fingerprint: Fingerprint,
-    /// What it was good for.
+    /// Its outcome.
     pub outcome: SecretOutcome,
 }
 
 /// See [`SecretReport`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretOutcome {
-    /// It made these signatures, by number from 1.
+    /// It made these signatures, numbered from 1.
     Matched(Vec<usize>),
     /// It made none of the signatures.
     NotMatched,
@@ -87,14 +90,14 @@ pub enum SecretOutcome {
 /// Why a request is not verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rejection {
-    /// No secret was given, or none that is well-formed.
+    /// There is no well-formed secret.
     NoSecret,
-    /// No signature header of either format.
+    /// There is no signature header of either format.
     NotSigned {
-        /// The format of the sender, where its other headers tell it.
+        /// The format of the sender, when its other headers show it.
         format: Option<Format>,
     },
-    /// Signature headers of both formats: which one to believe would be a guess.
+    /// There are signature headers of both formats. A choice between them would be a guess.
     TwoFormats,
     /// A header that must come with the signature is missing.
     MissingHeader {
@@ -112,7 +115,7 @@ pub enum Rejection {
         header: &'static str,
         /// Where in its value, in bytes from 1.
         at: usize,
-        /// What it should be like.
+        /// What is wrong, or what it should be.
         problem: &'static str,
     },
     /// The signatures are all of schemes other than `v1`.
@@ -127,47 +130,49 @@ pub enum Rejection {
         /// How long is tolerated.
         tolerance: Duration,
     },
-    /// The attempt lies further ahead than is tolerated: one of the two clocks is wrong.
+    /// The attempt's time is further in the future than is tolerated: one of the two clocks is
+    /// wrong.
     TooNew {
         /// How far ahead.
         ahead: Duration,
         /// How far is tolerated.
         tolerance: Duration,
     },
-    /// No signature is by any of the secrets. Either the body (or what else is signed) was altered or
-    /// the secrets are wrong: an HMAC cannot tell which (RFC 2104 compares, and no more).
+    /// None of the secrets made any of the signatures. Either the body (or other signed data) was
+    /// altered or the secrets are wrong; an HMAC (RFC 2104) cannot tell which.
     NoMatch {
-        /// Mistakes that would explain it.
+        /// Mistakes that explain it.
         hints: Vec<Hint>,
     },
 }
 
-/// A mistake that explains why no signature matched, known to be one: with it undone a signature does, or what came shows it.
+/// A mistake that explains why no signature matched. It is certain: with the mistake undone a
+/// signature matches, or the request itself shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Hint {
     /// The body is not the one that was sent.
     Body {
         /// The number, from 1, of the secret that verifies the body that was sent.
         secret: usize,
-        /// What gives back the body that was sent, one after the other.
+        /// The changes that restore the body that was sent, in order.
         changes: Vec<BodyChange>,
     },
-    /// There is no body, which no delivery of either format is without.
+    /// There is no body, which every delivery of both formats has.
     Empty,
-    /// The body is what JavaScript makes of an object when a text is asked for: `[object Object]`.
+    /// The body is a JavaScript object converted to a string: `[object Object]`.
     ObjectText,
     /// The body is not as long as the request's headers say.
     Length {
-        /// Bytes by `Content-Length`.
+        /// The length in bytes by `Content-Length`.
         stated: u64,
-        /// Bytes of the body.
+        /// The length of the body in bytes.
         found: u64,
     },
-    /// The sender signs in another way than its headers promise.
+    /// The sender signs in another way than its headers indicate.
     Signed {
         /// The number, from 1, of the secret that it signs with.
         secret: usize,
-        /// How it makes a key of the secret.
+        /// How it makes the key from the secret.
         key: Key,
         /// What it signs.
         bytes: SignedBytes,
@@ -175,13 +180,14 @@ pub enum Hint {
 }
 
 impl Hint {
-    /// Whether a signature matches once the mistake is undone, so that the secrets are known to be right.
+    /// Returns whether a signature matches with the mistake undone, which proves that the secrets
+    /// are right.
     fn is_proven(&self) -> bool {
         matches!(self, Self::Body { .. } | Self::Signed { .. })
     }
 }
 
-/// What gives back the body that was signed.
+/// A change that restores the body that was signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BodyChange {
     /// Leaving out the line end at its end.
@@ -196,15 +202,16 @@ pub enum BodyChange {
     WithoutByteOrderMark,
     /// Writing it as UTF-8, for UTF-16.
     Utf16,
-    /// Reading each byte as a character (ISO 8859-1 or Windows-1252): it was read so, and written as UTF-8.
+    /// Turning each character back into a byte: the body was read as ISO 8859-1 or Windows-1252 and
+    /// written as UTF-8.
     ReadAsLatin1,
     /// Writing it as UTF-8, for ISO 8859-1.
     WrittenAsLatin1,
     /// Taking it out of a JSON string.
     JsonString,
-    /// Taking it out of a bytes or string literal of Python.
+    /// Taking it out of a Python bytes or string literal.
     PythonLiteral,
-    /// Making bytes of the list of numbers that Node.js makes of a buffer.
+    /// Turning the list of numbers, as Node.js writes a buffer, back into bytes.
     NodeBuffer,
     /// Decoding its base64.
     Base64,
@@ -214,25 +221,27 @@ pub enum BodyChange {
     Json(Rewrite),
 }
 
-/// How a body whose JSON was parsed and written again differs from what was sent.
+/// How a body whose JSON was parsed and written again differs from the one that was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rewrite {
-    /// Who writes JSON as the body that came is written, if that is known.
+    /// The writer that writes JSON in the way of the body that came, if it is known.
     pub writer: Option<JsonWriter>,
-    /// What differs. Not empty.
+    /// What differs; never empty.
     pub differences: Vec<Difference>,
 }
 
-/// A way of writing JSON, by who is known for it.
+/// A way of writing JSON, named after a writer that uses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JsonWriter {
-    /// JavaScript's `JSON.stringify`, and many others: no space, and no escapes but those that must be.
+    /// JavaScript's `JSON.stringify`, and many others: no space, and only the escapes that JSON
+    /// requires.
     Compact,
     /// The same, with escapes for all that is not ASCII.
     CompactAscii,
     /// `JSON.stringify` or Python's `json.dumps` with an indent, and many others.
     Indented,
-    /// Python's `json.dumps`: a space after each comma and colon, and escapes for all that is not ASCII.
+    /// Python's `json.dumps`: a space after each comma and colon, and escapes for all that is not
+    /// ASCII.
     Python,
     /// Python's `json.dumps` with `ensure_ascii=False`.
     PythonUnicode,
@@ -240,7 +249,7 @@ pub enum JsonWriter {
     Php,
     /// Go's `encoding/json`: escapes for `<`, `>` and `&`.
     Go,
-    /// .NET's `System.Text.Json`: escapes for all that means something in HTML.
+    /// .NET's `System.Text.Json`: escapes for all that has a meaning in HTML.
     DotNet,
 }
 
@@ -257,14 +266,14 @@ pub enum Difference {
     Order,
 }
 
-/// How a key is made of a secret's text.
+/// How a key is made from a secret's text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Key {
     /// The base64-decoded part after `whsec_`: Standard Webhooks.
     Decoded,
     /// The whole text: Verbex v1.
     WholeText,
-    /// The text after `whsec_`, not decoded: nobody's rule, but a common mistake.
+    /// The text after `whsec_`, not decoded: a common mistake.
     Undecoded,
 }
 
@@ -279,8 +288,8 @@ pub enum SignedBytes {
     Body,
 }
 
-/// `bytes` as text for a terminal or a log: what is not visible ASCII is shown as `?`, and what
-/// exceeds `limit` characters is left out.
+/// Returns `bytes` as text for a terminal or a log. Each byte that is not visible ASCII is shown as
+/// `?`, and what exceeds `limit` characters is left out.
 #[must_use]
 pub fn printable(bytes: &[u8], limit: usize) -> String {
     let visible = |byte: &u8| {
@@ -297,7 +306,7 @@ pub fn printable(bytes: &[u8], limit: usize) -> String {
     text
 }
 
-/// The name of a format, for people.
+/// Returns the name of a format for people.
 #[must_use]
 pub const fn format_name(format: Format) -> &'static str {
     match format {
@@ -306,7 +315,7 @@ pub const fn format_name(format: Format) -> &'static str {
     }
 }
 
-/// A time span for people: the two largest units that it has.
+/// Formats a time span for people, in its two largest units.
 #[must_use]
 pub fn span(duration: Duration) -> String {
     let seconds = duration.as_secs();
@@ -338,7 +347,8 @@ impl fmt::Display for Rejection {
                 format_name(*format)
             ),
             Self::TwoFormats => f.write_str(
-                "there are webhook-signature and X-Webhook-Signature: one delivery has one format",
+                "there are headers of both formats, webhook-signature and X-Webhook-Signature: a \
+                 delivery has one of them",
             ),
             Self::MissingHeader { header } => write!(f, "the header {header} is missing"),
             Self::RepeatedHeader { header } => {
@@ -348,33 +358,35 @@ impl fmt::Display for Rejection {
                 header,
                 at,
                 problem,
-            } => write!(f, "the header {header} is malformed at character {at}: {problem}"),
+            } => write!(
+                f,
+                "the header {header} is malformed at character {at}: {problem}"
+            ),
             Self::UnknownScheme { schemes } => write!(
                 f,
-                "no signature is of scheme v1, the only one known here; there is {}",
+                "no signature has the scheme v1, the only one known here; the schemes are {}",
                 schemes.join(", ")
             ),
             Self::TooOld { age, tolerance } => write!(
                 f,
-                "it is too old: sent {} ago, and {} are tolerated; it may be a replay, or a saved \
-                 request",
+                "it is too old: it was sent {} ago, and {} are tolerated; it may be a replay or a \
+                 saved request",
                 span(*age),
                 span(*tolerance)
             ),
             Self::TooNew { ahead, tolerance } => write!(
                 f,
-                "its {WEBHOOK_TIMESTAMP} or t= is {} ahead, and {} are tolerated: one of the two \
-                 clocks is wrong",
+                "its {WEBHOOK_TIMESTAMP} or t= is {} in the future, and {} are tolerated: one of the \
+                 two clocks is wrong",
                 span(*ahead),
                 span(*tolerance)
             ),
-            Self::NoMatch { hints } if hints.iter().any(Hint::is_proven) => f.write_str(
-                "no signature was made with one of these secrets for this request as it is",
-            ),
+            Self::NoMatch { hints } if hints.iter().any(Hint::is_proven) => {
+                f.write_str("none of these secrets made a signature for this request as it is")
+            }
             Self::NoMatch { .. } => f.write_str(
-                "no signature was made with one of these secrets for this request: either the \
-                 request was altered or the secrets are not the endpoint's; a signature cannot tell \
-                 which",
+                "none of these secrets made a signature for this request: either the request was \
+                 altered or these are not the endpoint's secrets; a signature cannot tell which",
             ),
         }
     }
@@ -387,27 +399,26 @@ impl fmt::Display for Hint {
                 let changes: Vec<_> = changes.iter().map(ToString::to_string).collect();
                 write!(
                     f,
-                    "with secret {secret} it verifies {}: verify the bytes that came, before \
-                     anything parses, decodes or saves them as text",
+                    "with secret {secret} it verifies {}: verify the bytes as they came, before anything \
+                     parses, decodes or saves them as text",
                     changes.join(" and ")
                 )
             }
             Self::Empty => f.write_str(
-                "the body is empty, and that of a delivery never is: something has read it before, \
+                "the body is empty, but the body of a delivery never is: something read it before, \
                  or it was not saved",
             ),
             Self::ObjectText => f.write_str(
-                "the body is what JavaScript makes of a parsed object: keep the bytes that came, \
+                "the body is a JavaScript object converted to a string: keep the bytes as they came, \
                  before anything parses them",
             ),
             Self::Length { stated, found } => write!(
                 f,
-                "this is not the body that came: it has {found} bytes, and its Content-Length is \
-                 {stated}"
+                "this is not the body that came: it has {found} bytes, but Content-Length is {stated}"
             ),
             Self::Signed { secret, key, bytes } => write!(
                 f,
-                "secret {secret} is the sender's, which signs {bytes} and takes {key} as the key"
+                "secret {secret} is right, but the sender signs {bytes} and takes {key} as the key"
             ),
         }
     }
@@ -421,15 +432,15 @@ impl fmt::Display for BodyChange {
             Self::CrlfForLf => "with CRLF in place of each LF of the body",
             Self::LfForCrlf => "with LF in place of each CRLF of the body",
             Self::WithoutByteOrderMark => "without the byte order mark before the body",
-            Self::Utf16 => "with the body as UTF-8, which is UTF-16 here",
+            Self::Utf16 => "with the body, which is in UTF-16, converted to UTF-8",
             Self::ReadAsLatin1 => {
-                "with the body's UTF-8 as it was before it was read as ISO 8859-1 or Windows-1252"
+                "with the UTF-8 of the body as it was before it was read as ISO 8859-1 or Windows-1252"
             }
-            Self::WrittenAsLatin1 => "with the body as UTF-8, which is ISO 8859-1 here",
-            Self::JsonString => "with the body taken out of the JSON string that it is in",
-            Self::PythonLiteral => "with the body taken out of the Python literal that it is in",
+            Self::WrittenAsLatin1 => "with the body, which is in ISO 8859-1, converted to UTF-8",
+            Self::JsonString => "with the body taken out of a JSON string",
+            Self::PythonLiteral => "with the body taken out of a Python literal",
             Self::NodeBuffer => {
-                "with the bytes of the Buffer of Node.js that the body is written as"
+                "with the body taken out of the JSON of a Node.js Buffer"
             }
             Self::Base64 => "with the base64 of the body decoded",
             Self::PercentEncoded => "with the percent-encoding of the body decoded",
@@ -458,7 +469,7 @@ impl fmt::Display for Rewrite {
         };
         write!(
             f,
-            "with the JSON of the body as it was sent, with other {names}"
+            "with the JSON of the body written as it was sent, with other {names}"
         )?;
         match self.writer {
             Some(writer) => write!(f, " (this is how {writer})"),
@@ -471,7 +482,7 @@ impl fmt::Display for JsonWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Compact => "JSON.stringify and other compact writers write it",
-            Self::CompactAscii => "compact writers write it that escape what is not ASCII",
+            Self::CompactAscii => "compact writers that escape all but ASCII write it",
             Self::Indented => "JSON.stringify or json.dumps writes it with an indent",
             Self::Python => "Python's json.dumps writes it",
             Self::PythonUnicode => "Python's json.dumps writes it with ensure_ascii=False",
@@ -486,7 +497,7 @@ impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Decoded => "the decoded part after whsec_ (as Standard Webhooks does)",
-            Self::WholeText => "the secret's whole text (as Verbex v1 does)",
+            Self::WholeText => "the whole text of the secret (as Verbex v1 does)",
             Self::Undecoded => "the text after whsec_ without decoding it",
         })
     }

@@ -1,13 +1,13 @@
-//! How a JSON body was before a receiver parsed it and wrote it again.
+//! Finds how a JSON body was written before a receiver parsed it and wrote it again.
 //!
-//! What a parser keeps is the value; what it loses is how that was written: space, escapes, the form of numbers, often the
-//! order of names. So the value is written anew in the ways of the writers that are in use, until the signature says that
-//! this is what was sent. Who wrote the body that came can be told by writing the value in that way, too.
+//! A parser keeps the value and loses how it was written: space, escapes, the form of numbers,
+//! often the order of names. So this module writes the value as each known JSON writer would, until
+//! a signature matches. In the same way it recognises the writer of the body that came.
 
 use super::json::{Escapes, Layout, Manner, Node, NumberForm, Numbers, Style};
 use super::report::{Difference, JsonWriter, Rewrite};
 
-/// The names in a body of 2026-03-01, in the order in which it is sent.
+/// The names in a body of 2026-03-01, in the order in which they are sent.
 const STANDARD: [&str; 7] = [
     "id",
     "type",
@@ -18,13 +18,14 @@ const STANDARD: [&str; 7] = [
     "data",
 ];
 
-/// The same of Verbex v1.
+/// The names in a body of Verbex v1, in the order in which they are sent.
 const VERBEX: [&str; 4] = ["event", "traceId", "timestamp", "data"];
 
-/// The most orders of names that are tried: those of seven names.
+/// The most orders of names that are tried: as many as seven names have.
 const MOST_ORDERS: usize = 5040;
 
-/// Up to so many numbers, every choice among them is tried, and of more each alone and all together.
+/// Up to this many numbers, every combination of them is tried. With more, each is tried alone, and
+/// all together.
 const MOST_CHOSEN: u32 = 8;
 
 const FORMS: [NumberForm; 4] = [
@@ -36,16 +37,16 @@ const FORMS: [NumberForm; 4] = [
 
 const BY: [&str; 3] = ["  ", "    ", "\t"];
 
-/// What a search may still spend.
+/// The work that a search may still do.
 pub(super) struct Budget {
-    /// Bytes that are signed.
+    /// How many bytes may still be signed.
     pub bytes: usize,
-    /// Texts that are tried.
+    /// How many texts may still be tried.
     pub texts: usize,
 }
 
 impl Budget {
-    /// Takes what one text costs. If there is not as much, all is spent.
+    /// Takes the cost of one text. Returns false, and empties the budget, when there is not enough.
     pub(super) fn take(&mut self, bytes: usize) -> bool {
         let is_enough = self.texts > 0 && self.bytes >= bytes;
         if is_enough {
@@ -58,14 +59,14 @@ impl Budget {
     }
 }
 
-/// Finds what `was_sent`, among the ways of writing the value of `body`, the likely ones first. `None` when it is none of
-/// them, or `body` is no JSON, or the budget is spent.
+/// Writes the value of `body` in every known way, the likely ones first, until `was_sent` accepts
+/// one. Returns `None` when it accepts none, when `body` is not JSON, and when the budget is spent.
 pub(super) fn find<T>(
     body: &[u8],
     budget: &mut Budget,
     mut was_sent: impl FnMut(&[u8]) -> Option<T>,
 ) -> Option<(Rewrite, T)> {
-    // What is written anew may be longer, but not by much.
+    // A rewritten text may be longer, but not by much.
     if body.len() > budget.bytes {
         return None;
     }
@@ -125,7 +126,7 @@ pub(super) fn find<T>(
             }
         }
     }
-    // What sorts names often takes every number for a floating-point one, too.
+    // A writer that sorts names often also writes every number as a floating-point one.
     let all = Numbers {
         form: NumberForm::Point,
         which: u64::MAX,
@@ -137,14 +138,15 @@ pub(super) fn find<T>(
                 return Some(found);
             }
         }
-        // From the last order to the first.
+        // This leads from the last order back to the first.
         next_order(unordered(&mut reordered));
     }
     None
 }
 
-/// The ways of writing the value, each for the whole and for the member `data` of the outermost object. A sender may write
-/// that as it was given, and the rest without space.
+/// Returns the ways of writing the value, as pairs: one for the whole and one for the member `data`
+/// of the outermost object. A sender may write `data` as it was given to it, and the rest without
+/// space.
 fn styles(came: &Node<'_>) -> Vec<(Style, Style)> {
     let all = [
         Escapes::Least,
@@ -179,7 +181,7 @@ fn styles(came: &Node<'_>) -> Vec<(Style, Style)> {
     whole.chain(data).collect()
 }
 
-/// The choices of numbers in this form, of those that may have had it.
+/// Returns the combinations of numbers to write in this form, of those that may have had it.
 fn choices(came: &Node<'_>, form: NumberForm) -> Vec<Numbers> {
     let mut count = 0;
     came.visit(&mut |node| match node {
@@ -200,7 +202,7 @@ fn choices(came: &Node<'_>, form: NumberForm) -> Vec<Numbers> {
         .collect()
 }
 
-/// The order in which these names are sent, if they are those of a delivery.
+/// Returns the order in which these names are sent, if they are those of a delivery.
 fn sent_order(members: &[(String, Node<'_>)]) -> Option<&'static [&'static str]> {
     [&STANDARD[..], &VERBEX].into_iter().find(|order| {
         let is_one = |name: &&str| members.iter().filter(|(known, _)| known == name).count() == 1;
@@ -208,7 +210,8 @@ fn sent_order(members: &[(String, Node<'_>)]) -> Option<&'static [&'static str]>
     })
 }
 
-/// Puts the names of a delivery in the order in which they are sent. Returns whether they were in another.
+/// Puts the names of a delivery in the order in which they are sent. Returns whether that changed
+/// the order.
 fn put_in_order(node: &mut Node<'_>) -> bool {
     let Node::Object(members) = node else {
         return false;
@@ -222,7 +225,8 @@ fn put_in_order(node: &mut Node<'_>) -> bool {
     is_out_of_order
 }
 
-/// The part whose order of names is not known: of a delivery, whose own names are in order, its data; else the whole.
+/// Returns the part whose order of names is unknown: the data of a delivery, whose own names are in
+/// order, or else the whole.
 fn unordered<'n, 'a>(node: &'n mut Node<'a>) -> &'n mut Node<'a> {
     let is_delivery = matches!(node, Node::Object(members) if sent_order(members).is_some());
     if !is_delivery {
@@ -230,7 +234,7 @@ fn unordered<'n, 'a>(node: &'n mut Node<'a>) -> &'n mut Node<'a> {
     }
     match node {
         Node::Object(members) => {
-            // The last, as the names are in order.
+            // `data` is the last, since the names are in order.
             let data = members.len() - 1;
             &mut members[data].1
         }
@@ -238,7 +242,8 @@ fn unordered<'n, 'a>(node: &'n mut Node<'a>) -> &'n mut Node<'a> {
     }
 }
 
-/// How many orders the names can have had before they were sorted; 1 when they are not sorted, or it is too many.
+/// Returns how many orders the names may have had before they were sorted, or 1 when they are not
+/// sorted or there are too many orders.
 fn orders_if_sorted(node: &Node<'_>) -> usize {
     let mut orders = Some(1_usize);
     node.visit(&mut |node| {
@@ -255,7 +260,8 @@ fn orders_if_sorted(node: &Node<'_>) -> usize {
     orders.unwrap_or(1)
 }
 
-/// Goes on to the next order of names. Returns false after the last, when all are sorted again.
+/// Moves to the next order of names. Returns false after the last one, when all names are sorted
+/// again.
 fn next_order(node: &mut Node<'_>) -> bool {
     match node {
         Node::Array(items) => items.iter_mut().any(next_order),
@@ -266,7 +272,7 @@ fn next_order(node: &mut Node<'_>) -> bool {
     }
 }
 
-/// The next permutation by name, or the first after the last; false then.
+/// Moves to the next permutation by name. After the last it moves to the first and returns false.
 fn next_permutation(members: &mut [(String, Node<'_>)]) -> bool {
     let ascends = |pair: &[(String, Node<'_>)]| pair[0].0 < pair[1].0;
     let Some(pivot) = members.windows(2).rposition(ascends) else {
@@ -281,7 +287,7 @@ fn next_permutation(members: &mut [(String, Node<'_>)]) -> bool {
     true
 }
 
-/// How what came differs from what was sent.
+/// Returns how the body that came differs from the one that was sent.
 fn differences(body: &[u8], came: &Node<'_>, sent: &Manner, is_reordered: bool) -> Vec<Difference> {
     let with_numbers_as_they_came = came.write(&Manner {
         numbers: None,
@@ -300,7 +306,7 @@ fn differences(body: &[u8], came: &Node<'_>, sent: &Manner, is_reordered: bool) 
     .collect()
 }
 
-/// The strings of a JSON text, and all that is between them.
+/// Splits a JSON text into its strings and all that is between them.
 fn split(json: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let (mut strings, mut between) = (Vec::new(), Vec::new());
     let (mut in_string, mut is_escaped) = (false, false);
@@ -319,9 +325,9 @@ fn split(json: &[u8]) -> (Vec<u8>, Vec<u8>) {
     (strings, between)
 }
 
-/// Who writes JSON as the body that came is written.
+/// Returns the known writer that writes JSON in the way of the body that came.
 fn writer(body: &[u8], came: &Node<'_>) -> Option<JsonWriter> {
-    // Some add a line end to it.
+    // Some writers add a line end.
     let body = body.trim_ascii_end();
     let is_by = |layout, escapes| {
         let style = Style { layout, escapes };

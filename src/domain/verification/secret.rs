@@ -1,4 +1,4 @@
-//! A receiver's secrets: of any length that Standard Webhooks allows, not of ours alone.
+//! A receiver's secrets, of every length that Standard Webhooks allows.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -12,17 +12,17 @@ use crate::domain::secret::Fingerprint;
 pub use crate::domain::secret::PREFIX;
 use crate::domain::signer::Signer;
 
-/// Bytes in a secret (Standard Webhooks 1.0.0, "Signature scheme": 192 to 512 bits).
+/// The number of bytes in a secret (Standard Webhooks 1.0.0, "Signature scheme": 192 to 512 bits).
 pub const KEY_BYTES: RangeInclusive<usize> = 24..=64;
 
-/// The text is not a signing secret. Says nothing of what the text is.
+/// Why a text is not a signing secret. It says nothing about the text itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MalformedSecret {
     /// It does not start with `whsec_`.
     #[error("a secret starts with whsec_, and this text does not")]
     Prefix,
-    /// There is a character in it that cannot be seen, as what is copied from documents may have.
-    #[error("there is a character in it that cannot be seen, U+{:04X}; copy it again without", *.0 as u32)]
+    /// It has an invisible character, such as text copied from documents may have.
+    #[error("it has a character that cannot be seen, U+{:04X}; copy it again without", *.0 as u32)]
     Invisible(char),
     /// What follows the prefix is not padded base64 of the standard alphabet (RFC 4648, section 4).
     #[error("what follows whsec_ must be base64: A-Z a-z 0-9 + /, with = at the end where due")]
@@ -35,10 +35,10 @@ pub enum MalformedSecret {
     },
 }
 
-/// A secret as a receiver holds it: its text, and the key that the text stands for.
+/// A receiver's secret: its text, and the key that the text encodes.
 ///
-/// As with [`Secret`](crate::domain::Secret) there is no `Display` and no `Serialize`, `Debug` shows
-/// the [`Fingerprint`] alone, and the bytes are wiped on drop.
+/// As with [`Secret`](crate::domain::Secret), there is no `Display` and no `Serialize`, `Debug`
+/// shows only the [`Fingerprint`], and the bytes are wiped on drop.
 #[derive(Clone)]
 pub struct ReceiverSecret {
     text: Zeroizing<String>,
@@ -46,8 +46,10 @@ pub struct ReceiverSecret {
 }
 
 impl ReceiverSecret {
-    /// Reads a secret's text. A malformed one is kept, and told in the [`Report`](super::Report) of
-    /// every verification, since a receiver with one good secret out of two can still verify.
+    /// Parses a secret's text.
+    ///
+    /// A malformed secret is kept and named in the [`Report`](super::Report) of every verification,
+    /// since a receiver with one good secret out of two can still verify.
     #[must_use]
     pub fn new(text: &str) -> Self {
         Self {
@@ -56,19 +58,19 @@ impl ReceiverSecret {
         }
     }
 
-    /// What is wrong with the text, if anything is.
+    /// Returns what is wrong with the text, if anything is.
     #[must_use]
     pub fn malformed(&self) -> Option<MalformedSecret> {
         self.key.as_ref().err().copied()
     }
 
-    /// The public name of the secret.
+    /// Returns the fingerprint of the secret.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint::of(&self.text)
     }
 
-    /// The key of `format`; `None` when the text is malformed.
+    /// Returns the signer of `format`, or `None` when the text is malformed.
     pub(super) fn signer(&self, format: Format) -> Option<Signer> {
         let key = self.key.as_ref().ok()?;
         Some(match format {
@@ -77,7 +79,8 @@ impl ReceiverSecret {
         })
     }
 
-    /// The key of a common mistake: the text after the prefix, not decoded.
+    /// Returns the signer that results from a common mistake: its key is the text after the prefix,
+    /// not decoded.
     pub(super) fn undecoded_signer(&self) -> Signer {
         let text = self.text.strip_prefix(PREFIX).unwrap_or(&self.text);
         Signer::from_key(text.as_bytes())
@@ -95,7 +98,7 @@ fn decode(text: &str) -> Result<Zeroizing<Vec<u8>>, MalformedSecret> {
         return Err(MalformedSecret::Invisible(char));
     }
     let encoded = text.strip_prefix(PREFIX).ok_or(MalformedSecret::Prefix)?;
-    // The error is dropped: it quotes a byte of the text.
+    // The error is dropped, since it quotes a byte of the text.
     let key = Zeroizing::new(
         STANDARD
             .decode(encoded)
@@ -108,8 +111,8 @@ fn decode(text: &str) -> Result<Zeroizing<Vec<u8>>, MalformedSecret> {
     }
 }
 
-/// Whether a character takes no room where it is shown: controls, a zero-width space, marks of direction, a byte order
-/// mark. No part of a secret is.
+/// Returns whether a character takes no room where it is shown: control characters, zero-width
+/// spaces, direction marks, a byte order mark. Secrets contain none.
 #[must_use]
 pub fn is_invisible(char: char) -> bool {
     char.is_control()

@@ -1,4 +1,4 @@
-//! Every failure by example, and by property: what was signed verifies, what was altered does not.
+//! Examples of every failure, and properties: what was signed verifies, what was altered does not.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -292,7 +292,7 @@ fn the_tolerance_is_tolerated_and_a_second_more_is_not() {
         let old = sent.verify_at(&secrets, NOW + 301);
         let age = distance;
         assert_eq!(old.failures, [Rejection::TooOld { age, tolerance }]);
-        // It is old, and genuine all the same: both are told.
+        // It is old but genuine, and the report says both.
         assert_eq!(old.matching_secrets().collect::<Vec<_>>(), [1]);
         let new = sent.verify_at(&secrets, NOW - 301);
         let ahead = distance;
@@ -343,8 +343,8 @@ fn secrets(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Secret>> 
 }
 
 proptest! {
-    /// I9: whichever live secret a receiver holds, it verifies, and its signature stands at the place
-    /// of the secret in the key ring.
+    /// I9: a receiver with any one of the live secrets can verify, and the signatures are in the
+    /// order of the key ring.
     #[test]
     fn any_live_secret_verifies(
         format in formats(),
@@ -369,7 +369,7 @@ proptest! {
         prop_assert_eq!(report.failures, [Rejection::NoMatch { hints: Vec::new() }]);
     }
 
-    /// In the headers as in the body, whichever bit it is.
+    /// Any bit of the headers or of the body.
     #[test]
     fn a_flipped_bit_anywhere_fails(
         format in formats(),
@@ -381,7 +381,7 @@ proptest! {
         let secret = Secret::from_bytes(&secret);
         let mut sent = Sent::new(format, std::slice::from_ref(&secret), NOW, &body);
         if format == Format::Verbex {
-            // It is not signed, in this format.
+            // This format does not sign it.
             sent = sent.without(X_WEBHOOK_TRACEID);
         }
         let bytes = sent.headers.iter_mut().map(|(_, value)| value).chain([&mut sent.body]);
@@ -391,7 +391,7 @@ proptest! {
         prop_assert!(!sent.verify(&held(std::slice::from_ref(&secret))).verified());
     }
 
-    /// Whatever the headers hold, there is an answer, and only printable text in it.
+    /// For any headers there is a report, and all text in it is printable.
     #[test]
     fn no_header_value_makes_it_panic(
         names in prop::collection::vec(prop::sample::select(vec![
@@ -414,8 +414,8 @@ proptest! {
         prop_assert!(!report.id.unwrap_or_default().contains(char::is_control));
     }
 
-    /// What the reference library signs verifies here, with a secret of any length that it may have. The
-    /// other way, which takes the wall clock, is in `tests/deliveries/example_receivers.rs`.
+    /// What the reference library signs verifies here, with a secret of any valid length. The other
+    /// direction needs the wall clock and is in `tests/deliveries/example_receivers.rs`.
     #[test]
     fn the_reference_library_is_verified(
         key in prop::collection::vec(any::<u8>(), 24..65),

@@ -1,20 +1,19 @@
-//! What becomes of a body between the socket and the place where it is verified, undone.
+//! Undoes common changes to a body between the socket and its verification.
 
-use base64::Engine as _;
-use base64::alphabet;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
-use base64::engine::{DecodePaddingMode, general_purpose::NO_PAD};
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, NO_PAD};
+use base64::{Engine as _, alphabet};
 use serde::Deserialize;
 
 use super::report::BodyChange;
 
 type Changed = (BodyChange, Vec<u8>);
 
-/// Padded or not.
+/// Accepts base64 with and without padding.
 const PADDING: GeneralPurposeConfig =
     NO_PAD.with_decode_padding_mode(DecodePaddingMode::Indifferent);
 
-/// The bodies with other line ends.
+/// Returns the body with each other kind of line end.
 pub(super) fn line_ends(body: &[u8]) -> Vec<Changed> {
     let trimmed = body
         .strip_suffix(b"\r\n")
@@ -32,7 +31,7 @@ pub(super) fn line_ends(body: &[u8]) -> Vec<Changed> {
     .collect()
 }
 
-/// The bodies of which this one is another encoding.
+/// Returns the bodies of which this one may be another encoding.
 pub(super) fn decoded(body: &[u8]) -> Vec<Changed> {
     let marked = body.strip_prefix(b"\xef\xbb\xbf").map(<[u8]>::to_vec);
     let mut all: Vec<_> = [
@@ -50,7 +49,7 @@ pub(super) fn decoded(body: &[u8]) -> Vec<Changed> {
     .filter_map(|(change, changed)| Some((change, changed?)))
     .filter(|(_, changed)| changed != body)
     .collect();
-    // A string of JSON can be one of Python, too, next to it.
+    // A JSON string can also be a Python string; the two are adjacent.
     all.dedup_by(|(_, second), (_, first)| second == first);
     all
 }
@@ -90,13 +89,14 @@ fn utf16(body: &[u8]) -> Option<Vec<u8>> {
     Some(text.ok()?.into_bytes())
 }
 
-/// The characters of Windows-1252 at 0x80 to 0x9F, where ISO 8859-1 has controls. Five are not used.
+/// The characters of Windows-1252 at 0x80 to 0x9F, where ISO 8859-1 has control characters. Five
+/// are not assigned.
 const WINDOWS_1252: [char; 32] = [
     '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}',
     '\u{90}', '‘', '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}', 'ž', 'Ÿ',
 ];
 
-/// The bytes of which each became a character.
+/// Returns the bytes, each of which was read as a character.
 fn bytes_of_latin1(body: &[u8]) -> Option<Vec<u8>> {
     if body.is_ascii() {
         return None;
@@ -111,7 +111,7 @@ fn bytes_of_latin1(body: &[u8]) -> Option<Vec<u8>> {
     str::from_utf8(body).ok()?.chars().map(byte).collect()
 }
 
-/// UTF-8 for characters of a byte each.
+/// Decodes ISO 8859-1, one character for each byte, to UTF-8.
 fn latin1(body: &[u8]) -> Option<Vec<u8>> {
     let is_utf8 = str::from_utf8(body).is_ok();
     let text = || body.iter().copied().map(char::from).collect::<String>();
@@ -124,7 +124,7 @@ fn json_string(body: &[u8]) -> Option<Vec<u8>> {
         .map(String::into_bytes)
 }
 
-/// `b'…'` or `'…'`, as Python shows bytes and strings.
+/// Decodes `b'…'` or `'…'`, as Python shows bytes and strings.
 fn python_literal(body: &[u8]) -> Option<Vec<u8>> {
     let literal = str::from_utf8(body).ok()?.trim();
     let literal = literal.strip_prefix(['b', 'B']).unwrap_or(literal);
@@ -157,7 +157,7 @@ fn python_literal(body: &[u8]) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// `{"type":"Buffer","data":[123,34,…]}`, as Node.js writes a buffer as JSON.
+/// Decodes `{"type":"Buffer","data":[123,34,…]}`, as Node.js writes a buffer in JSON.
 fn node_buffer(body: &[u8]) -> Option<Vec<u8>> {
     #[derive(Deserialize)]
     struct Buffer {
@@ -176,7 +176,8 @@ fn base64(body: &[u8]) -> Option<Vec<u8>> {
     (!decoded.is_empty()).then_some(decoded)
 }
 
-/// As a form has it, also where all of it was taken for the name of a field that has no value.
+/// Decodes percent-encoding as in a form. A final `=` is dropped, since a form parser may take the
+/// whole body for the name of a field without a value.
 fn percent_encoded(body: &[u8]) -> Option<Vec<u8>> {
     let text = body.trim_ascii();
     if !text.contains(&b'%') {

@@ -1,4 +1,4 @@
-//! Each mistake is made, and found out; where none was made, none is found.
+//! Makes each mistake and expects the hint for it, and expects no hint where there was no mistake.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::domain::signature;
 
 const FORMATS: [Format; 2] = [Format::StandardWebhooks, Format::Verbex];
 
-/// A delivery whose data was published as it is here.
+/// The body of a delivery with this data.
 fn delivery(data: &str) -> String {
     format!(
         r#"{{"id":"evt_1","type":"a.b","api_version":"2026-03-01","delivery_id":"dlv_1","created_at":"x","timestamp":"x","data":{data}}}"#
@@ -109,7 +109,8 @@ fn the_way_of_the_other_format_is_found_out() {
     );
 }
 
-/// What is found out of a body that was sent in one way and came in another, in either format.
+/// The hints for a body that was sent as `sent` and came as `came`. They must be the same in both
+/// formats.
 fn found(sent: &str, came: &[u8]) -> Vec<Hint> {
     let [one, other] = FORMATS.map(|format| {
         let sent = Sent::new(format, &[secret(1)], NOW, sent.as_bytes()).body(came);
@@ -139,7 +140,7 @@ fn json_that_was_written_again_is_found_out_with_its_writer() {
     use Difference::{Escapes, Numbers, Order, Space};
     let plain = "{\"name\":\"Zo\u{eb} \u{1f511}\",\"at\":\"a/b\",\"n\":[1,-2.5],\"e\":{},\"l\":[]}";
     for (data, came, writer, differences) in [
-        // Published without space, and read and written again.
+        // Published without space, then parsed and written again.
         (
             plain,
             r#"{"name": "Zo\u00eb \ud83d\udd11", "at": "a/b", "n": [1, -2.5], "e": {}, "l": []}"#,
@@ -176,14 +177,14 @@ fn json_that_was_written_again_is_found_out_with_its_writer() {
             JsonWriter::DotNet,
             &[Escapes],
         ),
-        // Published by Python, and read and written again by JavaScript.
+        // Published by Python, then parsed and written again by JavaScript.
         (
             r#"{"name": "Zo\u00eb", "price": 1.0}"#,
             "{\"name\":\"Zo\u{eb}\",\"price\":1}",
             JsonWriter::Compact,
             &[Space, Escapes, Numbers],
         ),
-        // Published with line ends, within the body of a request or by itself.
+        // Published with line ends, as an inner part of a request's body or by itself.
         (
             "{\n    \"a\": [\n      1\n    ]\n  }",
             r#"{"a":[1]}"#,
@@ -232,7 +233,7 @@ fn json_that_was_written_again_is_found_out_with_its_writer() {
             JsonWriter::Compact,
             &[Numbers],
         ),
-        // Sorted within, where the order is to be found.
+        // Sorted inside the data, whose order of names is unknown.
         (
             r#"{"z":1,"a":{"y":2,"b":3},"m":[{"d":1,"c":2}]}"#,
             r#"{"a":{"b":3,"y":2},"m":[{"c":2,"d":1}],"z":1}"#,
@@ -247,7 +248,7 @@ fn json_that_was_written_again_is_found_out_with_its_writer() {
         ),
     ] {
         let expected = rewritten(writer, differences);
-        // The members of a delivery keep their order here; a data alone is a body of some other sender.
+        // The members of a delivery keep their order here.
         let came_in = if writer == JsonWriter::Python || writer == JsonWriter::PythonUnicode {
             delivery(came)
                 .replace("\":\"", "\": \"")
@@ -275,7 +276,8 @@ fn names_that_were_sorted_are_put_in_the_order_in_which_they_are_sent() {
             .collect();
         format!("{{{}}}", members.join(&format!(",{space}")))
     };
-    // More names than can be tried in every order, which is not needed where the data have none to sort.
+    // A delivery has too many names to try every order, but their order is known, and its data has
+    // only one name.
     let standard = delivery(r#"{"a":1.0}"#);
     let verbex = r#"{"event":"A.B","traceId":"x","timestamp":"y","data":{"a":1.0}}"#;
     for sent in [standard.as_str(), verbex] {
@@ -413,7 +415,8 @@ fn what_cannot_have_been_sent_is_said_whatever_the_secret() {
     }
 }
 
-/// Nested too deep, too many numbers, too large, too many orders: there is an answer soon, and no hint.
+/// A body that is nested too deep, too large, or has too many numbers or orders soon gets an answer
+/// without a hint.
 #[test]
 fn a_search_ends() {
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
@@ -450,8 +453,8 @@ fn json() -> impl Strategy<Value = serde_json::Value> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// What is verified has no hint, and what was altered has none that is not true: there is no way of writing one value
-    /// that is another.
+    /// A request that verifies has no hint, and an altered value has no hint either, since no way
+    /// of writing one value gives another.
     #[test]
     fn what_verifies_has_no_hint_and_neither_has_another_value(value in json(), other in json(), length in 0..20_usize) {
         let sent = delivery(&value.to_string());
@@ -469,13 +472,13 @@ proptest! {
         }
     }
 
-    /// Whatever the value, indented or not.
+    /// For any value, written with an indent.
     #[test]
     fn any_value_that_was_only_written_again_is_found_out(value in json()) {
         let sent = delivery(&value.to_string());
         let value: serde_json::Value = serde_json::from_str(&sent).expect("JSON");
         let pretty = serde_json::to_string_pretty(&value).expect("JSON");
-        // serde sorts the names here, as many do.
+        // serde_json sorts the names here, as many writers do.
         let found = found(&sent, pretty.as_bytes());
         let is_found = matches!(found.as_slice(), [Hint::Body { secret: 1, .. }]);
         prop_assert!(is_found, "{:?} {}", found, pretty);
