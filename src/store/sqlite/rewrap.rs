@@ -5,7 +5,7 @@
 //! **What remains in the file.** SQLite leaves old contents in free pages, and in its log until
 //! that is overwritten. So a file may contain values that are encrypted with a key that no record
 //! uses any more. That does not matter when keys are changed as a matter of routine. When a key has
-//! leaked, run [`rewrap`], which rewrites the file and empties the log. It cannot change other
+//! leaked, run [`rewrap()`], which rewrites the file and empties the log. It cannot change other
 //! copies, such as backups: if a copy has leaked together with its key, the secrets have to be
 //! rotated.
 
@@ -204,7 +204,7 @@ impl End {
     }
 }
 
-/// The result of [`rewrap`].
+/// The result of [`rewrap()`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rewrapped {
     /// How many values were encrypted again.
