@@ -237,7 +237,10 @@ mod tests {
                 "sqlite://PASSWORD/hookturn.db",
                 "write a path such as sqlite:/var/lib",
             ),
-            ("sqlite:///hookturn.db", "write a path such as sqlite:/var/lib"),
+            (
+                "sqlite:///hookturn.db",
+                "write a path such as sqlite:/var/lib",
+            ),
             (
                 "sqlite:file:hookturn.db?key=PASSWORD",
                 "write a path such as sqlite:/var/lib",
