@@ -87,7 +87,7 @@ impl Server {
         let log = std::fs::read_to_string(&self.stderr)?;
         let closed: Option<serde_json::Value> = log
             .lines()
-            .filter(|line| line.contains("the store is closed"))
+            .filter(|line| line.contains("closed the store"))
             .find_map(|line| serde_json::from_str(line).ok());
         let number = |name: &str| closed.as_ref()?[name].as_f64();
         Ok(number("writes").zip(number("commits")))

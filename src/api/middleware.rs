@@ -11,6 +11,7 @@
 //! 7. *Log.* One line, with the route's template instead of the path, which may hold anything; and a span around what the
 //!    request does, so that lines in it have the request's names.
 
+use std::fmt::Display;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -141,7 +142,7 @@ impl Names<'_> {
     }
 
     /// Logs why a request failed, also where the filter leaves spans out.
-    fn log_fault(&self, error: &str) {
+    fn log_fault(&self, error: &(impl Display + ?Sized)) {
         tracing::error!(
             %error,
             tenant = self.tenant,

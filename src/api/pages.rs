@@ -49,9 +49,7 @@ struct ProblemPage {
 }
 
 fn page(template: &impl Template) -> Result<Response, Failure> {
-    let html = template
-        .render()
-        .map_err(|error| Error::Internal(error.to_string()))?;
+    let html = template.render().map_err(Error::internal)?;
     Ok(Html(html).into_response())
 }
 

@@ -58,7 +58,7 @@ impl Service {
             Ok(advanced) => advanced,
             Err(ended) => match ended.try_into_panic() {
                 Ok(panic) => panic::resume_unwind(panic),
-                Err(ended) => Err(Error::Internal(ended.to_string()).into()),
+                Err(ended) => Err(Error::internal(ended).into()),
             },
         }
     }

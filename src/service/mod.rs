@@ -53,7 +53,14 @@ pub enum Error {
     InvalidCursor,
     /// A fault of the server. The text is for the log only.
     #[error("{0}")]
-    Internal(String),
+    Internal(#[source] Arc<dyn std::error::Error + Send + Sync>),
+}
+
+impl Error {
+    /// A fault of the server.
+    pub fn internal(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Internal(Arc::from(source.into()))
+    }
 }
 
 impl From<CommitError> for Error {
@@ -76,13 +83,13 @@ impl From<CommitError> for Error {
 
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
-        Self::Internal(error.to_string())
+        Self::internal(error)
     }
 }
 
 impl From<NoRandomness> for Error {
     fn from(error: NoRandomness) -> Self {
-        Self::Internal(error.to_string())
+        Self::internal(error)
     }
 }
 

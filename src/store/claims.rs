@@ -1,21 +1,25 @@
-//! Deliveries on their way from the store to an attempt and back: claimed, and settled.
+//! Defines claimed deliveries and their settlement.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::{Delivery, Endpoint, TenantId, Timestamp, Verdict};
 
-/// How deliveries are held and handed out.
+/// Limits how many attempts run at once, and how long finished deliveries are kept.
 #[derive(Clone, Copy, Debug)]
 pub struct DeliveryLimits {
-    /// For how long finished deliveries and the ids of events are kept. Default: 7 days.
+    /// How long finished deliveries and the ids of events are kept. Default: 7 days.
     pub retention: Duration,
-    /// How many attempts may be under way at once. Default: 1024.
+    /// The most attempts in flight at once. Default: 1024.
     pub in_flight: usize,
-    /// How many of them may go to one endpoint. Default: 32. One whose last attempt failed gets one,
-    /// all such endpoints together at most half of the room (but one attempt at least), and while more
-    /// than half of the room is taken nobody gets a second before all have a first, so that receivers
-    /// which are slow or dead do not delay the others.
+    /// The most attempts in flight to one endpoint. Default: 32.
+    ///
+    /// Slow or dead receivers do not delay the others:
+    ///
+    /// - An endpoint whose last attempt failed gets one attempt at a time.
+    /// - All such endpoints together get at most half of `in_flight`, but at least one attempt.
+    /// - While half of `in_flight` or more is used, no endpoint gets a second attempt before every
+    ///   endpoint has its first.
     pub in_flight_per_endpoint: usize,
 }
 
@@ -34,57 +38,63 @@ impl Default for DeliveryLimits {
     }
 }
 
-/// A delivery that is due, held by whoever claimed it, with all that an attempt needs **as it was when
-/// it was claimed**: nothing that signs it comes from anywhere else.
+/// A due delivery, held by the worker that claimed it.
+///
+/// It has all that an attempt needs **as it was at the time of the claim**: what signs the delivery
+/// comes from nowhere else.
 #[derive(Clone, Debug)]
 pub struct Claimed {
-    /// Whose it is.
+    /// The tenant of the delivery.
     pub tenant: TenantId,
     /// The delivery.
     pub delivery: Delivery,
-    /// Its endpoint, with the key ring.
+    /// The endpoint of the delivery, with its key ring.
     pub endpoint: Endpoint,
-    /// When it was claimed: the start of the attempt.
+    /// When the delivery was claimed: the start of the attempt.
     pub at: Timestamp,
-    /// Which claim this is.
+    /// Identifies this claim.
     pub hold: Hold,
 }
 
-/// Names one claim of a delivery, so that only who holds it settles it: an attempt that ends late, after its delivery
-/// was settled or handed out again, writes nothing.
+/// Identifies one claim of a delivery, so that only its holder can settle it.
+///
+/// An attempt that ends late, after its delivery was settled or claimed again, writes nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Hold(u64);
 
 impl Hold {
-    /// The next one after `self`.
+    /// Returns the id of the next claim.
     #[must_use]
     pub(super) const fn next(self) -> Self {
         Self(self.0 + 1)
     }
 }
 
-/// What became of a settlement.
+/// The result of a settlement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Settled {
-    /// The attempt is written, and the delivery is held no more.
+    /// The attempt is written, and the delivery is no longer held.
     Recorded,
-    /// Nothing was written: this claim no longer holds the delivery. It was settled before (by a call that failed after
-    /// its commit, say), or the delivery is gone.
+    /// Nothing was written, because this claim no longer holds the delivery. It was settled before
+    /// (for example by a call that failed after its commit), or it was deleted.
     HoldLost,
 }
 
-/// What a settlement does to the endpoint of its delivery.
+/// What a settlement changes about the endpoint.
 pub(super) struct Receiver {
-    /// Whether the attempt failed: the endpoint then gets one attempt at a time.
+    /// Whether the attempt failed. If so, the endpoint gets one attempt at a time.
     pub has_failed: bool,
-    /// The endpoint from now on, when its receiver is gone.
+    /// The disabled endpoint to write, when its receiver is gone.
     pub disabled: Option<Endpoint>,
 }
 
 impl Receiver {
-    /// What `verdict` on the attempt of `claimed` means for its endpoint, which is `current` now. A receiver that is gone
-    /// has its endpoint disabled, unless that was moved to another URL meanwhile: nothing is known against the new one.
+    /// Computes what `verdict` on the attempt of `claimed` means for the endpoint, which is
+    /// `current` now.
+    ///
+    /// An endpoint whose receiver is gone is disabled, unless its URL has changed meanwhile:
+    /// nothing is known about the receiver at the new URL.
     pub fn after(
         claimed: &Claimed,
         verdict: Verdict,
@@ -105,12 +115,13 @@ impl Receiver {
     }
 }
 
-/// What a claim found.
+/// The result of a claim.
 #[derive(Debug, Default)]
 pub struct Claims {
-    /// The deliveries that were claimed.
+    /// The claimed deliveries.
     pub claimed: Vec<Claimed>,
-    /// When there will be something to do next, as far as is known. It is past only if there is more to
-    /// do right now. What is due but has no room does not count: it gets room when an attempt ends.
+    /// When a delivery is due next, as far as is known. It is in the past only if there is more to
+    /// claim right now. Deliveries that are due but have no capacity do not count: they get it when
+    /// an attempt ends.
     pub next_due: Option<Timestamp>,
 }

@@ -1,4 +1,4 @@
-//! Why a store did not do what it was asked.
+//! Defines why a store did not do what it was asked to do.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::domain::Refusal;
 use crate::idempotency::KeyReused;
 
-/// Why nothing was written.
+/// Says why nothing was written.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
     /// The tenant has no endpoint with this id.
@@ -18,13 +18,13 @@ pub enum CommitError {
     /// The tenant published another event under this id.
     #[error("the event id was used for another event")]
     EventIdReused,
-    /// The tenant gave the name to another endpoint.
+    /// The tenant has another endpoint with this name.
     #[error("the name is taken")]
     NameTaken,
     /// The idempotency key was used for another request.
     #[error("the idempotency key was used for another request")]
     KeyReused,
-    /// The decision refused.
+    /// The decision refused the request.
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// The store failed.
@@ -38,23 +38,25 @@ impl From<KeyReused> for CommitError {
     }
 }
 
-/// The store failed: nothing that a caller could have done otherwise. Its text is for the log and holds no data of
-/// records. Cheap to clone, since one failure may end the requests of a whole batch.
+/// The store failed, and the caller could not have prevented it.
+///
+/// The text is for the log and contains no data of records. Cloning is cheap, since one failure may
+/// end all requests of a batch.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
-    /// What the store is made of failed.
+    /// The database or the machine below the store failed.
     #[error("the store failed: {0}")]
     Failed(#[source] Arc<dyn Error + Send + Sync>),
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
-    /// A call of the store panicked, which is a fault of this program. The log has the panic.
+    /// A call of the store panicked, which is a bug in this program. The log has the panic.
     #[error("the store panicked")]
     Panicked,
 }
 
 impl StoreError {
-    /// The failure of what the store is made of.
+    /// Wraps a failure of the database or the machine.
     pub fn new(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Failed(Arc::from(source.into()))
     }

@@ -1,4 +1,4 @@
-//! What a publication stores: an event, and a delivery of it for each endpoint that it goes to.
+//! Turns a publication into an event and its deliveries, one for each endpoint.
 
 use std::sync::Arc;
 
@@ -6,15 +6,16 @@ use super::writes::{Publish, Published, RenderPublished};
 use crate::domain::{Delivery, EndpointId, Event, Timestamp};
 use crate::random::{self, NoRandomness};
 
-/// An event with its deliveries, before it is stored.
+/// An event with its deliveries, before they are stored.
 pub(super) struct FanOut {
     pub event: Arc<Event>,
-    /// In the order of the endpoints that were given.
+    /// In the order of the given endpoints.
     pub deliveries: Vec<Delivery>,
 }
 
 impl FanOut {
-    /// The event of `publish`, as of `now`, on its way to `endpoints`; and what renders the answer.
+    /// Makes the event of `publish` and its deliveries to `endpoints`, at the time `now`. Also
+    /// returns the function that renders the answer.
     ///
     /// # Errors
     ///
@@ -40,7 +41,7 @@ impl FanOut {
         Ok((Self { event, deliveries }, publish.answer))
     }
 
-    /// It as it is stored.
+    /// Returns the event as the answer shows it.
     pub fn published(&self) -> Published {
         Published {
             event: Arc::clone(&self.event),

@@ -1,23 +1,23 @@
-//! Where records live: the one trait, and the rules that every store keeps.
+//! Stores records: the one trait of all stores, and the rules that every store keeps.
 //!
-//! A store knows nothing of rotation, secrets or HTTP. It does one thing for the layers above:
-//! **it makes a pure decision atomic**. [`Store::commit`] runs the decision on the record as it is
-//! and, in one transaction, writes what was decided together with the answer for the idempotency
-//! key, or nothing at all.
+//! A store knows nothing of rotation, secrets or HTTP. It does one thing for the layers above: **it
+//! makes a pure decision atomic**. [`Store::commit`] runs the decision on the current record. In
+//! one transaction it then writes what was decided and the answer for the idempotency key, or it
+//! writes nothing at all.
 //!
-//! The rules, which `tests/stores/conformance` holds every store to:
+//! These are the rules. `tests/stores/conformance` tests every store for them:
 //!
-//! 1. *Order.* Commits on one endpoint are linearizable (I4): each decision sees the record as the one
-//!    before left it.
-//! 2. *Once.* A commit with a [`KeyUse`] looks for the key's record first, in the same transaction. If
-//!    there is one, the decision does not run, and the answer is the recorded one or
+//! 1. *Order.* Commits on one endpoint are linearizable (I4): each decision sees the record as the
+//!    previous commit left it.
+//! 2. *Once.* A commit with a [`KeyUse`] first looks for the key's record, in the same transaction.
+//!    If there is one, the decision does not run: the caller gets the recorded answer or
 //!    [`CommitError::KeyReused`] (I5).
-//! 3. *All or nothing.* A decision that refuses, a taken name or a fault leaves no trace: no record
-//!    of the key either, so that the next in line runs.
-//! 4. *Tenants.* Nothing of one tenant can be reached with another's id (I7).
-//! 5. *Time.* A store asks its clock inside the transaction, so that times follow the order of commits.
-//!    A key's record counts until [`RETENTION`](crate::idempotency::RETENTION) after its commit.
-//! 6. *Cancellation.* A dropped call happened wholly or not at all.
+//! 3. *All or nothing.* When the decision refuses, the name is taken or the store fails, nothing is
+//!    written. The key is not recorded either, so the next request with this key runs.
+//! 4. *Tenants.* No tenant can reach another tenant's records (I7).
+//! 5. *Time.* A store reads its clock inside the transaction, so times follow the order of commits.
+//!    A key's record is valid for [`RETENTION`](crate::idempotency::RETENTION) after its commit.
+//! 6. *Cancellation.* A call that is dropped has happened completely or not at all.
 
 pub mod at_rest;
 mod claims;
@@ -48,12 +48,12 @@ pub use writes::{
     UpdateDelivery, Write,
 };
 
-/// A page of a list, newest first.
+/// One page of a list, newest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page<T> {
     /// The entries of this page.
     pub items: Vec<T>,
-    /// Whether older entries follow.
+    /// Whether there are older entries after this page.
     pub has_more: bool,
 }
 
@@ -66,11 +66,12 @@ impl<T> Default for Page<T> {
     }
 }
 
-/// A store of endpoints and of remembered answers. See the module for the rules.
+/// Stores endpoints, events, deliveries and recorded answers. The module lists the rules.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// The remembered answer for a key, if it has not expired. Only a short cut past the work that
-    /// leads to a commit: the commit looks again.
+    /// Returns the recorded answer for a key, unless it has expired.
+    ///
+    /// This only saves the work that leads to a commit: the commit looks for the record again.
     ///
     /// # Errors
     ///
@@ -81,7 +82,7 @@ pub trait Store: Send + Sync + 'static {
         key: &IdempotencyKey,
     ) -> Result<Option<Record>, StoreError>;
 
-    /// Makes `write` happen once and wholly, or not at all. **When this returns `Ok`, the change and
+    /// Writes `write` completely and once, or not at all. **When this returns `Ok`, the change and
     /// the record of its answer are committed.**
     ///
     /// # Errors
@@ -94,7 +95,7 @@ pub trait Store: Send + Sync + 'static {
         write: Write,
     ) -> Result<Committed, CommitError>;
 
-    /// One endpoint.
+    /// Returns one endpoint.
     ///
     /// # Errors
     ///
@@ -105,8 +106,9 @@ pub trait Store: Send + Sync + 'static {
         id: EndpointId,
     ) -> Result<Option<Endpoint>, StoreError>;
 
-    /// At most `limit` endpoints, newest first, that were created before the endpoint `after` (from
-    /// the newest on when `None`). `None` when the tenant has no endpoint `after`.
+    /// Returns at most `limit` endpoints, newest first. The page begins after the endpoint `after`,
+    /// or with the newest one when `after` is `None`. Returns `None` when the tenant has no
+    /// endpoint `after`.
     ///
     /// # Errors
     ///
@@ -118,7 +120,7 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Option<Page<Endpoint>>, StoreError>;
 
-    /// One delivery.
+    /// Returns one delivery.
     ///
     /// # Errors
     ///
@@ -129,9 +131,9 @@ pub trait Store: Send + Sync + 'static {
         id: DeliveryId,
     ) -> Result<Option<Delivery>, StoreError>;
 
-    /// At most `limit` deliveries of an endpoint, newest first, with `status` if one is given, that
-    /// were created before the delivery `after` (from the newest on when `None`). `None` when the
-    /// endpoint has no delivery `after`.
+    /// Returns at most `limit` deliveries of an endpoint, newest first, only those with `status` if
+    /// it is given. The page begins after the delivery `after`, or with the newest one when `after`
+    /// is `None`. Returns `None` when the endpoint has no delivery `after`.
     ///
     /// # Errors
     ///
@@ -145,22 +147,23 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Option<Page<Delivery>>, StoreError>;
 
-    /// Takes at most `batch` deliveries that are due, each with its endpoint as it is now, and holds them until they are
-    /// settled.
+    /// Claims at most `batch` deliveries that are due, each with its endpoint as it is now. A
+    /// claimed delivery is held until it is settled.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when the store fails. Then nothing is held, nor after a call that was dropped:
-    /// nobody would ever settle it.
+    /// [`StoreError`] when the store fails. Then no delivery is held. A dropped call holds none
+    /// either, since nobody would settle it.
     async fn claim(&self, batch: usize) -> Result<Claims, StoreError>;
 
-    /// Ends the attempt of a claimed delivery: writes what becomes of the delivery by
-    /// [`Delivery::settle`](Delivery::settle), and of its endpoint if the receiver is gone, and lets go of it.
+    /// Ends the attempt of a claimed delivery and releases the claim. Writes the delivery as
+    /// [`Delivery::settle`](Delivery::settle) returns it, and disables the endpoint if its receiver
+    /// is gone.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when the store fails: whoever holds the delivery tries again. If it was written all the same, the
-    /// next call answers [`Settled::HoldLost`].
+    /// [`StoreError`] when the store fails. The caller still holds the delivery and tries again. If
+    /// the failed call was committed after all, the next call returns [`Settled::HoldLost`].
     async fn settle(
         &self,
         claimed: &Claimed,
@@ -168,37 +171,40 @@ pub trait Store: Send + Sync + 'static {
         verdict: Verdict,
     ) -> Result<Settled, StoreError>;
 
-    /// Takes away some of what has expired: answers whose keys have, deliveries and events past their retention. Fails
-    /// some of what has waited too long for a disabled endpoint. Returns when to call it again; a time that is past means
-    /// that there is more to do right now.
+    /// Deletes some of the expired records: recorded answers, deliveries and events past their
+    /// retention. Fails some of the deliveries that have waited too long for a disabled endpoint.
+    /// Returns when to call it again; a time in the past means that there is more to do right now.
     ///
-    /// What has expired is never shown, swept or not: this only gives back its room.
+    /// Expired records are never shown, whether they are deleted yet or not. The sweep only frees
+    /// their space.
     ///
     /// # Errors
     ///
     /// [`StoreError`] when the store fails.
     async fn sweep(&self) -> Result<Timestamp, StoreError>;
 
-    /// Told whenever there may be something to claim that was not there before.
+    /// Returns what is notified whenever there may be new deliveries to claim.
     fn work(&self) -> &Notify;
 
-    /// Keeps by how much the test clock has been advanced in all, in place of what was kept before: a
-    /// durable store finds it again when it is next opened, so that time does not go back. When this
-    /// returns `Ok`, it is committed. A store that ends with the process has nothing to keep.
+    /// Stores how far the test clock has been advanced in total, and replaces the previous value.
+    /// When this returns `Ok`, the value is committed. A durable store restores it when it is
+    /// opened next, so that time does not go back. A store that ends with the process stores
+    /// nothing.
     ///
     /// # Errors
     ///
     /// [`StoreError`] when the store fails.
     async fn keep_clock_advance(&self, total: Duration) -> Result<(), StoreError>;
 
-    /// Answers when the store can be used.
+    /// Returns `Ok` when the store can be used.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when it cannot.
+    /// [`StoreError`] when it cannot be used.
     async fn ready(&self) -> Result<(), StoreError>;
 }
 
-/// How long a store goes without a sweep. What comes to expire earlier than was known at the last one (an endpoint with
-/// old deliveries is disabled, say) waits for at most so long.
+/// The longest time between two sweeps. A sweep that becomes due earlier than the last one
+/// predicted, for example because an endpoint with old deliveries is disabled, is late by at most
+/// this long.
 pub(crate) const SWEEP_AT_LEAST_EVERY: Duration = Duration::from_secs(60);

@@ -1,18 +1,21 @@
-//! Whose turn it is: which queue of deliveries may have the next attempt, and when.
+//! Decides which endpoint gets the next attempt, and when.
 //!
-//! The rules that keep receivers which are slow or dead from delaying the others, in one place for all
-//! stores ([`DeliveryLimits`] gives the figures):
+//! Each endpoint has a queue of waiting deliveries. The rules here keep slow or dead receivers from
+//! delaying the others, in the same way in every store ([`DeliveryLimits`] has the numbers):
 //!
-//! 1. No more attempts are under way than there is room for, in all and to one endpoint.
-//! 2. A queue whose last attempt failed gets one attempt at a time, which is enough to find out that its
-//!    receiver is back; all such queues together get at most half of the room, but one attempt at least.
-//! 3. While half of the room or more is taken, nobody gets a second place before all have a first.
-//! 4. Among those that may go, what has waited longest goes first; of the same time, what is older.
+//! 1. The attempts in flight are limited, in total and for each endpoint.
+//! 2. A queue whose last attempt failed gets one attempt at a time, which is enough to find out
+//!    that its receiver is back. All failing queues together get at most half of the capacity, but
+//!    at least one attempt.
+//! 3. While half of the capacity or more is used, no queue gets a second slot before every queue
+//!    has its first.
+//! 4. Of the queues that may go, the one that has waited longest goes first; of two with the same
+//!    time, the one whose delivery is older.
 //!
-//! Nothing here knows what a delivery is or where it lives: a store says when the first of each queue is
-//! due, and asks for the next queue. The first of each queue that has room stands in one ordered set for
-//! all, so that finding work costs the same however many deliveries wait on receivers that are dead, slow
-//! or disabled.
+//! This module does not know what a delivery is or where it is stored. A store says when the first
+//! delivery of each queue is due, and asks for the next queue. One ordered set holds the first
+//! delivery of each queue that has capacity. So finding work costs the same however many deliveries
+//! wait for dead, slow or disabled receivers.
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
@@ -22,38 +25,40 @@ use std::time::Duration;
 use super::DeliveryLimits;
 use crate::domain::Timestamp;
 
-/// Where failing queues stand in [`Queues::due`].
+/// The index of the failing queues in [`Queues::due`].
 const FAILING: usize = 1;
 
-/// When a delivery is due, and its place in the order of creation.
+/// When a delivery is due, and its position in the order of creation.
 pub(super) type First = (Timestamp, u64);
 
-/// The first of a queue, as it stands in [`Queues::due`]. The key is always there: `None` comes before all
-/// keys, so that a search can start at a time.
+/// The entry of a queue in [`Queues::due`]: its first delivery and its key. Every entry has a key.
+/// `None` sorts before all keys, so that a search can start at a time.
 type Due<K> = (Timestamp, u64, Option<K>);
 
-/// The queues of all endpoints. One that it was told nothing of is active, well and empty.
+/// The queues of all endpoints. A queue that is not known here is active, not failing and empty.
 pub(super) struct Queues<K> {
     limits: DeliveryLimits,
     by_key: HashMap<K, Queue>,
-    /// The first of each queue that has room: of those that are well, and of those that are failing, so
-    /// that the failing ones are passed by in one step when they have had their share of the room.
+    /// The first delivery of each queue that has capacity. The first set has the healthy queues and
+    /// the second one the failing ones, so that all failing queues are skipped in one step when
+    /// they have used their share.
     due: [BTreeSet<Due<K>>; 2],
     in_flight: usize,
-    /// How many of them were claimed from a failing queue.
+    /// How many of the attempts in flight were taken from a failing queue.
     in_flight_failing: usize,
 }
 
-/// A place that an attempt takes up, from [`Queues::take`] until [`Queues::release`]. One that is lost
-/// takes up its place for ever.
+/// A slot that an attempt occupies, from [`Queues::take`] until [`Queues::release`]. A slot that is
+/// dropped stays occupied for ever.
 #[derive(Debug)]
 #[must_use]
 pub(super) struct Turn {
-    /// Whether its queue was failing when it was taken.
+    /// Whether the queue was failing when the slot was taken.
     is_probe: bool,
 }
 
-/// How far one claim has passed queues by because the room is crowded and they have a place already.
+/// How far one claim has skipped queues that already have a slot, because half of the capacity is
+/// used.
 pub(super) struct Passed<K>([Option<Due<K>>; 2]);
 
 impl<K> Default for Passed<K> {
@@ -63,15 +68,15 @@ impl<K> Default for Passed<K> {
 }
 
 struct Queue {
-    /// The first of those that wait.
+    /// The first waiting delivery.
     first: Option<First>,
     in_flight: usize,
     /// Whether the last attempt failed.
     is_failing: bool,
     is_active: bool,
-    /// Whether it is to be forgotten when its last attempt has ended.
+    /// Whether to remove the queue when its last attempt has ended.
     is_gone: bool,
-    /// Under which time and position it stands in which set of [`Queues::due`].
+    /// The set and the entry of this queue in [`Queues::due`].
     due: Option<(usize, First)>,
 }
 
@@ -98,7 +103,7 @@ impl Queue {
 }
 
 impl<K: Clone + Ord + Hash> Queues<K> {
-    /// None yet.
+    /// Returns an empty set of queues.
     pub fn new(limits: DeliveryLimits) -> Self {
         Self {
             limits,
@@ -109,7 +114,8 @@ impl<K: Clone + Ord + Hash> Queues<K> {
         }
     }
 
-    /// Says which delivery of a queue waits first, if any does. Those under way do not wait.
+    /// Sets the first waiting delivery of a queue, or `None` when none waits. Deliveries in flight
+    /// do not wait.
     pub fn waits(&mut self, key: &K, first: Option<First>) {
         if first.is_none() && !self.by_key.contains_key(key) {
             return;
@@ -127,25 +133,27 @@ impl<K: Clone + Ord + Hash> Queues<K> {
         }
         self.change(key, |queue| {
             queue.is_active = is_active;
-            // Whoever turns it on again has mended it.
+            // An operator who enables an endpoint again has repaired its receiver.
             queue.is_failing &= !is_active;
         });
     }
 
-    /// Says whether the last attempt of a queue failed, where it was made before this began.
+    /// Sets whether the last attempt of a queue failed, when that attempt was made before the
+    /// program started.
     pub fn set_failing(&mut self, key: &K, is_failing: bool) {
         if is_failing || self.by_key.contains_key(key) {
             self.change(key, |queue| queue.is_failing = is_failing);
         }
     }
 
-    /// Whether a queue is not stopped.
+    /// Returns whether a queue is started.
     pub fn is_active(&self, key: &K) -> bool {
         self.by_key.get(key).is_none_or(|queue| queue.is_active)
     }
 
-    /// The queue whose turn it is at `now`, if one is due and has room. It stays its turn until it is
-    /// [taken](Self::take). `passed` is of one claim, in which nothing is released.
+    /// Returns the queue that gets an attempt at `now`, if one is due and has capacity. Returns the
+    /// same queue until it is [taken](Self::take). `passed` belongs to one claim, during which
+    /// nothing is released.
     pub fn next(&self, now: Timestamp, passed: &mut Passed<K>) -> Option<K> {
         if self.in_flight >= self.limits.in_flight {
             return None;
@@ -163,8 +171,8 @@ impl<K: Clone + Ord + Hash> Queues<K> {
         }
     }
 
-    /// The first that is due after those that were `passed`, and in which set it stands: of the failing
-    /// ones only while they have not had their share of the room.
+    /// Returns the first due entry after those in `passed`, and the index of its set. Failing
+    /// queues count only while they have not used their share of the capacity.
     fn first_due(&self, passed: &Passed<K>) -> Option<(usize, &Due<K>)> {
         let share = (self.limits.in_flight / 2).max(1);
         let sets = if self.in_flight_failing < share { 2 } else { 1 };
@@ -178,7 +186,8 @@ impl<K: Clone + Ord + Hash> Queues<K> {
         firsts.min_by_key(|(_, due)| *due)
     }
 
-    /// Begins an attempt of the first that waits in a queue. What comes after it must then be said with
+    /// Begins an attempt of the first waiting delivery of a queue. The caller must then set the
+    /// delivery after it with [`Self::waits`]: until then the queue counts as empty.
     /// [`Self::waits`]: until then, nothing waits.
     pub fn take(&mut self, key: &K) -> Turn {
         let mut is_probe = false;
@@ -192,7 +201,8 @@ impl<K: Clone + Ord + Hash> Queues<K> {
         Turn { is_probe }
     }
 
-    /// Ends an attempt of a queue. `failed` is what is learnt about its receiver, `None` if nothing is.
+    /// Ends an attempt of a queue. `failed` says whether it failed, and is `None` if that is not
+    /// known.
     #[expect(clippy::needless_pass_by_value, reason = "a turn ends only once")]
     pub fn release(&mut self, key: &K, turn: Turn, failed: Option<bool>) {
         self.in_flight -= 1;
@@ -208,22 +218,22 @@ impl<K: Clone + Ord + Hash> Queues<K> {
         }
     }
 
-    /// When the first delivery is due that is due later than `now`, among the first of each queue that
-    /// has room. What is due at `now` waits for room.
+    /// Returns when the next delivery after `now` is due, of the first deliveries of the queues
+    /// that have capacity. What is due at `now` waits for capacity.
     pub fn next_due(&self, now: Timestamp) -> Option<Timestamp> {
         let from = (now.plus(Duration::from_millis(1)), 0, None);
         let later = |due: &BTreeSet<Due<K>>| due.range(&from..).next().map(|(at, _, _)| *at);
         self.due.iter().filter_map(later).min()
     }
 
-    /// Whether something is due at `now`, whether or not there is room for it.
+    /// Returns whether a delivery is due at `now`, whether or not there is capacity for it.
     pub fn is_due(&self, now: Timestamp) -> bool {
         let mut firsts = self.due.iter().filter_map(BTreeSet::first);
         firsts.any(|(at, _, _)| *at <= now)
     }
 
-    /// Forgets a queue whose endpoint or whole history is gone. What of it is still under way keeps its
-    /// place until it is released.
+    /// Removes a queue whose endpoint or whole history was deleted. Its attempts in flight keep
+    /// their slots until they are released.
     pub fn forget(&mut self, key: &K) {
         if !self.by_key.contains_key(key) {
             return;
@@ -243,7 +253,7 @@ impl<K: Clone + Ord + Hash> Queues<K> {
         }
     }
 
-    /// Changes a queue, and enters it among those that are due, by its first, or takes it out.
+    /// Changes a queue, and updates its entry in [`Self::due`].
     fn change(&mut self, key: &K, change: impl FnOnce(&mut Queue)) {
         let queue = self.by_key.entry(key.clone());
         let queue = queue.or_insert_with(Queue::new);

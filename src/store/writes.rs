@@ -1,9 +1,10 @@
-//! What a commit is asked to write, and what it answers.
+//! Defines the writes that a commit takes, and its result.
 //!
-//! A decision is a pure function of the record as it is and the time of the commit. A store may run it more than once:
-//! a transaction that a database breaks off is begun again, and only the last run counts. So a decision draws nothing at
-//! random (a fresh secret is drawn before, and handed in) and tells nobody what it decided: what happened comes back as
-//! [`Committed`], from the run that was committed.
+//! A decision is a pure function of the current record and the time of the commit. A store may run
+//! it more than once: when a database aborts a transaction, the store begins it again, and only the
+//! last run counts. So a decision uses no randomness (a fresh secret is made before and passed in)
+//! and has no side effects. What it did is returned as [`Committed`], from the run that was
+//! committed.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,101 +17,102 @@ use crate::idempotency::Answer;
 /// Decides on a new endpoint, given the time of the commit.
 pub type Create = Box<dyn Fn(Timestamp) -> Result<Decision<Endpoint>, Refusal> + Send + Sync>;
 
-/// Decides on an endpoint as it is, given the time of the commit.
+/// Decides on a change of an endpoint, given the current endpoint and the time of the commit.
 pub type Update =
     Box<dyn Fn(&Endpoint, Timestamp) -> Result<Decision<Change>, Refusal> + Send + Sync>;
 
-/// Decides on a delivery as it is, given whether an attempt of it is under way and the time of the commit.
+/// Decides on a change of a delivery, given the current delivery, whether an attempt of it is in
+/// flight, and the time of the commit.
 pub type UpdateDelivery =
     Box<dyn Fn(&Delivery, bool, Timestamp) -> Result<Decision<Delivery>, Refusal> + Send + Sync>;
 
 /// Renders the answer to a publication.
 pub type RenderPublished = Box<dyn Fn(&Published) -> Answer + Send + Sync>;
 
-/// What a decision came to.
+/// The result of a decision.
 #[derive(Debug)]
 pub struct Decision<T> {
-    /// What is to be written.
+    /// What to write.
     pub write: T,
-    /// What that does, in the words of the product; `None` when it changes nothing.
+    /// What the write does, as the product names it. `None` when it changes nothing.
     pub action: Option<Action>,
-    /// The answer, which is remembered by the same commit.
+    /// The answer, which the same commit records.
     pub answer: Answer,
 }
 
-/// An event to be stored together with its deliveries.
+/// An event to store together with its deliveries.
 pub struct Publish {
-    /// Its id.
+    /// The id of the event.
     pub id: EventId,
-    /// Its type.
+    /// The type of the event.
     pub event_type: Box<str>,
-    /// The JSON text of an object.
+    /// The data of the event: the JSON text of an object.
     pub data: Box<str>,
-    /// The trace of the request that brought it.
+    /// The trace id of the request that published the event.
     pub trace_id: TraceId,
-    /// To whom it goes.
+    /// Which endpoints get the event.
     pub audience: Audience,
     /// Renders the answer.
     pub answer: RenderPublished,
 }
 
-/// To whom an event goes.
+/// Which endpoints get an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Audience {
     /// Each active endpoint of the tenant that subscribes to its type.
     Subscribers,
-    /// This endpoint alone, whatever it subscribes to. It must be active.
+    /// Only this endpoint, whatever it subscribes to. It must be active.
     Endpoint(EndpointId),
 }
 
-/// An event as it was stored.
+/// An event that was stored.
 #[derive(Clone, Debug)]
 pub struct Published {
     /// The event.
     pub event: Arc<Event>,
-    /// To how many endpoints it goes.
+    /// The number of endpoints that get the event.
     pub deliveries: usize,
-    /// The delivery, when it went to one endpoint by [`Audience::Endpoint`].
+    /// The delivery, when the event went to one endpoint with [`Audience::Endpoint`].
     pub delivery: Option<Delivery>,
 }
 
-/// What is to be written.
+/// A write that a commit makes.
 pub enum Write {
-    /// An event with its deliveries. If the tenant published the id before, with the same type and
-    /// data, nothing is written and the first one is answered again.
+    /// Stores an event with its deliveries. If the tenant published the same id before, with the
+    /// same type and data, this writes nothing and returns the first event again.
     Publish(Publish),
-    /// A change of the delivery with this id, while its endpoint exists and is active.
+    /// Changes the delivery with this id. Its endpoint must exist and be active.
     UpdateDelivery(DeliveryId, UpdateDelivery),
-    /// A new endpoint. Its name, if any, must be free.
+    /// Creates an endpoint. Its name, if it has one, must be free.
     Create(Create),
-    /// A change of the endpoint with this id.
+    /// Changes the endpoint with this id.
     Update(EndpointId, Update),
 }
 
-/// What becomes of the endpoint that a decision saw.
+/// A change of an existing endpoint.
 #[derive(Debug)]
 pub enum Change {
-    /// It stays as it is.
+    /// The endpoint stays as it is.
     Keep,
-    /// It is replaced by this one, with the same id. A new name must be free.
+    /// This endpoint, which has the same id, replaces it. A new name must be free.
     Replace(Endpoint),
-    /// It is deleted, with its secrets.
+    /// The endpoint is deleted, with its secrets.
     Delete,
 }
 
-/// What a commit answered.
+/// The result of a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Committed {
-    /// The answer: of this commit, or of the one that its key was first used for.
+    /// The answer of this commit, or of the commit that used the key first.
     pub answer: Answer,
-    /// Whether it is the answer of an earlier commit, and this one changed nothing.
+    /// Whether the answer is that of an earlier commit. If so, this commit changed nothing.
     pub replayed: bool,
-    /// What this commit did; `None` when it changed nothing.
+    /// What this commit did. `None` when it changed nothing.
     pub action: Option<Action>,
 }
 
 impl Committed {
-    /// A commit that was answered by what an earlier one remembered.
+    /// Returns the recorded answer of an earlier commit.
     #[must_use]
     pub fn replay(answer: Answer) -> Self {
         Self {
@@ -121,7 +123,7 @@ impl Committed {
     }
 }
 
-/// What a write came to inside its transaction: when, what it did, and the answer.
+/// The result of a write inside its transaction.
 pub(super) struct Written {
     pub at: Timestamp,
     pub action: Option<Action>,

@@ -146,10 +146,10 @@ impl Base {
 
 /// Asserts that a request fails without a word about the inside, and with one line in the log.
 async fn assert_fails(program: &Program, api: &Api, request: &Request) {
-    let before = program.err.errors_with("a sealed value does not open");
+    let before = program.err.errors_with("cannot decrypt a value");
     assert_mute_failure(&api.ask(request).await);
-    until(async || program.err.errors_with("a sealed value does not open") > before).await;
-    let after = program.err.errors_with("a sealed value does not open");
+    until(async || program.err.errors_with("cannot decrypt a value") > before).await;
+    let after = program.err.errors_with("cannot decrypt a value");
     assert_eq!(after, before + 1, "{:?}", program.err.errors());
 }
 

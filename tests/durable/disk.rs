@@ -157,7 +157,7 @@ async fn fills_up(disk: &dyn Disk, setup: &Setup) {
         assert_eq!(api.all("/webhooks/endpoints").await.len(), 1);
     }
     assert_eq!(receiver.take().len(), 0);
-    assert_eq!(program.err.errors_with("the store cannot write"), 1);
+    assert_eq!(program.err.errors_with("cannot write to the store"), 1);
     let errors = program.err.errors();
     assert!(
         errors.iter().any(|line| line.contains(disk.is_told_as())),
@@ -181,9 +181,9 @@ async fn fills_up(disk: &dyn Disk, setup: &Setup) {
         program
             .err
             .to_string()
-            .contains("the store can write again")
+            .contains("can write to the store again")
     );
-    assert_eq!(program.err.errors_with("the store cannot write"), 1);
+    assert_eq!(program.err.errors_with("cannot write to the store"), 1);
     receiver.wait_for(2).await;
     for received in receiver.take() {
         let signers = signers(&received, &secrets);
@@ -236,7 +236,7 @@ async fn a_server_is_ready_again_only_when_there_is_room_for_what_requests_write
         !program
             .err
             .to_string()
-            .contains("the store can write again")
+            .contains("can write to the store again")
     );
     Limited.make_room(&program);
     // Also when nobody asks whether it is ready.
@@ -245,11 +245,11 @@ async fn a_server_is_ready_again_only_when_there_is_room_for_what_requests_write
         program
             .err
             .to_string()
-            .contains("the store can write again")
+            .contains("can write to the store again")
     })
     .await;
     api.get("/readyz").await.is(200);
-    assert_eq!(program.err.errors_with("the store cannot write"), 1);
+    assert_eq!(program.err.errors_with("cannot write to the store"), 1);
     block_in_place(|| program.stop());
     setup.assert_sound();
 }

@@ -104,7 +104,7 @@ async fn base(setup: Setup) -> Base {
 /// Waits until nothing rests under an old key any more.
 fn until_brought(program: Program) -> Program {
     block_in_place(|| {
-        let said = |log: &str| log.contains("may be dropped").then_some(());
+        let said = |log: &str| log.contains("can be removed").then_some(());
         assert!(program.err.wait_for(said).is_some(), "{}", program.err);
         program
     })
@@ -120,7 +120,7 @@ impl Base {
             let program = setup.spawn();
             if kill < 12 {
                 real_sleep(Duration::from_millis(dice.below(120))).await;
-                if !program.err.to_string().contains("may be dropped") {
+                if !program.err.to_string().contains("can be removed") {
                     block_in_place(|| program.kill());
                     if is_under_way(&setup) && keys_in(&setup).len() > 1 {
                         kills += 1;
@@ -229,12 +229,12 @@ async fn the_old_key_stays_while_something_does_not_open() {
     let both = base.setup.with_keys(&format!("{SECOND_KEY},{MASTER_KEY}"));
     let program = block_in_place(|| both.start());
     let told = block_in_place(|| {
-        let said = |log: &str| log.contains("some values do not open").then_some(());
+        let said = |log: &str| log.contains("cannot decrypt some values").then_some(());
         program.err.wait_for(said)
     });
     assert!(told.is_some(), "{}", program.err);
     let log = block_in_place(|| program.stop());
-    assert!(!log.contains("may be dropped"), "{log}");
+    assert!(!log.contains("can be removed"), "{log}");
     let line = base.setup.with_keys(SECOND_KEY).refused();
     assert!(line.contains("`k1` is missing"), "{line}");
 }

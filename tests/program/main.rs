@@ -2,7 +2,6 @@
 //! operator's commands on files. And what its source may name: see `architecture` and
 //! `api_imports`.
 
-mod api_imports;
 mod architecture;
 mod cli;
 mod demo;

@@ -24,7 +24,7 @@ use crate::service::Error;
 
 /// The failure of a reader that contradicts itself, which none does.
 pub(crate) fn contradiction() -> Failure {
-    Error::Internal("a field was neither read nor refused".to_owned()).into()
+    Error::internal("a field was neither read nor refused").into()
 }
 
 /// Declares the fields of a request, one row each:

@@ -23,10 +23,10 @@ pub(super) fn complete(
     wording: &Wording,
 ) {
     let kind = Kind::of(path, method, operation);
+    add_parameters(path, &kind, operation);
     if kind.is_protected {
         operation["security"] = json!([{ wording.security: [] }]);
     }
-    add_parameters(path, &kind, operation);
     if kind.has_body {
         let body = &mut operation["requestBody"];
         // A POST that needs no field needs no body.

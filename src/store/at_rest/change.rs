@@ -1,43 +1,43 @@
-//! Which of an endpoint's records a change writes: a rotation writes the key ring alone.
+//! Decides which records of an endpoint a change writes. A rotation writes only the key ring.
 
 use std::sync::Arc;
 
 use crate::domain::{Endpoint, KeyRing};
 
-/// What differs between two states of an endpoint, record by record.
+/// The differences between two states of an endpoint, record by record.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::store) struct Rewrite<'a> {
-    /// The sealed settings, with the columns beside them.
+    /// Whether to write the sealed settings and the columns beside them.
     pub settings: bool,
-    /// The name, which must be free if there is one.
+    /// Whether the name changes. A new name must be free.
     pub name: bool,
-    /// What it subscribes to.
+    /// Whether the subscriptions change.
     pub subscriptions: bool,
-    /// Whether deliveries are made from now on, if that changes.
+    /// Whether the endpoint is active from now on, if that changes.
     pub active: Option<bool>,
-    /// The key ring.
+    /// The change of the key ring.
     pub key_ring: KeyRingChange<'a>,
 }
 
-/// What becomes of the record of a key ring.
+/// The change of a key ring's record.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::store) enum KeyRingChange<'a> {
-    /// It stays, or there is none.
+    /// It stays as it is, or there is none.
     Keep,
-    /// It is there from now on.
+    /// It is added.
     Add(&'a KeyRing),
-    /// It is written over.
+    /// It is replaced.
     Set(&'a KeyRing),
-    /// It is gone from now on.
+    /// It is deleted.
     Delete,
 }
 
 impl<'a> Rewrite<'a> {
-    /// What to write so that `after` takes the place of `before`.
+    /// Returns what to write to replace `before` with `after`.
     pub fn between(before: &Endpoint, after: &'a Endpoint) -> Self {
         let (old, new) = (&before.settings, &after.settings);
-        // A rotation shares the settings. The sealed settings say whether there is a key ring, so that one whose record
-        // is lost is not taken for one that is not signed.
+        // A rotation shares the settings. The sealed settings say whether there is a key ring, so
+        // that an endpoint whose key ring is lost is not taken for an unsigned one.
         let is_same = Arc::ptr_eq(old, new)
             && before.updated_at == after.updated_at
             && before.key_ring.is_some() == after.key_ring.is_some();

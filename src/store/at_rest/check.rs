@@ -1,5 +1,6 @@
-//! What `hookturn check` holds records to, whichever database they rest in. Each rule gives its problems as phrases that
-//! follow the name of the record, and show nothing of it.
+//! The rules that `hookturn check` applies to records, independent of the database. Each rule
+//! returns its problems as phrases that follow the name of the record. They contain no data of the
+//! record.
 
 use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
@@ -11,13 +12,14 @@ use crate::domain::key_ring::MAX_LIVE;
 use crate::domain::{Endpoint, EventId, KeyRing, Settings, Timestamp};
 use crate::idempotency::{RETENTION, Record};
 
-/// How far the clock of this machine may be behind that of the one which wrote the store.
+/// How far the clock of this machine may be behind that of the machine that wrote the store.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(3600);
 
 /// The problems of one record.
 pub(in crate::store) type Problems = Vec<String>;
 
-/// An endpoint beside its key ring: what is sealed agrees with whether there is a ring, and with the columns.
+/// Checks an endpoint without its key ring: the sealed settings must agree with the columns, and
+/// with whether there is a key ring.
 pub(in crate::store) fn endpoint(
     endpoint: &Endpoint,
     is_signed: bool,
@@ -27,20 +29,20 @@ pub(in crate::store) fn endpoint(
 ) -> Problems {
     let mut problems = Vec::new();
     match (is_signed, has_ring) {
-        (true, false) => problems.push("it is signed, and its key ring is missing".to_owned()),
-        (false, true) => problems.push("it is not signed, and has a key ring".to_owned()),
+        (true, false) => problems.push("it is signed, but its key ring is missing".to_owned()),
+        (false, true) => problems.push("it is not signed, but has a key ring".to_owned()),
         _ => {}
     }
     if active != endpoint.settings.active {
-        problems.push("the column active is not what is sealed".to_owned());
+        problems.push("the column active differs from the encrypted settings".to_owned());
     }
     if name != endpoint.settings.name.as_deref() {
-        problems.push("the column name is not what is sealed".to_owned());
+        problems.push("the column name differs from the encrypted settings".to_owned());
     }
     problems
 }
 
-/// A key ring as of `now`: its order, its times, and how many of its secrets are live.
+/// Checks a key ring at `now`: its order, its times, and how many of its secrets are live.
 pub(in crate::store) fn key_ring(ring: &KeyRing, now: Timestamp) -> Problems {
     let mut problems = Vec::new();
     if ring.live(now).count() > MAX_LIVE {
@@ -69,27 +71,27 @@ pub(in crate::store) fn key_ring(ring: &KeyRing, now: Timestamp) -> Problems {
     problems
 }
 
-/// What must be in the index of subscriptions for an endpoint with these settings.
+/// Returns what the index of subscriptions must contain for an endpoint with these settings.
 pub(in crate::store) fn subscriptions(settings: &Settings) -> BTreeSet<String> {
     let patterns = settings.patterns().iter().map(ToString::to_string);
     patterns.filter(|_| settings.active).collect()
 }
 
-/// When the record of an answer expires.
+/// Checks when a recorded answer expires.
 pub(in crate::store) fn answer_expiry(expires_at: Timestamp, now: Timestamp) -> Problems {
     if expires_at > now.plus(RETENTION).plus(CLOCKS_DIFFER) {
-        vec!["it is to be remembered for more than 24 hours from now".to_owned()]
+        vec!["it expires more than 24 hours from now".to_owned()]
     } else {
         Vec::new()
     }
 }
 
-/// The record of an answer.
+/// Checks a recorded answer.
 pub(in crate::store) fn answer(record: &Record) -> Problems {
     if (200..300).contains(&record.answer.status) {
         Vec::new()
     } else {
-        vec!["it is no success, and is remembered".to_owned()]
+        vec!["it is recorded, but is not a success".to_owned()]
     }
 }
 
@@ -98,15 +100,15 @@ pub(in crate::store) struct EventColumns<'a> {
     pub id: &'a str,
     pub event_type: &'a str,
     pub trace_id: &'a [u8],
-    /// To how many endpoints it was published.
+    /// The number of endpoints that it was published to.
     pub deliveries: i64,
-    /// How many of those deliveries are there still.
+    /// How many of those deliveries are still stored, by its own count.
     pub kept: i64,
-    /// Whether its id is.
+    /// Whether its id is still remembered.
     pub remembered: bool,
 }
 
-/// An event beside its data.
+/// Checks an event without its data.
 pub(in crate::store) fn event(columns: &EventColumns<'_>) -> Problems {
     let mut problems = Vec::new();
     let mut expect = |holds: bool, problem: &str| {
@@ -114,28 +116,28 @@ pub(in crate::store) fn event(columns: &EventColumns<'_>) -> Problems {
             problems.push(problem.to_owned());
         }
     };
-    expect(columns.id.parse::<EventId>().is_ok(), "its id is none");
-    expect(is_event_type(columns.event_type), "its type is none");
-    expect(columns.trace_id.len() == 16, "its trace id is none");
+    expect(columns.id.parse::<EventId>().is_ok(), "its id is not valid");
+    expect(is_event_type(columns.event_type), "its type is not valid");
+    expect(columns.trace_id.len() == 16, "its trace id is not valid");
     expect(
         (0..=columns.deliveries).contains(&columns.kept),
-        "it has more deliveries than it was published to",
+        "it counts more deliveries than it was published to",
     );
     expect(
         columns.kept != 0 || columns.remembered,
-        "it has expired, and is still there",
+        "it has expired, but is still there",
     );
     problems
 }
 
-/// Whether the data of an event is a JSON object.
+/// Returns whether the data of an event is a JSON object.
 pub(in crate::store) fn is_event_data(data: &[u8]) -> bool {
     #[derive(Deserialize)]
     struct Object {}
     serde_json::from_slice::<Object>(data).is_ok()
 }
 
-/// What is known of a delivery and of the records that it names by their numbers.
+/// Facts about a delivery and the records that it names by their numbers.
 #[expect(
     clippy::struct_excessive_bools,
     reason = "facts of one row, each with its name"
@@ -148,15 +150,15 @@ pub(in crate::store) struct DeliveryFacts {
     pub is_finished: bool,
     pub tenant: i64,
     pub has_tenant: bool,
-    /// The number of its event, and the tenant of that event, if it is there.
+    /// The number of its event, and that event's tenant if the event exists.
     pub event: (i64, Option<i64>),
-    /// The number of its endpoint, and the tenant of that endpoint, if it is there.
+    /// The number of its endpoint, and that endpoint's tenant if the endpoint exists.
     pub endpoint: (i64, Option<i64>),
     /// Whether that endpoint has the id that the delivery names.
     pub is_endpoints_id: bool,
 }
 
-/// A delivery.
+/// Checks a delivery.
 pub(in crate::store) fn delivery(facts: &DeliveryFacts) -> Problems {
     let mut problems = Vec::new();
     let mut expect = |holds: bool, problem: &dyn Fn() -> String| {
@@ -168,26 +170,26 @@ pub(in crate::store) fn delivery(facts: &DeliveryFacts) -> Problems {
         is_pending, tenant, ..
     } = *facts;
     expect(is_pending == facts.is_due, &|| {
-        "it is pending and never due, or due and not pending".to_owned()
+        "it is pending without a next attempt, or has one and is not pending".to_owned()
     });
     expect(is_pending != facts.is_finished, &|| {
-        "it is pending and finished, or neither".to_owned()
+        "it is both pending and finished, or neither".to_owned()
     });
     let (event, of_event) = facts.event;
     expect(of_event.is_some(), &|| {
         format!("its event {event} is missing")
     });
     expect(of_event.is_none_or(|of| of == tenant), &|| {
-        "its event is another tenant's".to_owned()
+        "its event belongs to another tenant".to_owned()
     });
-    // An endpoint that is missing was deleted: what was pending was canceled with it.
+    // A missing endpoint was deleted, and its pending deliveries were canceled with it.
     let (endpoint, of_endpoint) = facts.endpoint;
     expect(of_endpoint.is_some() || !is_pending, &|| {
-        format!("it is pending, and its endpoint {endpoint} is missing")
+        format!("it is pending, but its endpoint {endpoint} is missing")
     });
     expect(
         of_endpoint.is_none_or(|of| of == tenant && facts.is_endpoints_id),
-        &|| "its endpoint is not the one with its number".to_owned(),
+        &|| "its endpoint id is not that of the endpoint with its number".to_owned(),
     );
     expect(facts.has_tenant, &|| {
         format!("its tenant {tenant} is missing")
@@ -195,8 +197,8 @@ pub(in crate::store) fn delivery(facts: &DeliveryFacts) -> Problems {
     problems
 }
 
-/// The master key that a value rests under: `known` are the ids that the store names, `only` is the one that all values
-/// rest under, unless they are being brought to it.
+/// Checks which master key a value is encrypted with. `known` has the ids that the store knows.
+/// `only` is the id of the key that all values are encrypted with, unless a rewrap is in progress.
 pub(in crate::store) fn master_key(
     key: &str,
     known: &HashSet<String>,
@@ -204,12 +206,12 @@ pub(in crate::store) fn master_key(
 ) -> Problems {
     if !known.contains(key) {
         vec![format!(
-            "it rests under the master key `{key}`, which the file does not name: keep that key, and run \
+            "it is encrypted with the master key `{key}`, which the file does not name: keep that key and run \
              `hookturn keys rewrap`"
         )]
     } else if only.is_some_and(|only| only != key) {
         vec![format!(
-            "it rests under the master key `{key}` still: keep that key, and run `hookturn keys rewrap`"
+            "it is still encrypted with the master key `{key}`: keep that key and run `hookturn keys rewrap`"
         )]
     } else {
         Vec::new()

@@ -1,7 +1,9 @@
-//! Records as bytes and numbers: how each value is spelt. What is at rest today must open for ever.
+//! Encodes records as bytes and numbers. Every version must be able to read what older versions
+//! wrote.
 //!
-//! A column is what the store has to find a record by, and no more. Whatever a caller told us beside that is
-//! sealed: settings (URLs hold credentials as often as headers do), key rings, answers, the data of events.
+//! A column holds what the store needs to find a record, and nothing else. Everything else that a
+//! caller sent is sealed: settings (URLs contain credentials as often as headers do), key rings,
+//! answers, the data of events.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -18,20 +20,21 @@ use crate::domain::{
 };
 use crate::idempotency::{Answer, Record, RequestFingerprint};
 
-/// A value, named by what it is, that is not what this program writes.
+/// A stored value that this program would not write. The field names the kind of value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0} in the database cannot be read: run `hookturn check`, and restore a backup if it finds damage"
+    "{0} in the database cannot be read: run `hookturn check` and restore a backup if it finds damage"
 )]
 pub(in crate::store) struct Damaged(pub &'static str);
 
-/// An endpoint beside its id and its key ring, as the JSON that is sealed.
+/// An endpoint without its id and its key ring, as the JSON that is sealed.
 #[derive(Serialize, Deserialize)]
 struct SettingsAtRest<'a> {
     format: u8,
     created_at: i64,
     updated_at: i64,
-    /// Whether it has a key ring: one whose row is lost must not be taken for one that is not signed.
+    /// Whether the endpoint has a key ring. An endpoint whose key ring is lost must not be taken
+    /// for an unsigned one.
     signed: bool,
     #[serde(borrow)]
     url: Cow<'a, str>,
@@ -44,7 +47,7 @@ struct SettingsAtRest<'a> {
     workspace_ids: Box<[Box<str>]>,
 }
 
-/// The bytes of an endpoint that are sealed as its settings.
+/// Encodes the settings of an endpoint, before they are sealed.
 pub(in crate::store) fn settings_to_bytes(
     endpoint: &Endpoint,
 ) -> Result<Zeroizing<Vec<u8>>, Damaged> {
@@ -70,13 +73,13 @@ pub(in crate::store) fn settings_to_bytes(
         agent_ids: settings.agent_ids.clone(),
         workspace_ids: settings.workspace_ids.clone(),
     };
-    // Large enough that it rarely grows, which would leave a copy of what it held behind.
+    // Large enough that it rarely grows: growing would leave a copy of the old contents in memory.
     let mut bytes = Zeroizing::new(Vec::with_capacity(4096));
     serde_json::to_writer(&mut *bytes, &at_rest).map_err(|_| Damaged("settings"))?;
     Ok(bytes)
 }
 
-/// The endpoint with this id, of what was sealed of it.
+/// Decodes the endpoint with this id from its opened settings, and adds its key ring.
 pub(in crate::store) fn endpoint_from(
     id: EndpointId,
     settings: &[u8],
@@ -92,7 +95,7 @@ pub(in crate::store) fn endpoint_from(
     })
 }
 
-/// The endpoint with this id, yet without its key ring, and whether it has one.
+/// Decodes the endpoint with this id, without its key ring. Also returns whether it has one.
 pub(in crate::store) fn settings_from(
     id: EndpointId,
     settings: &[u8],
@@ -129,10 +132,12 @@ pub(in crate::store) fn settings_from(
     Ok((endpoint, at_rest.signed))
 }
 
-/// What one secret takes of a key ring: its bytes, and when it was made and expires, in milliseconds.
+/// The bytes of one secret in a key ring: its bytes, its time of creation and its expiry, both in
+/// milliseconds.
 const SECRET_AT_REST: usize = SECRET_BYTES + 8 + 8;
 
-/// The bytes of a key ring that are sealed: the current secret, then the retiring ones in their order.
+/// Encodes a key ring, before it is sealed: the current secret, then the retiring ones in their
+/// order.
 pub(in crate::store) fn key_ring_to_bytes(ring: &KeyRing) -> Zeroizing<Vec<u8>> {
     let count = 1 + ring.retiring().len();
     let mut bytes = Zeroizing::new(Vec::with_capacity(count * SECRET_AT_REST));
@@ -153,7 +158,7 @@ pub(in crate::store) fn key_ring_to_bytes(ring: &KeyRing) -> Zeroizing<Vec<u8>> 
     bytes
 }
 
-/// The key ring of these bytes.
+/// Decodes a key ring.
 pub(in crate::store) fn key_ring_from(bytes: &[u8]) -> Result<KeyRing, Damaged> {
     let wrong = || Damaged("key ring");
     let (secrets, rest) = bytes.as_chunks::<SECRET_AT_REST>();
@@ -181,7 +186,8 @@ pub(in crate::store) fn key_ring_from(bytes: &[u8]) -> Result<KeyRing, Damaged> 
     Ok(KeyRing::from_parts(current, retiring.ok_or_else(wrong)?))
 }
 
-/// The bytes of a remembered answer that are sealed: the fingerprint of the request, the status, the body.
+/// Encodes a recorded answer, before it is sealed: the fingerprint of the request, the status, the
+/// body.
 pub(in crate::store) fn record_to_bytes(record: &Record) -> Zeroizing<Vec<u8>> {
     let body = &record.answer.body;
     let mut bytes = Zeroizing::new(Vec::with_capacity(32 + 2 + body.len()));
@@ -191,7 +197,7 @@ pub(in crate::store) fn record_to_bytes(record: &Record) -> Zeroizing<Vec<u8>> {
     bytes
 }
 
-/// The remembered answer of these bytes.
+/// Decodes a recorded answer.
 pub(in crate::store) fn record_from(bytes: &[u8]) -> Result<Record, Damaged> {
     let parts = || {
         let (fingerprint, rest) = bytes.split_first_chunk::<32>()?;
@@ -208,7 +214,7 @@ pub(in crate::store) fn record_from(bytes: &[u8]) -> Result<Record, Damaged> {
     })
 }
 
-/// The bytes by which an endpoint is found.
+/// Returns the bytes that an endpoint is found by.
 pub(in crate::store) fn endpoint_id_bytes(id: &EndpointId) -> &[u8] {
     match id {
         EndpointId::Uuid(uuid) => uuid.as_bytes(),
@@ -216,7 +222,7 @@ pub(in crate::store) fn endpoint_id_bytes(id: &EndpointId) -> &[u8] {
     }
 }
 
-/// The id of these bytes: the two kinds differ in length.
+/// Decodes the id of an endpoint. The two kinds of id differ in length.
 pub(in crate::store) fn endpoint_id_from(bytes: &[u8]) -> Result<EndpointId, Damaged> {
     if let Ok(uuid) = Uuid::from_slice(bytes) {
         return Ok(EndpointId::Uuid(uuid));
@@ -253,7 +259,7 @@ struct AttemptAtRest {
     signed_by: Vec<[u8; 8]>,
 }
 
-/// The attempts of a delivery as JSON.
+/// Encodes the attempts of a delivery as JSON.
 pub(in crate::store) fn attempts_to_text(attempts: &[Attempt]) -> Result<String, Damaged> {
     if attempts.is_empty() {
         return Ok(String::new());
@@ -271,7 +277,7 @@ pub(in crate::store) fn attempts_to_text(attempts: &[Attempt]) -> Result<String,
     serde_json::to_string(&at_rest).map_err(|_| Damaged("attempts"))
 }
 
-/// The attempts of a delivery, of JSON.
+/// Decodes the attempts of a delivery.
 pub(in crate::store) fn attempts_from(text: &str) -> Result<Vec<Attempt>, Damaged> {
     if text.is_empty() {
         return Ok(Vec::new());

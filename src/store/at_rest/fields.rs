@@ -1,6 +1,8 @@
-//! Which field is sealed, and for which place. What a caller told us is: settings (URLs hold credentials as often as
-//! headers do), key rings, answers, the data of events. What a record is found by is not: ids, names, types of events,
-//! times.
+//! Decides which field is sealed, and for which place.
+//!
+//! Everything that a caller sent is sealed: settings (URLs contain credentials as often as headers
+//! do), key rings, answers, the data of events. What a record is found by is not: ids, names, types
+//! of events, times.
 
 use std::str;
 
@@ -11,21 +13,21 @@ use crate::domain::{Endpoint, EndpointId, EventId, KeyRing, TenantId};
 use crate::idempotency::{IdempotencyKey, Record};
 use crate::random::NoRandomness;
 
-/// Why a field cannot be sealed or read.
+/// Says why a field cannot be sealed or opened.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::store) enum FieldError {
     /// There is no randomness for the nonce.
     #[error(transparent)]
     Randomness(#[from] NoRandomness),
-    /// The sealed value does not open.
+    /// The sealed value cannot be opened.
     #[error(transparent)]
     Sealed(#[from] CannotOpen),
-    /// What was sealed is not what this program writes.
+    /// The opened value is not one that this program writes.
     #[error(transparent)]
     Damaged(#[from] Damaged),
 }
 
-/// The fields of one tenant's records.
+/// Seals and opens the fields of one tenant's records.
 #[derive(Clone, Copy)]
 pub(in crate::store) struct Fields<'a> {
     keys: &'a MasterKeys,
@@ -45,20 +47,21 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// The settings of an endpoint.
+    /// Seals the settings of an endpoint.
     pub fn seal_settings(&self, endpoint: &'a Endpoint) -> Result<Vec<u8>, FieldError> {
         let place = self.place(Kind::Settings, codec::endpoint_id_bytes(&endpoint.id));
         let settings = codec::settings_to_bytes(endpoint)?;
         Ok(self.keys.seal(&place, &settings)?)
     }
 
-    /// The key ring of the endpoint `id`.
+    /// Seals the key ring of the endpoint `id`.
     pub fn seal_key_ring(&self, id: &'a EndpointId, ring: &KeyRing) -> Result<Vec<u8>, FieldError> {
         let place = self.place(Kind::KeyRing, codec::endpoint_id_bytes(id));
         Ok(self.keys.seal(&place, &codec::key_ring_to_bytes(ring))?)
     }
 
-    /// The endpoint with this id, of its sealed settings and its sealed key ring, if there is one.
+    /// Opens the endpoint with this id from its sealed settings and its sealed key ring, if it has
+    /// one.
     pub fn open_endpoint(
         &self,
         id: &'a [u8],
@@ -77,7 +80,7 @@ impl<'a> Fields<'a> {
         Ok(codec::endpoint_from(id, &settings, ring)?)
     }
 
-    /// The record of the answer to `key`.
+    /// Seals the record of the answer to `key`.
     pub fn seal_record(
         &self,
         key: &'a IdempotencyKey,
@@ -87,7 +90,7 @@ impl<'a> Fields<'a> {
         Ok(self.keys.seal(&place, &codec::record_to_bytes(record))?)
     }
 
-    /// See [`seal_record`](Self::seal_record).
+    /// Opens what [`seal_record`](Self::seal_record) sealed.
     pub fn open_record(
         &self,
         key: &'a IdempotencyKey,
@@ -97,13 +100,13 @@ impl<'a> Fields<'a> {
         Ok(codec::record_from(&self.keys.open(&place, sealed)?)?)
     }
 
-    /// The data of the event `id`.
+    /// Seals the data of the event `id`.
     pub fn seal_data(&self, id: &'a EventId, data: &str) -> Result<Vec<u8>, FieldError> {
         let place = self.place(Kind::Event, id.as_str().as_bytes());
         Ok(self.keys.seal(&place, data.as_bytes())?)
     }
 
-    /// See [`seal_data`](Self::seal_data).
+    /// Opens what [`seal_data`](Self::seal_data) sealed.
     pub fn open_data(&self, id: &'a str, sealed: &[u8]) -> Result<Box<str>, FieldError> {
         let data = self
             .keys

@@ -1,8 +1,11 @@
-//! What rests on a disk, whichever database keeps it: a durable store adds its statements and transactions to this.
+//! What a durable store writes to a disk, independent of its database. A durable store adds its
+//! statements and transactions to this.
 //!
-//! - How values are spelt (`codec`), and which of them are sealed for which place (`fields`, [`seal`]).
-//! - Master keys ([`master_keys`]), and how a new one is brought to every value (`rewrap`).
-//! - What a change writes (`change`), when to sweep (`sweeps`), and what `hookturn check` holds records to (`check`).
+//! - How values are encoded (`codec`), and which of them are sealed for which place (`fields`,
+//!   [`seal`]).
+//! - Master keys ([`master_keys`]), and how every value is encrypted with a new one (`rewrap`).
+//! - What a change writes (`change`), when to sweep (`sweeps`), and the rules that `hookturn check`
+//!   applies to records (`check`).
 
 pub(in crate::store) mod change;
 pub(in crate::store) mod check;

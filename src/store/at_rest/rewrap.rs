@@ -1,8 +1,9 @@
-//! Bringing a new first master key to every record, in small steps: which values there are, in which order they are gone
-//! through, and what one step does to the rows that a store has read.
+//! Encrypts every value with a new first master key, in small steps. This module knows which values
+//! there are, their order, and what one step does to the rows that a store has read.
 //!
-//! How far it has come rests in the store and is part of each step's transaction, so that it goes on after a crash where
-//! it was, whoever goes on. What is written meanwhile is sealed under the new key anyway.
+//! The progress is stored, and each step commits it with its values. So after a crash the work goes
+//! on where it stopped, in a server or in `hookturn keys rewrap`. New values are encrypted with the
+//! new key anyway.
 
 use super::master_keys::MasterKeys;
 use super::seal::{self, Kind, Place};
@@ -11,19 +12,20 @@ use crate::random::NoRandomness;
 /// The most records of one step.
 pub(in crate::store) const MOST: usize = 64;
 
-/// How many bytes of sealed values end a step before that: events can be large.
+/// The bytes of sealed values that end a step early: events can be large.
 pub(in crate::store) const ENOUGH: usize = 128 << 10;
 
 /// A kind of record with a sealed value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) struct Stage {
     pub kind: Kind,
-    /// As `hookturn check` names its records, and what is sealed of them.
+    /// The name of the record in the output of `hookturn check`, and the name of its sealed value.
     pub record: &'static str,
     pub value: &'static str,
 }
 
-/// All of them, in the order in which they are gone through. A store keeps the place of the one that it has come to.
+/// All stages, in their order. A store stores its progress as an index into this list, so the order
+/// must not change.
 pub(in crate::store) const STAGES: [Stage; 4] = [
     Stage {
         kind: Kind::Settings,
@@ -47,14 +49,14 @@ pub(in crate::store) const STAGES: [Stage; 4] = [
     },
 ];
 
-/// How far it has come.
+/// The progress of the rewrap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) struct Reached {
-    /// The place in [`STAGES`]; past its end when every record has been seen.
+    /// The index in [`STAGES`]; its length when every record was seen.
     pub stage: usize,
-    /// The number of the last record that was seen of it.
+    /// The number of the last record that was seen in this stage.
     pub after: i64,
-    /// How many values do not open.
+    /// How many values could not be decrypted.
     pub failed: i64,
 }
 
@@ -62,27 +64,28 @@ pub(in crate::store) struct Reached {
 pub(in crate::store) struct SealedRow {
     pub number: i64,
     pub value: Vec<u8>,
-    /// What it belongs to: `None` when that is missing.
+    /// The place of the value. `None` when the record that it belongs to is missing.
     pub tenant: Option<String>,
     pub record: Option<Vec<u8>>,
 }
 
-/// What one step comes to.
+/// The result of one step.
 pub(in crate::store) struct Step {
-    /// Where the next one begins.
+    /// Where the next step begins.
     pub reached: Reached,
-    /// The values to write, by the numbers of their records.
+    /// The values to write, with the numbers of their records.
     pub resealed: Vec<(i64, Vec<u8>)>,
-    /// What does not open: one line each, without data.
+    /// The values that could not be decrypted: one line each, without data.
     pub unopened: Vec<String>,
 }
 
-/// Seals the values of `rows` under the first key: those of the records after `reached`, all that are left of the stage
-/// if `is_end`. `is_long` says that the step has taken long enough: it ends then, with what it has done.
+/// Seals the values of `rows` with the first key. `rows` are the records after `reached`; with
+/// `is_end` they are all that are left of the stage. When `is_long` returns true, the step ends
+/// with what it has done so far.
 ///
 /// # Errors
 ///
-/// [`NoRandomness`] when there is none for a nonce; nothing is to be written then.
+/// [`NoRandomness`] when there is none for a nonce. Then nothing may be written.
 pub(in crate::store) fn step(
     keys: &MasterKeys,
     stage: &Stage,
@@ -122,14 +125,14 @@ pub(in crate::store) fn step(
     Ok(step)
 }
 
-/// The value under the first key, or why it does not open.
+/// Returns the value, sealed with the first key, or why it cannot be decrypted.
 fn reseal(
     keys: &MasterKeys,
     kind: Kind,
     row: &SealedRow,
 ) -> Result<Result<Vec<u8>, String>, NoRandomness> {
     let (Some(tenant), Some(record)) = (&row.tenant, &row.record) else {
-        return Ok(Err("it belongs to nothing".to_owned()));
+        return Ok(Err("the record that it belongs to is missing".to_owned()));
     };
     let place = Place {
         kind,

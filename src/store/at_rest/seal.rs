@@ -1,23 +1,24 @@
-//! Encryption at rest: a durable store writes no secret that its master key does not cover.
+//! Encrypts stored values: a durable store writes every secret encrypted with a master key.
 //!
-//! A value is sealed with XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha-03) and looks like this:
+//! A value is sealed with XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha-03). A sealed value has this
+//! format:
 //!
 //! | bytes | what |
 //! |---|---|
 //! | 1 | the version of this format, 1 |
 //! | 1 | the length of the key's id, 1 to 64 |
-//! | that many | the id of the master key, which is no secret |
+//! | that many | the id of the master key, which is not secret |
 //! | 24 | the nonce, random |
 //! | as many as the value has | the ciphertext |
 //! | 16 | the tag |
 //!
-//! A nonce of 192 bits may be random: that two of them are ever the same is out of the question, so no counter must
-//! survive a crash or a restored backup.
+//! A nonce of 192 bits can be random: two of them are never the same in practice. So no counter has
+//! to survive a crash or a restored backup.
 //!
-//! What the tag covers besides the value is where it belongs: the version, the kind of field, the tenant, the record
-//! and the key's id, each with its length before it (8 bytes, the least significant first), so that no two places look
-//! alike. A sealed value that somebody moves to another row, column or tenant does not open there. It does open where
-//! it was before: that an old value of the same field is put back is not noticed.
+//! The tag also covers the place of the value: the version, the kind of field, the tenant, the
+//! record and the key's id, each with its length before it (8 bytes, little-endian), so that no two
+//! places look alike. A sealed value that is moved to another row, column or tenant cannot be
+//! opened there. An old value of the same field can: putting it back is not noticed.
 
 use chacha20poly1305::{AeadInOut as _, Tag, XChaCha20Poly1305, XNonce};
 use zeroize::Zeroizing;
@@ -30,14 +31,14 @@ pub const MAX_ID_LENGTH: usize = 64;
 /// The bytes of the tag (RFC 8439, section 2.8).
 const TAG_BYTES: usize = 16;
 
-/// The one version of the format so far.
+/// The only version of the format so far.
 const VERSION: u8 = 1;
 
-/// Seals a value for one place, under the key `id`.
+/// Seals a value for one place, with the key `id`.
 ///
 /// # Panics
 ///
-/// If the value is longer than 256 GiB, where the cipher ends.
+/// If the value is longer than 256 GiB, the limit of the cipher.
 pub(super) fn seal(
     cipher: &XChaCha20Poly1305,
     id: &str,
@@ -48,7 +49,7 @@ pub(super) fn seal(
     let start = 2 + id.len() + NONCE_BYTES;
     let mut sealed = Vec::with_capacity(start + plain.len() + TAG_BYTES);
     sealed.push(VERSION);
-    // `is_id` keeps it within a byte.
+    // `is_id` limits the length, so that it fits into one byte.
     sealed.extend(u8::try_from(id.len()));
     sealed.extend_from_slice(id.as_bytes());
     sealed.extend_from_slice(nonce);
@@ -65,11 +66,12 @@ pub(super) fn seal(
     sealed
 }
 
-/// Opens a value that was sealed for this place, with the cipher that `find` has for the id of its key.
+/// Opens a value that was sealed for this place. `find` returns the cipher of a key's id.
 ///
 /// # Errors
 ///
-/// [`CannotOpen`] when there is none, or when the bytes are not those that were sealed, for this place.
+/// [`CannotOpen`] when `find` returns none, or when the bytes are not those that were sealed for
+/// this place.
 pub(super) fn open<'a>(
     find: impl FnOnce(&str) -> Option<&'a XChaCha20Poly1305>,
     place: &Place<'_>,
@@ -93,30 +95,32 @@ pub(super) fn open<'a>(
     Ok(plain)
 }
 
-/// Which field of which record a value belongs to. It opens there and nowhere else.
+/// The place of a value: which field of which record it is. The value can be opened only for this
+/// place.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'a> {
     /// The kind of field.
     pub kind: Kind,
-    /// The tenant's name; empty for what belongs to the whole store.
+    /// The tenant's name; empty for a value of the whole store.
     pub tenant: &'a str,
-    /// What tells the record from others of its kind and tenant.
+    /// Identifies the record among those of its kind and tenant.
     pub record: &'a [u8],
 }
 
-/// The kinds of field that are sealed. Their numbers are part of what is at rest: they must not change.
+/// The kinds of field that are sealed. Their numbers are part of the stored format and must not
+/// change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Kind {
     /// The signing secrets of an endpoint.
     KeyRing = 1,
-    /// The settings of an endpoint, among them its receiver's credentials.
+    /// The settings of an endpoint, which include the credentials of its receiver.
     Settings = 2,
-    /// The recorded answer to an idempotency key, which may show a secret.
+    /// The recorded answer for an idempotency key, which may contain a secret.
     Answer = 3,
     /// The data of an event.
     Event = 4,
-    /// What proves, when a store is opened, that its master key is the right one.
+    /// The proof of a master key, which is checked when a store is opened.
     Proof = 5,
 }
 
@@ -139,7 +143,7 @@ impl Place<'_> {
     }
 }
 
-/// Whether these bytes can be the id of a master key.
+/// Returns whether these bytes can be the id of a master key.
 pub(super) fn is_id(id: &[u8]) -> bool {
     (1..=MAX_ID_LENGTH).contains(&id.len())
         && id
@@ -147,14 +151,15 @@ pub(super) fn is_id(id: &[u8]) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
 
-/// The id of the master key under which a value rests, without opening it; `None` if that cannot be a sealed value. Who
-/// wrote it is not known before it is opened.
+/// Returns the id of the master key that a value is encrypted with, without opening it. Returns
+/// `None` if the bytes cannot be a sealed value. The id is not authenticated until the value is
+/// opened.
 #[must_use]
 pub fn key_id(sealed: &[u8]) -> Option<&str> {
     Parts::of(sealed).map(|parts| parts.id)
 }
 
-/// A sealed value, taken apart.
+/// The parts of a sealed value.
 struct Parts<'a> {
     id: &'a str,
     nonce: &'a [u8; NONCE_BYTES],
@@ -180,21 +185,24 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Why a sealed value does not open. Its texts are for whoever runs the server, and show nothing of the value.
+/// Says why a sealed value cannot be opened. The messages are for the operator and show nothing of
+/// the value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CannotOpen {
-    /// It rests under a master key that is not among the given ones.
+    /// It is encrypted with a master key that was not given.
     #[error(
-        "it rests under the master key `{id}`, which is not given; add that key to --master-key (HOOKTURN_MASTER_KEYS)"
+        "it is encrypted with the master key `{id}`, which was not given; add that key to --master-key \
+         (HOOKTURN_MASTER_KEYS)"
     )]
     UnknownKey {
-        /// The id that the value names: 1 to [`MAX_ID_LENGTH`] of `[A-Za-z0-9_-]`, whatever was found.
+        /// The id that the value names: always 1 to [`MAX_ID_LENGTH`] of `[A-Za-z0-9_-]`.
         id: String,
     },
-    /// It is not what was sealed, it is not where it was sealed for, or the key of that id has other bytes now.
+    /// The bytes are not what was sealed, the value was sealed for another place, or the key with
+    /// that id has other bytes now.
     #[error(
         "it is damaged, was moved from another record, or its master key has other bytes than when it was written; \
-         give the key of then, or restore the store from a backup"
+         give the original key or restore a backup"
     )]
     Damaged,
 }

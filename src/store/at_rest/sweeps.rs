@@ -1,56 +1,59 @@
-//! When a durable store sweeps: seldom when there is little to take away, and on and on while there is much.
+//! Decides when a durable store sweeps: rarely when there is little to delete, and without a pause
+//! while there is much.
 
 use std::time::Duration;
 
 use crate::domain::Timestamp;
 use crate::store::SWEEP_AT_LEAST_EVERY;
 
-/// How long what has expired by its age may lie, when nothing else is to be swept: what is gone by the clock is never
-/// shown, so this only gathers work.
+/// The shortest time between two sweeps by age, when nothing is left over. Expired records are
+/// never shown, so waiting only gathers work.
 const BY_AGE_AT_MOST_EVERY: Duration = Duration::from_secs(60);
 
-/// How long the store goes without looking for what has expired by its age.
+/// The longest time between two sweeps by age.
 const BY_AGE_AT_LEAST_EVERY: Duration = Duration::from_secs(3600);
 
-/// What a sweep of one kind of record came to.
+/// The result of a sweep of one kind of record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) enum Swept {
-    /// Nothing is left to take away.
+    /// Nothing is left to delete.
     All,
-    /// There may be more.
+    /// There may be more to delete.
     Some,
-    /// It could not be done.
+    /// The sweep failed.
     Failed,
 }
 
-/// When to sweep what.
+/// Knows when to sweep what.
 #[derive(Debug, Default)]
 pub(in crate::store) struct Sweeps {
-    /// When something will have expired by its age, as far as is known.
+    /// When the next record expires by age, as far as is known.
     by_age_at: Option<Timestamp>,
-    /// Whether the last try to fail what is overdue failed itself: it is not tried at once again.
+    /// Whether the last attempt to fail overdue deliveries failed itself. Then it is not repeated
+    /// at once.
     is_stuck: bool,
 }
 
 impl Sweeps {
-    /// Whether to look for what has expired by its age. Also when the clock has gone back behind the last sweep.
+    /// Returns whether to look for records that have expired by age. Also true when the clock has
+    /// gone back to before the last sweep.
     pub fn is_due(&self, now: Timestamp) -> bool {
         self.by_age_at
             .is_none_or(|at| at <= now || at > now.plus(BY_AGE_AT_LEAST_EVERY))
     }
 
-    /// Notes what became of failing what is overdue.
+    /// Notes the result of failing overdue deliveries.
     pub fn note_overdue(&mut self, swept: Swept) {
         self.is_stuck = swept == Swept::Failed;
     }
 
-    /// Notes what became of the sweeps by age. `earliest` is when the next record expires.
+    /// Notes the results of the sweeps by age. `earliest` is when the next record expires.
     pub fn note_by_age(&mut self, now: Timestamp, swept: &[Swept], earliest: Option<Timestamp>) {
         let latest = now.plus(BY_AGE_AT_LEAST_EVERY);
         self.by_age_at = Some(if swept.contains(&Swept::Some) {
             now
         } else if swept.contains(&Swept::Failed) {
-            // What failed is not tried at once again.
+            // A failed sweep is not repeated at once.
             latest
         } else {
             let earliest = earliest.unwrap_or(latest);
@@ -58,7 +61,8 @@ impl Sweeps {
         });
     }
 
-    /// When to sweep next. `deadline` is when the first delivery will have waited too long for a disabled endpoint.
+    /// Returns when to sweep next. `deadline` is when the first delivery will have waited too long
+    /// for a disabled endpoint.
     pub fn next(&self, now: Timestamp, deadline: Option<Timestamp>) -> Timestamp {
         let deadline = deadline.filter(|_| !self.is_stuck);
         let latest = now.plus(SWEEP_AT_LEAST_EVERY);
@@ -99,7 +103,7 @@ mod tests {
         assert!(!sweeps.is_due(seconds(599)) && sweeps.is_due(seconds(600)));
         sweeps.note_by_age(now(), &[Swept::All], None);
         assert!(!sweeps.is_due(seconds(3599)) && sweeps.is_due(seconds(3600)));
-        // However long that is, it is asked for again after a minute.
+        // However long that is, the store asks again after a minute.
         assert_eq!(sweeps.next(now(), None), seconds(60));
     }
 

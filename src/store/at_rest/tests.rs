@@ -1,8 +1,7 @@
 use std::collections::HashSet;
 
-use proptest::prelude::*;
-
 use chacha20poly1305::{AeadInOut as _, KeyInit as _, XChaCha20Poly1305};
+use proptest::prelude::*;
 
 use super::*;
 use crate::random::NONCE_BYTES;
@@ -40,7 +39,7 @@ fn bytes_of(hex: &str) -> Vec<u8> {
     bytes.collect::<Result<_, _>>().expect("hex")
 }
 
-/// draft-irtf-cfrg-xchacha-03, appendix A.3.1: it fixes the cipher that is used, and how.
+/// draft-irtf-cfrg-xchacha-03, appendix A.3.1: this fixes which cipher is used, and how.
 #[test]
 fn the_cipher_agrees_with_the_draft() {
     let plain = b"Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the future, \
@@ -62,7 +61,7 @@ fn the_cipher_agrees_with_the_draft() {
     assert_eq!(tag.to_vec(), bytes_of("c0875924c1c7987947deafd8780acf49"));
 }
 
-/// What is at rest must open with every later version of the program, so the format cannot move.
+/// Every later version of the program must open what is stored, so the format cannot change.
 #[test]
 fn the_format_is_as_documented() {
     let nonce = [7; NONCE_BYTES];
@@ -88,7 +87,7 @@ fn the_format_is_as_documented() {
     assert_eq!(KINDS.map(|kind| kind as u8), [1, 2, 3, 4, 5]);
 }
 
-/// Sealed by the first version of the format; the fuzzer starts from it, too.
+/// Sealed by the first version of the format. The fuzzer starts from it, too.
 #[test]
 fn what_was_sealed_long_ago_opens() {
     let sealed = include_bytes!("../../../fuzz/seeds/sealed/opens");
@@ -130,7 +129,7 @@ fn the_same_key_under_another_id_does_not_open() {
     assert_eq!(same.open(&PLACE, &sealed), Err(CannotOpen::Damaged));
 }
 
-/// Nobody can make a sealed value put words of their own into the log.
+/// Nobody can write words of their own into the log with a sealed value.
 #[test]
 fn an_id_that_is_none_is_not_shown() {
     for id in [&b"k\n"[..], b"k`", b"\xff1", b"", &[b'k'; 65]] {
@@ -187,7 +186,7 @@ fn debug_shows_the_ids_alone() {
 #[test]
 fn no_two_nonces_are_the_same() {
     let keys = one();
-    // Several threads, each with more than it draws from the system at once.
+    // Several threads, each of which draws more than it gets from the system at once.
     let drawn: Vec<Vec<u8>> = std::thread::scope(|scope| {
         let sealed = |_| keys.seal(&PLACE, b"").expect("randomness");
         let threads = [(); 4].map(|()| scope.spawn(move || (0..500).map(sealed).collect()));
@@ -214,7 +213,7 @@ proptest! {
         };
         let keys = one();
         let mut places = vec![there];
-        // Each part alone, and what is the same when the parts are only put one after the other.
+        // Each part alone, and places that are equal when their parts are only concatenated.
         places.extend(KINDS.map(|kind| (kind, here.1.clone(), here.2.clone())));
         places.push((here.0, here.1.clone() + "x", here.2.clone()));
         places.push((here.0, here.1.clone(), [&here.2[..], b"x"].concat()));

@@ -1,7 +1,8 @@
-//! Events and deliveries, with their history, lists and deadlines: one structure behind one short lock.
+//! Keeps events and deliveries, with their history, lists and deadlines: one structure behind one
+//! short lock.
 //!
-//! What each endpoint has waiting is ordered by time. Whose turn it is among the endpoints is for
-//! [`Queues`] to say.
+//! The waiting deliveries of each endpoint are ordered by time. [`Queues`] decides which endpoint
+//! gets the next attempt.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -15,10 +16,11 @@ use crate::store::{DeliveryLimits, Hold, Page, SWEEP_AT_LEAST_EVERY};
 type QueueKey = (TenantId, EndpointId);
 type DeliveryKey = (TenantId, DeliveryId);
 
-/// How many deliveries, and how many events, one sweep takes away: few, so that nobody waits for it.
+/// How many deliveries, and how many events, one sweep deletes at most: few, so that it delays
+/// nobody.
 const SWEPT_AT_ONCE: usize = 64;
 
-/// How many events that have had their time each new one takes away: more than come.
+/// How many expired events each new event deletes at most: more than are added.
 const SWEPT_PER_EVENT: usize = 2;
 
 /// All events and deliveries of a memory store.
@@ -28,34 +30,35 @@ pub(super) struct Deliveries {
     by_id: HashMap<DeliveryKey, Entry>,
     histories: HashMap<QueueKey, History>,
     queues: Queues<QueueKey>,
-    /// When each delivery that is not under way has had its time: a finished one is forgotten then, a
-    /// pending one of a disabled endpoint fails.
+    /// When the retention of each finished delivery ends, and when each pending one has waited too
+    /// long for a disabled endpoint. Deliveries in flight are not in it.
     deadlines: BTreeSet<(Timestamp, u64, DeliveryKey)>,
     events: HashMap<(TenantId, EventId), Published>,
     events_by_expiry: BTreeSet<(Timestamp, TenantId, EventId)>,
     last_hold: Hold,
 }
 
+/// A delivery, with its entries in the indexes.
 struct Entry {
     delivery: Delivery,
-    /// Its place in the order of creation.
+    /// Its position in the order of creation.
     position: u64,
-    /// Which claim holds it, and its place among the attempts that are under way, while one of it is.
+    /// The claim that holds it and its slot, while an attempt of it is in flight.
     turn: Option<(Hold, Turn)>,
-    /// Under which time it stands in [`History::waiting`].
+    /// The time of its entry in [`History::waiting`].
     waiting: Option<Timestamp>,
-    /// Under which time it stands in [`Deliveries::deadlines`].
+    /// The time of its entry in [`Deliveries::deadlines`].
     deadline: Option<Timestamp>,
 }
 
-/// An event, and to how many endpoints it went.
+/// An event, and how many endpoints it went to.
 #[derive(Clone)]
 pub(super) struct Published {
     pub event: Arc<Event>,
     pub deliveries: usize,
 }
 
-/// The deliveries of one endpoint, by place in the order of creation.
+/// The deliveries of one endpoint, by position in the order of creation.
 #[derive(Default)]
 struct History {
     all: BTreeMap<u64, DeliveryId>,
@@ -63,6 +66,7 @@ struct History {
     waiting: BTreeSet<(Timestamp, u64, DeliveryId)>,
 }
 
+/// Returns the index of a status in [`History::by_status`].
 const fn place(status: DeliveryStatus) -> usize {
     match status {
         DeliveryStatus::Pending => 0,
@@ -73,7 +77,7 @@ const fn place(status: DeliveryStatus) -> usize {
 }
 
 impl Deliveries {
-    /// None yet.
+    /// Makes an empty structure.
     pub fn new(limits: DeliveryLimits) -> Self {
         Self {
             limits,
@@ -88,7 +92,7 @@ impl Deliveries {
         }
     }
 
-    /// What was published under this id, if it is remembered.
+    /// Returns the event that was published with this id, if its retention has not ended.
     pub fn published(&self, tenant: &TenantId, id: &EventId, now: Timestamp) -> Option<&Published> {
         let published = self.events.get(&(tenant.clone(), id.clone()))?;
         (now < published.event.created_at.plus(self.limits.retention)).then_some(published)
@@ -96,7 +100,7 @@ impl Deliveries {
 
     /// Stores an event with its deliveries.
     pub fn publish(&mut self, tenant: &TenantId, event: Arc<Event>, deliveries: Vec<Delivery>) {
-        // They may come faster than sweeps.
+        // Events may come faster than sweeps.
         self.sweep_events(event.created_at, SWEPT_PER_EVENT);
         let expiry = event.created_at.plus(self.limits.retention);
         let id = event.id.clone();
@@ -126,14 +130,14 @@ impl Deliveries {
         }
     }
 
-    /// A delivery, and whether an attempt of it is under way.
+    /// Returns a delivery, and whether an attempt of it is in flight.
     pub fn get(&self, tenant: &TenantId, id: DeliveryId) -> Option<(&Delivery, bool)> {
         let entry = self.by_id.get(&(tenant.clone(), id))?;
         Some((&entry.delivery, entry.turn.is_some()))
     }
 
-    /// At most `limit` deliveries of one endpoint, newest first, that were created before `after`;
-    /// `None` when that one is not a delivery of this endpoint.
+    /// Returns at most `limit` deliveries of one endpoint, newest first, that were created before
+    /// `after`. Returns `None` when `after` is not a delivery of this endpoint.
     pub fn list(
         &self,
         queue_key: &(TenantId, EndpointId),
@@ -179,13 +183,13 @@ impl Deliveries {
         Some(page)
     }
 
-    /// Replaces a delivery by what became of it.
+    /// Replaces a delivery.
     pub fn replace(&mut self, tenant: &TenantId, delivery: Delivery) {
         let key = (tenant.clone(), delivery.id);
         self.change(&key, |entry| entry.delivery = delivery);
     }
 
-    /// Takes what is due at `now`, as far as there is room, and holds it until it is released.
+    /// Takes and holds what is due at `now`, as far as there is capacity.
     pub fn claim(&mut self, now: Timestamp, batch: usize) -> Vec<(TenantId, Delivery, Hold)> {
         let mut claimed = Vec::new();
         let mut passed = Passed::default();
@@ -209,14 +213,15 @@ impl Deliveries {
         claimed
     }
 
-    /// The delivery, if this claim holds it.
+    /// Returns the delivery, if this claim holds it.
     pub fn held(&self, tenant: &TenantId, id: DeliveryId, hold: Hold) -> Option<&Delivery> {
         let entry = self.by_id.get(&(tenant.clone(), id))?;
         let (holds, _) = entry.turn.as_ref()?;
         (*holds == hold).then_some(&entry.delivery)
     }
 
-    /// Ends an attempt: `delivery` is what became of it, `failed` what is learnt about the receiver.
+    /// Ends an attempt. `delivery` is its new state; `failed` says whether the attempt failed, and
+    /// is `None` if that is not known.
     pub fn release(&mut self, tenant: &TenantId, delivery: Delivery, failed: Option<bool>) {
         let key = (tenant.clone(), delivery.id);
         let queue_key = (tenant.clone(), delivery.endpoint_id);
@@ -232,13 +237,14 @@ impl Deliveries {
 
     /// Starts or stops an endpoint's deliveries.
     pub fn set_active(&mut self, queue_key: &QueueKey, is_active: bool) {
-        // One that has none is forgotten with its last, and never entered before its first.
+        // An endpoint without deliveries has no queue: it is removed with the last delivery, and
+        // added with the first.
         if self.histories.contains_key(queue_key) {
             self.queues.set_active(queue_key, is_active);
         }
     }
 
-    /// Cancels what an endpoint has pending.
+    /// Cancels the pending deliveries of an endpoint.
     pub fn cancel_all(&mut self, queue_key: &(TenantId, EndpointId), now: Timestamp) {
         let Some(history) = self.histories.get(queue_key) else {
             return;
@@ -255,12 +261,12 @@ impl Deliveries {
         }
     }
 
-    /// When something will be due that is not at `now`; what is due at `now` waits for room.
+    /// Returns when the next delivery after `now` is due. What is due at `now` waits for capacity.
     pub fn next_due(&self, now: Timestamp) -> Option<Timestamp> {
         self.queues.next_due(now)
     }
 
-    /// Whether something is due at `now`, whether or not there is room for it.
+    /// Returns whether a delivery is due at `now`, whether or not there is capacity for it.
     pub fn is_due(&self, now: Timestamp) -> bool {
         self.queues.is_due(now)
     }
@@ -273,7 +279,7 @@ impl Deliveries {
         self.enter(key);
     }
 
-    /// Enters a delivery wherever its state says that it belongs.
+    /// Adds a delivery to every index that its state belongs in.
     fn enter(&mut self, key: &DeliveryKey) {
         let Some(entry) = self.by_id.get_mut(key) else {
             return;
@@ -304,7 +310,7 @@ impl Deliveries {
         }
     }
 
-    /// Takes a delivery out of wherever it was entered.
+    /// Removes a delivery from every index.
     fn leave(&mut self, key: &DeliveryKey) {
         let Some(entry) = self.by_id.get_mut(key) else {
             return;
@@ -323,7 +329,8 @@ impl Deliveries {
         }
     }
 
-    /// Takes away some of what has expired, and fails some of what has waited too long. Returns when to sweep again.
+    /// Deletes some of what has expired, and fails some of what has waited too long. Returns when
+    /// to sweep again.
     pub fn sweep(&mut self, now: Timestamp) -> Timestamp {
         for _ in 0..SWEPT_AT_ONCE {
             match self.deadlines.first() {
@@ -353,7 +360,7 @@ impl Deliveries {
             let Some((expiry, tenant, id)) = self.events_by_expiry.pop_first() else {
                 break;
             };
-            // The id may have been used again since, for an event that expires later, and stays.
+            // The id may have been used again since then. That event expires later, and stays.
             let key = (tenant, id);
             let of_event = self
                 .events
@@ -373,7 +380,8 @@ impl Deliveries {
         let position = entry.position;
         if entry.delivery.status == DeliveryStatus::Pending {
             if self.queues.is_active(&queue_key) {
-                // Overdue for want of a worker, not of an endpoint: it stays due, and gets more time.
+                // It is overdue because no worker came, not because the endpoint is disabled. It
+                // stays due and gets more time.
                 let later = now.plus(DeliveryLimits::WAIT_WHILE_DISABLED);
                 self.deadlines.pop_first();
                 self.deadlines.insert((later, position, key.clone()));

@@ -1,5 +1,4 @@
-//! What is known of a tenant's endpoints as a set: their order, their names, and who subscribes to
-//! what.
+//! Indexes the endpoints of a tenant: by their order, by name, and by what they subscribe to.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -17,8 +16,8 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// Enters a new endpoint at the end of the order. It gets events only once it is
-    /// [subscribed](Self::subscribe).
+    /// Adds a new endpoint at the end of the order. It gets events only after
+    /// [`subscribe`](Self::subscribe).
     pub fn add(&mut self, id: EndpointId, settings: &Settings) -> Result<u64, CommitError> {
         self.claim_name(settings, id)?;
         let position = self.next_position;
@@ -27,7 +26,7 @@ impl Index {
         Ok(position)
     }
 
-    /// Takes an endpoint out.
+    /// Removes an endpoint.
     pub fn remove(&mut self, id: EndpointId, position: u64, settings: &Settings) {
         self.by_position.remove(&position);
         if let Some(name) = &settings.name {
@@ -36,7 +35,7 @@ impl Index {
         self.unsubscribe(id, settings);
     }
 
-    /// Changes what is known of an endpoint.
+    /// Updates the entries of an endpoint whose settings change.
     pub fn replace(
         &mut self,
         id: EndpointId,
@@ -65,7 +64,7 @@ impl Index {
         Ok(())
     }
 
-    /// From now on an endpoint gets the events that it subscribes to, if it is active.
+    /// Adds an endpoint to the subscribers of what it subscribes to, if it is active.
     pub fn subscribe(&mut self, id: EndpointId, settings: &Settings) {
         if settings.active {
             for pattern in settings.patterns() {
@@ -88,7 +87,7 @@ impl Index {
         }
     }
 
-    /// The active endpoints that subscribe to `event_type`, each once.
+    /// Returns the active endpoints that subscribe to `event_type`, each once.
     pub fn subscribers(&self, event_type: &str) -> BTreeSet<EndpointId> {
         EventPattern::matching(event_type)
             .filter_map(|pattern| self.subscribers.get(&pattern))

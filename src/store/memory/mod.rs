@@ -1,18 +1,19 @@
-//! The store that lives as long as the process.
+//! Implements the store that ends with the process.
 //!
-//! Records are spread over many shards, each behind its own short lock, so that commits on different
-//! endpoints run beside each other on all cores. A commit holds, in this order and never in another:
+//! Records are spread over many shards, each behind its own short lock, so that commits on
+//! different endpoints run in parallel. A commit takes its locks always in this order:
 //!
 //! 1. the shard of its idempotency key, if it has one,
 //! 2. the shard of its endpoint, if it changes one,
 //! 3. the index of its tenant, if the set of endpoints, names or subscriptions changes,
 //! 4. the deliveries.
 //!
-//! A creation decides under the index alone, so that times of creation follow the order of the list, and
-//! puts the endpoint in its shard after it has let the index go: until then nobody knows the id.
+//! A creation decides while it holds only the index, so that times of creation follow the order of
+//! the list. It puts the endpoint into its shard after it has released the index: until then nobody
+//! knows the id.
 //!
-//! No lock is held across an await, so a dropped call is over before it can be dropped. A decision
-//! that panics leaves everything as it was: the locks do not poison, and nothing is written before the
+//! No lock is held across an await, so a call has ended before it can be dropped. A decision that
+//! panics leaves everything as it was: the locks do not poison, and nothing is written before the
 //! decision returns.
 
 mod deliveries;
@@ -45,7 +46,7 @@ use crate::domain::{
 };
 use crate::idempotency::{IdempotencyKey, KeyUse, Record};
 
-/// Shards of endpoints, and of keys: enough that two cores rarely meet in one.
+/// The number of shards of endpoints, and of keys: enough that two cores rarely meet in one.
 const SHARDS: usize = 64;
 
 /// A [`Store`] in memory.
@@ -61,20 +62,20 @@ pub struct MemoryStore {
 
 type EndpointShard = Mutex<HashMap<(TenantId, EndpointId), Stored>>;
 
-/// An endpoint with its place in the order of creation.
+/// An endpoint with its position in the order of creation.
 struct Stored {
     endpoint: Endpoint,
     position: u64,
 }
 
 impl MemoryStore {
-    /// An empty store that tells the time by `clock`.
+    /// Makes an empty store that reads the time from `clock`.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self::with_limits(clock, DeliveryLimits::default())
     }
 
-    /// An empty store with other limits than the default ones.
+    /// Makes an empty store with these limits.
     #[must_use]
     pub fn with_limits(clock: Arc<dyn Clock>, limits: DeliveryLimits) -> Self {
         let shards = || 0..SHARDS;
@@ -132,8 +133,8 @@ impl MemoryStore {
         let stored = Stored { endpoint, position };
         let mut shard = self.shard(id).lock();
         shard.insert((tenant.clone(), id), stored);
-        // Last, so that no event is on its way to an endpoint that is not there yet; with the shard held,
-        // so that nobody who found it in a list changes or deletes it before.
+        // This comes last, so that no event goes to an endpoint that does not exist yet. The shard
+        // is held, so that nobody who found the endpoint in a list changes or deletes it before.
         index.lock().subscribe(id, &settings);
         Ok(Written {
             at: now,
@@ -175,14 +176,14 @@ impl MemoryStore {
         })
     }
 
-    /// Makes known what has changed in the settings of an endpoint whose shard is held.
+    /// Updates everything that depends on the settings of an endpoint whose shard is held.
     fn replace_settings(
         &self,
         key: &(TenantId, EndpointId),
         before: &Arc<Settings>,
         after: &Arc<Settings>,
     ) -> Result<(), CommitError> {
-        // A rotation shares the settings, and stays clear of the locks that all endpoints share.
+        // A rotation shares the settings, so it does not take the locks that all endpoints share.
         if Arc::ptr_eq(before, after) {
             return Ok(());
         }
@@ -202,7 +203,8 @@ impl MemoryStore {
                 subscribers.into_iter().collect()
             }
             Audience::Endpoint(id) => {
-                // Held to the end, so that the endpoint is there and active when the delivery is.
+                // Held to the end, so that the endpoint exists and is active when the delivery is
+                // stored.
                 let shard = shard.insert(self.shard(id).lock());
                 active(shard.get(&(tenant.clone(), id)))?;
                 vec![id]
@@ -211,7 +213,7 @@ impl MemoryStore {
         let mut deliveries = self.deliveries.lock();
         let now = self.clock.now();
         if let Some(first) = deliveries.published(tenant, &publish.id, now).cloned() {
-            // It never changes, so nobody needs to wait while it is compared.
+            // The event never changes, so the lock is not needed while it is compared.
             drop(deliveries);
             if !first.event.is_same(&publish.event_type, &publish.data) {
                 return Err(CommitError::EventIdReused);
@@ -291,8 +293,8 @@ impl MemoryStore {
                     at,
                     hold,
                 }),
-                // It was disabled or deleted after it was found to be due. The shard is still held, so
-                // that it cannot be enabled again in between.
+                // The endpoint was disabled or deleted after its delivery was found to be due. The
+                // shard is still held, so that nobody can enable it in between.
                 Err(reason) => {
                     is_there_more = true;
                     let mut deliveries = self.deliveries.lock();
@@ -308,7 +310,8 @@ impl MemoryStore {
                 }
             }
         }
-        // As of when it was looked for: what has become due since was not found, and must be told of.
+        // Computed from the time of the search: what has become due since then was not found, and
+        // must be reported.
         claims.next_due = if is_there_more {
             Some(found_at)
         } else {
@@ -351,7 +354,7 @@ impl MemoryStore {
         let has_failed = Receiver::after(claimed, verdict, None, now).has_failed;
         deliveries.release(tenant, settled, Some(has_failed));
         if deliveries.is_due(now) {
-            // There is room for it now, and not every worker saw this attempt end.
+            // There is capacity for it now, and not every worker saw this attempt end.
             self.work.notify_one();
         }
         Settled::Recorded
@@ -367,7 +370,7 @@ impl MemoryStore {
             return Ok(self.apply(tenant, write)?.into());
         };
         let key = (tenant.clone(), key_use.key.clone());
-        // Held until the change is in place: whoever comes next with this key waits here.
+        // Held until the change is written: the next request with this key waits here.
         let mut records = self.records[self.place(&key)].lock();
         if let Some(record) = records.live(&key, self.clock.now()) {
             return Ok(Committed::replay(record.clone().replay(&key_use)?));
@@ -382,7 +385,7 @@ impl MemoryStore {
     }
 }
 
-/// The endpoint, if it is there and active.
+/// Returns the endpoint, if it exists and is active.
 fn active(stored: Option<&Stored>) -> Result<&Stored, CommitError> {
     let stored = stored.ok_or(CommitError::NotFound)?;
     if stored.endpoint.settings.active {
@@ -439,10 +442,11 @@ impl Store for MemoryStore {
         let index = self.index(tenant);
         let wanted = limit.saturating_add(1);
         let mut items: Vec<Endpoint> = Vec::new();
-        // As often as it takes to fill the page: a short one, let alone an empty one, that says that
-        // more follow would leave the caller without a cursor.
+        // Repeats until the page is full: a page that is short, or even empty, and says that more
+        // follow would leave the caller without a cursor.
         while items.len() < wanted {
-            // The index is let go before the shards are asked: the order of locks is shard, then index.
+            // The index is released before the shards are locked: the order of locks is shard, then
+            // index.
             let older: Vec<(u64, EndpointId)> = index
                 .lock()
                 .by_position
@@ -457,7 +461,7 @@ impl Store for MemoryStore {
             before = *last;
             items.extend(older.into_iter().filter_map(|(_, id)| {
                 let shard = self.shard(id).lock();
-                // One that was deleted meanwhile, or is only being created, is left out.
+                // Endpoints that were deleted meanwhile, or are still being created, are left out.
                 let stored = shard.get(&(tenant.clone(), id));
                 stored.map(|stored| stored.endpoint.clone())
             }));

@@ -1,12 +1,12 @@
-//! Remembered answers: one shard of them.
+//! Keeps the recorded answers of one shard.
 
 use std::collections::{HashMap, VecDeque};
 
 use crate::domain::{TenantId, Timestamp};
 use crate::idempotency::{IdempotencyKey, RETENTION, Record};
 
-/// How many expired records a commit with a key may take away: more than the one that it adds, so
-/// that the sweep keeps up, and few enough that no commit waits for it.
+/// How many expired records a commit with a key deletes at most: more than the one that it adds, so
+/// that the sweep keeps up, and few enough that no commit is delayed.
 const SWEPT_PER_COMMIT: usize = 4;
 
 pub(super) type RecordKey = (TenantId, IdempotencyKey);
@@ -14,7 +14,7 @@ pub(super) type RecordKey = (TenantId, IdempotencyKey);
 #[derive(Default)]
 pub(super) struct Records {
     by_key: HashMap<RecordKey, (Timestamp, Record)>,
-    /// In the order of their commits, and so of their expiry.
+    /// In the order of their commits, which is also the order of their expiry.
     by_expiry: VecDeque<(Timestamp, RecordKey)>,
 }
 
@@ -40,7 +40,7 @@ impl Records {
         let Some((expiry, key)) = self.by_expiry.pop_front() else {
             return;
         };
-        // The key may have been used again since: then its record has a later expiry, and stays.
+        // The key may have been used again since then. Its new record expires later, and stays.
         let of_record = self.by_key.get(&key).map(|(of_record, _)| *of_record);
         if of_record == Some(expiry) {
             self.by_key.remove(&key);

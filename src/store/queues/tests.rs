@@ -16,7 +16,7 @@ fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(millis)
 }
 
-/// What a store does with its queues, and the rules in the plainest form that there is.
+/// Does with the queues what a store does, and checks them with the plainest form of the rules.
 struct Stage {
     limits: DeliveryLimits,
     queues: Queues<u8>,
@@ -47,7 +47,7 @@ impl Stage {
         self.known.entry(key).or_default()
     }
 
-    /// A new delivery of `key` is due `millis` after the epoch.
+    /// Adds a delivery to `key`, due `millis` after the epoch.
     fn add(&mut self, key: u8, millis: i64) {
         let first = (at(millis), self.next_position);
         self.next_position += 1;
@@ -66,7 +66,7 @@ impl Stage {
         self.queues.waits(&key, first);
     }
 
-    /// Takes all that there is at `now`, up to `batch`, and says of which queues.
+    /// Takes up to `batch` deliveries at `now`, and returns their queues.
     fn claim(&mut self, now: Timestamp, batch: usize) -> Vec<u8> {
         let mut passed = Passed::default();
         let mut keys = Vec::new();
@@ -92,7 +92,7 @@ impl Stage {
         }
     }
 
-    /// One attempt of each of `keys` fails.
+    /// Makes one attempt of each of `keys` fail.
     fn fail(&mut self, keys: impl IntoIterator<Item = u8>) {
         for key in keys {
             self.add(key, 0);
@@ -128,7 +128,7 @@ impl Stage {
         (self.limits.in_flight / 2).max(1)
     }
 
-    /// The firsts of the queues that have room.
+    /// Returns the first deliveries of the queues that have capacity.
     fn with_room(&self) -> impl Iterator<Item = (First, u8, &Known)> {
         self.known.iter().filter_map(|(key, known)| {
             let most = if known.is_failing {
@@ -156,7 +156,7 @@ impl Stage {
         Some(key)
     }
 
-    /// Holds the answers against the plain ones, whatever has happened.
+    /// Compares the answers with those of the plain rules.
     fn check(&self, now: Timestamp) {
         assert!(self.held.len() <= self.limits.in_flight);
         assert!(self.probes() <= self.share());
@@ -221,11 +221,11 @@ fn there_is_no_more_room_than_the_limits_say() {
 fn nobody_gets_a_second_place_before_all_have_a_first_once_half_is_taken() {
     let mut stage = Stage::new(limits(8, 8));
     stage.add_many([1, 2, 3, 4], 9);
-    // Up to half of the room, the oldest. Then one place for each of those that have none.
+    // The oldest get up to half of the capacity. Then each queue without a slot gets one.
     assert_eq!(stage.claim(at(0), 100), [1, 1, 1, 1, 2, 3, 4]);
     stage.add(5, 0);
     assert_eq!(stage.claim(at(0), 100), [5]);
-    // With less than half taken, seconds are for all again.
+    // With less than half used, second slots are for all again.
     (0..5).for_each(|_| stage.release(0, Some(false)));
     assert_eq!(stage.claim(at(0), 100), [1, 2]);
 }
@@ -250,10 +250,10 @@ fn failing_queues_get_half_of_the_room_between_them() {
     stage.fail(1..=6);
     stage.add_many(1..=6, 2);
     assert_eq!(stage.claim(at(0), 100), [1, 2, 3, 4]);
-    // They are the oldest, and are passed by for one that is well.
+    // The failing queues are the oldest, but the healthy one goes before them.
     stage.add(7, 0);
     assert_eq!(stage.claim(at(0), 100), [7]);
-    // A probe keeps its share until it ends, whatever is learnt meanwhile.
+    // A probe counts until it ends, even if its queue stops failing meanwhile.
     stage.set_active(1, true);
     assert_eq!(stage.claim(at(0), 100), [0; 0]);
     stage.release(0, Some(true));
@@ -285,7 +285,7 @@ fn one_that_failed_before_this_began_is_failing() {
 fn a_stopped_queue_waits_and_is_well_when_it_is_turned_on_again() {
     let mut stage = Stage::new(limits(100, 2));
     stage.fail([1]);
-    // Stopped before it has anything waiting.
+    // Stopped before it has waiting deliveries.
     stage.set_active(1, false);
     stage.add_many([1], 9);
     assert_eq!(stage.claim(at(0), 100), [0; 0]);
@@ -307,7 +307,7 @@ fn what_is_due_next_is_later_than_now_and_has_room() {
     assert!(stage.queues.is_due(at(10)));
     assert_eq!(stage.queues.next_due(at(11)), None);
     assert_eq!(stage.claim(at(10), 100), [1]);
-    // The next of it gets room when this attempt ends, and counts from then on.
+    // Its next delivery gets capacity when this attempt ends, and counts from then on.
     assert_eq!(stage.queues.next_due(at(11)), None);
     stage.release(0, Some(true));
     assert_eq!(stage.queues.next_due(at(11)), Some(at(20)));
@@ -329,7 +329,7 @@ fn what_is_forgotten_keeps_its_places_and_leaves_nothing_else() {
     assert_eq!(stage.queues.in_flight_failing, 0);
     stage.add_many([1], 2);
     assert_eq!(stage.claim(at(0), 100), [1, 1]);
-    // One that comes back before they have ended stays.
+    // A queue that comes back before its attempts have ended stays.
     stage.forget(1);
     stage.add(1, 0);
     (0..2).for_each(|_| stage.release(0, None));
@@ -396,14 +396,14 @@ proptest! {
                     }
                 }
                 Step::SetActive(key, is_active) => stage.set_active(key, is_active),
-                // What becomes of attempts that outlive their queue has a test of its own.
+                // Attempts that outlive their queue have a test of their own.
                 Step::Forget(key) if stage.held_by(key) > 0 => {}
                 Step::Forget(key) => stage.forget(key),
                 Step::Pass(millis) => now += millis,
             }
             stage.check(at(now));
         }
-        // Whatever there was, all of it is handed out in the end.
+        // In the end every delivery is handed out.
         for key in 0..7 {
             stage.set_active(key, true);
         }

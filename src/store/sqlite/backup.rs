@@ -1,8 +1,9 @@
-//! `hookturn backup`: a copy of a file as it is at one instant, while a server goes on writing it.
+//! `hookturn backup`: copies a file as it is at one instant, while a server goes on writing it.
 //!
-//! All of it is read in one transaction (`Snapshot`), so nothing that is written meanwhile makes the copying begin anew, as
-//! it would otherwise with every commit. The copy is written under another name, and gets its own when it is whole and
-//! on the disk: whatever has the name is a backup. Values stay sealed as they are: no master key is needed.
+//! The copy reads everything in one transaction (`Snapshot`). Otherwise every commit would restart
+//! it. It is written under another name, and gets its own name when it is complete and on the disk:
+//! a file with that name is always a whole backup. Values stay encrypted as they are, so no master
+//! key is needed.
 
 use std::fs::{self, File};
 use std::io;
@@ -21,31 +22,32 @@ use super::snapshot::Snapshot;
 /// The pages of one step: 1 MiB, a few milliseconds.
 const STEP: i32 = 256;
 
-/// Why there is no backup: one line, which names the file and the mend. Nothing is left of it.
+/// Says why there is no backup: one line, which names the file and says what to do. Nothing is left
+/// of the copy.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
-    /// The file cannot be read.
+    /// The source cannot be read.
     #[error(transparent)]
     Source(#[from] OpenError),
-    /// There is something already where the copy is to be.
-    #[error("{} exists, and is not overwritten: choose another name", .0.display())]
+    /// The target exists already.
+    #[error("{} exists already: choose another name", .0.display())]
     Exists(PathBuf),
     /// The copy cannot be written.
-    #[error("{} cannot be written: {}; check its directory and the room on its disk", .0.display(), .1)]
+    #[error("{} cannot be written: {}; check its directory and the free space on its disk", .0.display(), .1)]
     Target(PathBuf, String),
-    /// It was stopped.
-    #[error("stopped before the backup was whole: nothing is left of it")]
+    /// The backup was stopped.
+    #[error("stopped before the backup was complete; nothing is left of it")]
     Stopped,
 }
 
-/// Copies the database at `source` to the new file `target`, which only its owner may read. Stops when `stop` is true.
-/// Returns the length of the copy in bytes.
+/// Copies the database at `source` to the new file `target`, which only its owner may read. Stops
+/// when `stop` is true. Returns the length of the copy in bytes.
 ///
-/// The copy is one file, and needs nothing beside it.
+/// The copy is one file, and needs no file beside it.
 ///
 /// # Errors
 ///
-/// [`BackupError`]; then there is no `target`.
+/// [`BackupError`]. There is no `target` then.
 pub fn backup(
     source: &Path,
     target: &Path,
@@ -53,7 +55,7 @@ pub fn backup(
     progress: &mut dyn Progress,
 ) -> Result<u64, BackupError> {
     let system = |error: io::Error| BackupError::Target(target.to_owned(), error.to_string());
-    // A log that lies beside it would be taken for its own.
+    // SQLite would take a log beside the copy for its own.
     let beside = SIDES.map(|side| paths::beside(target, side));
     for taken in beside.iter().map(PathBuf::as_path).chain([target]) {
         if fs::symlink_metadata(taken).is_ok() {
@@ -76,7 +78,7 @@ pub fn backup(
     Ok(length)
 }
 
-/// Copies page by page, and makes the copy one that stands alone.
+/// Copies page by page, and makes the copy independent of any other file.
 fn copy(
     snapshot: &Snapshot,
     partial: &Partial,
@@ -92,7 +94,7 @@ fn copy(
     };
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut to = Connection::open_with_flags(partial.path(), flags).map_err(fault)?;
-    // If anything fails the file is thrown away, and what is on the disk is seen to at the end.
+    // If anything fails, the file is deleted. It is synced to the disk at the end.
     let quick =
         "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE";
     to.execute_batch(quick).map_err(fault)?;
@@ -112,7 +114,7 @@ fn copy(
         match step {
             StepResult::Done => break,
             StepResult::More => {}
-            // Nobody else has the one file, and the transaction on the other has begun.
+            // No other process has the copy, and the transaction on the source has begun.
             _ => {
                 let problem = "it is locked".to_owned();
                 return Err(OpenError::System(snapshot.path().to_owned(), problem).into());
@@ -120,12 +122,12 @@ fn copy(
         }
     }
     drop(copying);
-    // It says of itself, as the other does, that it has a log.
+    // The copied header says, as that of the source does, that there is a log.
     let mode: String = to
         .query_row("PRAGMA journal_mode = DELETE", [], |row| row.get(0))
         .map_err(fault)?;
     if mode != "delete" {
-        let problem = "its log cannot be ended".to_owned();
+        let problem = "its log cannot be removed".to_owned();
         return Err(BackupError::Target(target.to_owned(), problem));
     }
     to.close().map_err(|(_, error)| fault(error))

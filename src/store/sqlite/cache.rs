@@ -1,8 +1,9 @@
-//! What the writer keeps of the file in memory, so that an endpoint that is often rotated, and an event that is claimed
-//! soon after it was published, are not read and opened each time.
+//! Caches what the writer reads from the file, so that an endpoint that is often rotated, and an
+//! event that is claimed soon after it was published, are not read and decrypted each time.
 //!
-//! Nobody else writes, so this cannot be behind the file. Where it could be ahead, because a commit failed, it is emptied.
-//! Nothing is signed from it: a claim reads the key ring from the file.
+//! Only the writer writes, so the cache is never older than the file. It would be newer after a
+//! failed commit, so it is cleared then. Nothing is signed from it: a claim reads the key ring from
+//! the file.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,32 +13,32 @@ use super::read::{Reader, Tenant};
 use super::sql;
 use crate::domain::{Endpoint, EndpointId, Event, Settings, TenantId};
 
-/// The most bytes of text in the settings of an endpoint that is kept: few have as much.
+/// The most bytes of text in the settings of a cached endpoint: few endpoints have more.
 const MOST_TEXT: usize = 4096;
 
-/// How many endpoints are kept.
+/// The most cached endpoints.
 const MOST_ENDPOINTS: usize = 8192;
 
-/// How many bytes of data of events are kept, and of one event at most. Most events are claimed soon after they are
-/// published.
+/// How many bytes of event data are cached in total, and of one event at most. Most events are
+/// claimed soon after they are published.
 const MOST_DATA: usize = 4 << 20;
 const MOST_DATA_OF_ONE: usize = 64 << 10;
 
-/// See the module.
+/// See the module documentation.
 #[derive(Default)]
 pub(super) struct Cache {
     events: HashMap<i64, Arc<Event>>,
-    /// How many bytes of data they hold.
+    /// The total bytes of their data.
     bytes_of_data: usize,
     endpoints: HashMap<(i64, EndpointId), (i64, Endpoint)>,
     tenants: HashMap<TenantId, i64>,
     names: HashMap<i64, TenantId>,
-    /// How many tenants were entered: the one write that a job that refuses may leave behind.
+    /// How many tenants were added: the only write that a refused job may leave behind.
     tenants_added: u64,
 }
 
 impl Cache {
-    /// Forgets all of it.
+    /// Clears the cache.
     pub fn clear(&mut self) {
         self.endpoints.clear();
         self.forget_events();
@@ -45,12 +46,12 @@ impl Cache {
         self.names.clear();
     }
 
-    /// How many tenants were entered in the file so far.
+    /// Returns how many tenants were added to the file so far.
     pub fn tenants_added(&self) -> u64 {
         self.tenants_added
     }
 
-    /// The tenant, which is entered in the file if it is new.
+    /// Returns the tenant, and adds it to the file if it is new.
     pub fn tenant(&mut self, reader: Reader<'_>, id: &TenantId) -> Result<Tenant, Fault> {
         let number = match self.tenants.get(id) {
             Some(number) => *number,
@@ -75,7 +76,7 @@ impl Cache {
         Ok(number)
     }
 
-    /// The tenant with this number.
+    /// Returns the tenant with this number.
     pub fn tenant_of_number(&mut self, reader: Reader<'_>, number: i64) -> Result<Tenant, Fault> {
         if let Some(id) = self.names.get(&number) {
             let id = id.clone();
@@ -89,7 +90,7 @@ impl Cache {
         Ok(Tenant { number, id })
     }
 
-    /// An endpoint with its number, as the last write left it.
+    /// Returns an endpoint with its number, as the last write left it.
     pub fn endpoint(
         &mut self,
         reader: Reader<'_>,
@@ -106,12 +107,12 @@ impl Cache {
         Ok(read)
     }
 
-    /// The event with this number, if it is kept. It never changes.
+    /// Returns the event with this number, if it is cached. An event never changes.
     pub fn event(&self, number: i64) -> Option<&Arc<Event>> {
         self.events.get(&number)
     }
 
-    /// Keeps an event that was written.
+    /// Caches an event that was written.
     pub fn keep_event(&mut self, number: i64, event: &Arc<Event>) {
         let bytes = event.data.len();
         if bytes > MOST_DATA_OF_ONE {
@@ -129,7 +130,7 @@ impl Cache {
         self.bytes_of_data = 0;
     }
 
-    /// Keeps an endpoint as it was written.
+    /// Caches an endpoint that was written.
     pub fn keep(&mut self, tenant: &Tenant, number: i64, endpoint: Endpoint) {
         let key = (tenant.number, endpoint.id);
         if text_of(&endpoint.settings) > MOST_TEXT {
@@ -142,13 +143,13 @@ impl Cache {
         self.endpoints.insert(key, (number, endpoint));
     }
 
-    /// Forgets an endpoint that was deleted.
+    /// Removes an endpoint that was deleted.
     pub fn forget(&mut self, tenant: &Tenant, id: EndpointId) {
         self.endpoints.remove(&(tenant.number, id));
     }
 }
 
-/// How many bytes of text its owner gave an endpoint.
+/// Returns how many bytes of text the settings of an endpoint have.
 fn text_of(settings: &Settings) -> usize {
     let headers = settings.headers.iter();
     let headers = headers.map(|header| header.name.len() + header.value.len());

@@ -1,9 +1,11 @@
-//! Writing the log back to the database, so that the log stays short however many reads go on.
+//! Writes the log back to the database, so that the log stays short however many reads run.
 //!
-//! SQLite begins its log anew when all of it is in the database and nobody reads from it. By itself it never waits for
-//! that, and reads that overlap leave no such moment. So every read of this process goes through a [`Gate`], which the
-//! writer closes when the log has become long: it waits for the reads that are going on, writes the rest of the log back
-//! and begins it anew. Reads of other processes, such as a backup, are not waited for: the log grows until they end.
+//! SQLite restarts its log, which means that it writes it from the beginning again, when all of it
+//! is in the database and nobody reads from it. SQLite never waits for that, and reads that overlap
+//! leave no such moment. So every read of this process passes a [`Gate`], which the writer closes
+//! when the log has become long: it waits for the running reads, writes the rest of the log back
+//! and restarts it. It does not wait for the reads of other processes, such as a backup: the log
+//! grows until they end.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -16,34 +18,34 @@ use super::fault::Fault;
 use super::file::CHECKPOINT_PAGES;
 use super::generation;
 
-/// How many pages later it is tried again when it could not be done.
+/// After how many more pages a failed attempt is repeated.
 const AGAIN_AFTER: u32 = 1024;
 
-/// What reads go through, and the writer closes for a moment.
+/// A gate that reads pass, and that the writer closes for a moment.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Gate(Arc<RwLock<()>>);
 
 impl Gate {
-    /// Waits until it is open, and keeps it open for as long as the guard lives.
+    /// Waits until the gate is open, and keeps it open while the guard lives.
     pub fn pass(&self) -> RwLockReadGuard<'_, ()> {
         self.0.read()
     }
 }
 
-/// How long the log of a connection is, and what keeps it short.
+/// Measures the log of a connection, and keeps it short.
 #[derive(Debug)]
 pub(super) struct Checkpoints {
     gate: Gate,
-    /// In pages, after the last commit.
+    /// The length of the log after the last commit, in pages.
     length: Arc<AtomicU32>,
-    /// The length at which the log is written back.
+    /// The length at which the log is written back next.
     next: u32,
-    /// Of the database; in the log it takes a little more.
+    /// The size of a page in the database. In the log it takes a little more.
     bytes_of_page: u64,
 }
 
 impl Checkpoints {
-    /// Takes over the log of `db` from SQLite, and begins it with what tells whose it is.
+    /// Takes over the log of `db` from SQLite, and begins it with a number that identifies it.
     pub fn new(db: &mut Connection, gate: Gate) -> Result<Self, Fault> {
         let length = Arc::new(AtomicU32::new(0));
         let of_hook = Arc::clone(&length);
@@ -62,18 +64,19 @@ impl Checkpoints {
         Ok(checkpoints)
     }
 
-    /// How long the log must be, in bytes, for all that was committed to be in it.
+    /// Returns the least length in bytes of a log that has everything that was committed.
     pub fn least_bytes(&self) -> u64 {
         let pages = u64::from(self.length.load(Ordering::Relaxed));
         pages * self.bytes_of_page
     }
 
-    /// Whether the log has become long.
+    /// Returns whether the log has become long.
     pub fn is_due(&self) -> bool {
         self.length.load(Ordering::Relaxed) >= self.next
     }
 
-    /// Writes the log back if it has become long. Call it after commits, when nobody waits for their answers.
+    /// Writes the log back if it has become long. Call it after commits, when no caller waits for
+    /// an answer.
     pub fn keep_short(&mut self, db: &Connection) {
         if !self.is_due() {
             return;
@@ -83,29 +86,29 @@ impl Checkpoints {
             Ok(true) => CHECKPOINT_PAGES,
             Ok(false) => length + AGAIN_AFTER,
             Err(error) => {
-                // The disk may be full, which writes tell of when the log cannot grow either.
-                tracing::debug!(%error, pages = length, "the log cannot be written back; trying again later");
+                // The disk may be full. Writes report that when the log cannot grow either.
+                tracing::debug!(%error, pages = length, "cannot write the log back to the database; trying again later");
                 length + AGAIN_AFTER
             }
         };
     }
 
-    /// Writes all of the log back and begins it anew. Returns whether that was done: another process that reads can
-    /// be in the way.
+    /// Writes all of the log back and restarts it. Returns whether that was possible: another
+    /// process that reads may prevent it.
     fn write_back(&mut self, db: &Connection) -> Result<bool, Fault> {
-        // Most of it beside the reads, so that they wait for the rest alone.
+        // Most of it is written while reads run, so that they wait only for the rest.
         checkpoint(db)?;
         let _closed = self.gate.0.write();
         let is_done = checkpoint(db)?;
         if is_done {
-            // The first commit from here on begins the log anew.
+            // The first commit from here on restarts the log.
             generation::begin(db)?;
         }
         Ok(is_done)
     }
 }
 
-/// Writes back what no read needs as it was. Returns whether that was all.
+/// Writes back what no read needs in its old state. Returns whether that was all.
 fn checkpoint(db: &Connection) -> Result<bool, Fault> {
     let (length, done) = db.wal_checkpoint_v2(Some(rusqlite::MAIN_DB), CheckpointMode::PASSIVE)?;
     Ok(done >= length)

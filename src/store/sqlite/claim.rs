@@ -1,16 +1,15 @@
-//! Handing out what is due, with all that an attempt needs as it is in that instant.
+//! Claims due deliveries, with all that an attempt needs as it is at that instant.
 //!
-//! The writer does it between two commits, so that nothing can change while it reads: what signs a delivery is what the
-//! last commit left.
+//! The writer claims between two commits, so nothing can change while it reads: what signs a
+//! delivery is what the last commit wrote.
 
 use std::collections::{HashMap, VecDeque};
 
 use super::fault::{Fault, damaged};
-use super::queue;
 use super::read::Events;
 use super::rows::DeliveryRow;
-use super::sql;
 use super::transaction::Transaction;
+use super::{queue, sql};
 use crate::domain::{Delivery, Endpoint, TenantId, Timestamp};
 use crate::store::queues::Passed;
 use crate::store::{Claimed, Claims};
@@ -18,13 +17,13 @@ use crate::store::{Claimed, Claims};
 /// How many deliveries of one endpoint are looked up at once.
 const LOOK_AHEAD: usize = 8;
 
-/// How many deliveries that cannot be read end a claim, so that the writer gets on with other things in between.
+/// How many unreadable deliveries end a claim, so that the writer can do other work in between.
 const MOST_UNREADABLE: usize = 64;
 
-/// What one claim has read already.
+/// What one claim has read so far.
 #[derive(Default)]
 struct ReadSoFar {
-    /// What waits for an endpoint, the earliest first.
+    /// The waiting deliveries of an endpoint, the earliest first.
     waiting: HashMap<i64, VecDeque<(Timestamp, i64)>>,
     endpoints: HashMap<i64, (TenantId, Endpoint)>,
     events: Events,
@@ -47,7 +46,8 @@ pub(super) fn claim(tx: &mut Transaction<'_>, most: usize) -> Result<Claims, Fau
             if claims.claimed.is_empty() {
                 return Err(error);
             }
-            // What was taken by then is held, so its attempts are made; the next claim tells of the fault.
+            // The deliveries taken so far are held, so their attempts are made. The next claim
+            // reports the fault.
             claims.next_due = Some(now);
             return Ok(claims);
         }
@@ -61,7 +61,7 @@ pub(super) fn claim(tx: &mut Transaction<'_>, most: usize) -> Result<Claims, Fau
     Ok(claims)
 }
 
-/// Hands out the first delivery of an endpoint whose turn it is.
+/// Claims the first waiting delivery of an endpoint that gets the next attempt.
 fn take(
     tx: &mut Transaction<'_>,
     endpoint: i64,
@@ -71,7 +71,8 @@ fn take(
 ) -> Result<(), Fault> {
     let waiting = match read.waiting.remove(&endpoint) {
         Some(waiting) if !waiting.is_empty() => Ok(waiting),
-        // One more than is taken, to know what comes next. Few at a time: most claims find room for one or two.
+        // Looks up one more than it takes, to know which comes next. Few at a time: most claims
+        // have capacity for one or two.
         _ => {
             let most = most.min(LOOK_AHEAD) + 1;
             queue::waiting(tx.reader(), tx.turns, endpoint, most).map(Into::into)
@@ -117,8 +118,8 @@ fn take(
     Ok(())
 }
 
-/// Passes an endpoint by that cannot be read, or its turn would come again and again, and nobody else's. Where the
-/// fault may pass, it is the claim's.
+/// Skips an endpoint that cannot be read. Otherwise it would stay first in line and block all
+/// others. A fault that may pass ends the claim instead.
 fn set_aside(tx: &mut Transaction<'_>, endpoint: i64, fault: Fault) -> Result<(), Fault> {
     if fault.is_passing() {
         return Err(fault);

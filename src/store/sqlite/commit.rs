@@ -1,17 +1,17 @@
-//! A commit as its caller knows it: the change, and the record of its answer.
+//! Runs a commit: the change, and the record of its answer.
 
 use super::fault::Fault;
 use super::read::Tenant;
-use super::sql;
 use super::transaction::Transaction;
-use super::{endpoints, events};
+use super::{endpoints, events, sql};
 use crate::domain::TenantId;
 use crate::idempotency::{KeyUse, RETENTION, Record};
 use crate::store::at_rest::fields::Fields;
 use crate::store::writes::Written;
 use crate::store::{CommitError, Committed, Write};
 
-/// See [`Store::commit`](crate::store::Store::commit). The record of the answer is part of the same transaction.
+/// Commits a write: see [`Store::commit`](crate::store::Store::commit). The record of the answer is
+/// part of the same transaction.
 pub(super) fn commit(
     tx: &mut Transaction<'_>,
     tenant: &TenantId,
@@ -39,6 +39,7 @@ fn apply(tx: &mut Transaction<'_>, tenant: &Tenant, write: Write) -> Result<Writ
     }
 }
 
+/// Records the answer for the key.
 fn remember(
     tx: &Transaction<'_>,
     tenant: &Tenant,

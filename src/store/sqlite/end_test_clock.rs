@@ -1,8 +1,9 @@
-//! Bringing a store from its test clock back to real time.
+//! Moves a store from its test clock back to real time.
 //!
-//! By a clock that is ahead, what is to happen lies further ahead than it would in real time: a secret that expires in an
-//! hour by the test clock would stay live for a hundred years. So every deadline is brought nearer by as much as the
-//! clock was ahead, and what is over by the test clock stays over. What has happened in the future happened now.
+//! A deadline that was set by a clock that is ahead is too far away in real time: a secret that
+//! expires in an hour by the test clock could stay live for a hundred years. So every deadline is
+//! moved back by as much as the clock was ahead, and what is over by the test clock stays over.
+//! What has happened in the future is moved to now.
 
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -12,26 +13,25 @@ use super::sql;
 use super::sql::offline::{self, clock};
 use crate::domain::key_ring::{Current, Retiring};
 use crate::domain::{Attempt, Endpoint, KeyRing, TenantId, Timestamp};
-use crate::store::at_rest::MasterKeys;
-use crate::store::at_rest::codec;
 use crate::store::at_rest::fields::Fields;
+use crate::store::at_rest::{MasterKeys, codec};
 
-/// How times shift.
+/// How times are moved.
 #[derive(Clone, Copy, Debug)]
 struct Shift {
     /// Real time, in milliseconds.
     now: i64,
-    /// By how much the test clock is ahead, in milliseconds.
+    /// How far the test clock is ahead, in milliseconds.
     ahead: i64,
 }
 
 impl Shift {
-    /// When something happened.
+    /// Moves the time of something that has happened.
     fn past(self, at: Timestamp) -> Timestamp {
         Timestamp::from_millis(at.as_millis().min(self.now))
     }
 
-    /// When something is to happen.
+    /// Moves the time of something that will happen.
     fn deadline(self, at: Timestamp) -> Timestamp {
         let at = at.as_millis();
         Timestamp::from_millis(if at > self.now.saturating_add(self.ahead) {
@@ -71,11 +71,12 @@ impl Shift {
     }
 }
 
-/// Changes every time in the database, in one transaction, so that it can be served by a clock that says `now`.
+/// Moves every time in the database, in one transaction, so that it can be served with a clock that
+/// says `now`.
 ///
 /// # Errors
 ///
-/// [`Fault`], also when a record cannot be read; then nothing has changed.
+/// [`Fault`], also when a record cannot be read. Nothing has changed then.
 pub(super) fn end_test_clock(
     db: &mut Connection,
     keys: &MasterKeys,
@@ -87,7 +88,8 @@ pub(super) fn end_test_clock(
         ahead: transaction.query_row(sql::READY, [], |row| row.get(0))?,
     };
     endpoints(&transaction, keys, shift)?;
-    // An event goes out with the time of its creation: that is changed only where it has not come yet.
+    // A delivery shows when its event was created, so that time is changed only where it is in the
+    // future.
     transaction.execute(clock::SET_EVENTS, [shift.now])?;
     transaction.execute(clock::SET_ANSWERS, (shift.now, shift.ahead))?;
     deliveries(&transaction, shift)?;
@@ -96,6 +98,7 @@ pub(super) fn end_test_clock(
     Ok(())
 }
 
+/// Moves the times of all endpoints and key rings.
 fn endpoints(db: &Connection, keys: &MasterKeys, shift: Shift) -> Result<(), Fault> {
     let reader = Reader { db, keys };
     let mut numbers = db.prepare(clock::ENDPOINTS)?;
@@ -121,6 +124,7 @@ fn endpoints(db: &Connection, keys: &MasterKeys, shift: Shift) -> Result<(), Fau
     Ok(())
 }
 
+/// Moves the times of all deliveries and their attempts.
 fn deliveries(db: &Connection, shift: Shift) -> Result<(), Fault> {
     let mut all = db.prepare(clock::DELIVERIES)?;
     let mut all = all.query([])?;
@@ -157,7 +161,8 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// What is left of a deadline by the test clock is left of it in real time, and nothing that is over comes back.
+        /// The time that is left of a deadline stays the same in real time, and nothing that is
+        /// over comes back.
         #[test]
         fn as_much_is_left_of_a_deadline_as_before(now in 0_i64..1 << 45, ahead in 1_i64..1 << 42, left: i32) {
             let shift = Shift { now, ahead };
@@ -176,7 +181,7 @@ mod tests {
             let at = Timestamp::from_millis(at);
             let after = shift.past(at);
             prop_assert!(after.as_millis() <= now && after <= at);
-            // What expired was made before.
+            // What expired was made before that.
             prop_assert!(shift.past(at) <= shift.deadline(at) || shift.deadline(at).as_millis() <= now);
         }
     }

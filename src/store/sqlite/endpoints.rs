@@ -1,4 +1,4 @@
-//! Writing endpoints, and remembering answers: a commit as the callers know it.
+//! Writes endpoints: creates, changes and deletes them.
 
 use super::fault::Fault;
 use super::read::Tenant;
@@ -98,6 +98,7 @@ pub(super) fn replace(
     Ok(())
 }
 
+/// Writes the records that `rewrite` names.
 fn write_rewrite(
     tx: &mut Transaction<'_>,
     tenant: &Tenant,
@@ -157,6 +158,8 @@ fn delete(
     Ok(())
 }
 
+/// Refuses a name that another endpoint of the tenant has. `own` is the number of the endpoint that
+/// gets it.
 fn check_name(
     tx: &Transaction<'_>,
     tenant: &Tenant,
@@ -189,6 +192,7 @@ fn put_key_ring(
     Ok(())
 }
 
+/// Adds the patterns of an endpoint to the index of subscriptions, if it is active.
 fn subscribe(
     tx: &Transaction<'_>,
     tenant: &Tenant,
@@ -201,6 +205,7 @@ fn subscribe(
     each_pattern(tx, sql::SUBSCRIBE, tenant, number, settings)
 }
 
+/// Removes the patterns of an endpoint from the index of subscriptions.
 fn unsubscribe(
     tx: &Transaction<'_>,
     tenant: &Tenant,

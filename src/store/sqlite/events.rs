@@ -1,13 +1,12 @@
-//! Writing events, their deliveries, and what becomes of them.
+//! Writes events and deliveries, and the results of attempts.
 
 use std::sync::Arc;
 
-use super::endpoints;
 use super::fault::Fault;
 use super::read::{Events, Tenant};
 use super::rows::DeliveryRow;
-use super::sql;
 use super::transaction::Transaction;
+use super::{endpoints, sql};
 use crate::domain::{
     Action, Attempt, Delivery, DeliveryId, EndpointId, Event, EventPattern, Refusal, Timestamp,
     Verdict,
@@ -61,7 +60,7 @@ pub(super) fn publish(
     })
 }
 
-/// The active endpoints of a tenant that subscribe to a type, each once.
+/// Returns the active endpoints of a tenant that subscribe to a type, each once.
 fn subscribers(
     tx: &Transaction<'_>,
     tenant: &Tenant,
@@ -83,6 +82,7 @@ fn subscribers(
     Ok(found)
 }
 
+/// Returns the event that was published with the same id, if its retention has not ended.
 fn published(
     tx: &Transaction<'_>,
     tenant: &Tenant,
@@ -101,7 +101,7 @@ fn published(
     }
 }
 
-/// The number of an endpoint that is there and active.
+/// Returns the number of an endpoint, if it exists and is active.
 fn active_endpoint(
     tx: &Transaction<'_>,
     tenant: &Tenant,
@@ -183,7 +183,7 @@ fn set_delivery(tx: &Transaction<'_>, number: i64, delivery: &Delivery) -> Resul
     Ok(())
 }
 
-/// The delivery of a row. Where an attempt of it is under way, its event is at hand.
+/// Returns the delivery of a row. While an attempt of it is in flight, its event is in memory.
 fn delivery(tx: &Transaction<'_>, tenant: &Tenant, row: DeliveryRow) -> Result<Delivery, Fault> {
     match tx.turns.held(row.number) {
         Some(held) => Ok(row.with(Arc::clone(&held.event))),
@@ -193,7 +193,7 @@ fn delivery(tx: &Transaction<'_>, tenant: &Tenant, row: DeliveryRow) -> Result<D
     }
 }
 
-/// Changes a delivery on its owner's wish.
+/// Changes a delivery for its tenant.
 pub(super) fn update_delivery(
     tx: &mut Transaction<'_>,
     tenant: &Tenant,
@@ -232,7 +232,8 @@ pub(super) fn settle(
     let tenant = tx.tenant(&claimed.tenant)?;
     let now = tx.now();
     let Some(current) = claimed_delivery(tx, &tenant, number, claimed)? else {
-        // It was forgotten by age, and has nothing left to settle. But its place is free.
+        // The delivery was deleted by age, so there is nothing to settle. Its slot is still
+        // released.
         let has_failed = Receiver::after(claimed, verdict, None, now).has_failed;
         tx.turns.ended(number, endpoint, has_failed);
         return Ok(Settled::HoldLost);
@@ -252,7 +253,8 @@ pub(super) fn settle(
     Ok(Settled::Recorded)
 }
 
-/// A claimed delivery as it is now. Its row is read only if something may have changed it since it was claimed.
+/// Returns a claimed delivery as it is now. Its row is read only if something may have changed it
+/// since the claim.
 fn claimed_delivery(
     tx: &Transaction<'_>,
     tenant: &Tenant,
@@ -266,7 +268,7 @@ fn claimed_delivery(
     row.map(|row| delivery(tx, tenant, row)).transpose()
 }
 
-/// Keeps by how much the test clock is ahead, in milliseconds.
+/// Stores how far the test clock is ahead, in milliseconds.
 pub(super) fn keep_clock_advance(tx: &Transaction<'_>, millis: i64) -> Result<(), Fault> {
     tx.db.prepare_cached(sql::SET_CLOCK)?.execute([millis])?;
     Ok(())

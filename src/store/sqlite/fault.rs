@@ -1,4 +1,5 @@
-//! What can go wrong beneath the store, worded for the log: never with data of a record.
+//! Defines what can fail below the store. The messages are for the log and contain no data of
+//! records.
 
 use std::path::PathBuf;
 
@@ -10,37 +11,37 @@ use crate::store::at_rest::codec::Damaged;
 use crate::store::at_rest::fields::FieldError;
 use crate::store::{CommitError, StoreError};
 
-/// A failure of SQLite, of a value at rest, or of the machine.
+/// A failure of SQLite, of a stored value, or of the machine.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Fault {
     /// SQLite failed.
     #[error("{0}{mend}", mend = mend(.0))]
     Sqlite(#[from] rusqlite::Error),
-    /// A sealed value does not open.
-    #[error("a sealed value does not open: {0}")]
+    /// A value cannot be decrypted.
+    #[error("cannot decrypt a value: {0}")]
     Sealed(#[from] CannotOpen),
-    /// A value is not what this program writes.
+    /// A value is not one that this program writes.
     #[error(transparent)]
     Damaged(#[from] Damaged),
-    /// The file cannot have a log.
-    #[error("its file system does not keep SQLite's write-ahead log, which takes a local disk")]
+    /// The file system does not support a log.
+    #[error("its file system does not support SQLite's write-ahead log; use a local disk")]
     NoLog,
-    /// A file of the store was taken away while it is served.
+    /// A file of the store was removed while the store was served.
     #[error(
         "{} was removed, renamed, replaced or cut short while it was served: put the same file back; if it is lost, stop the \
          server and restore a backup; until then writes are answered 500", .0.display()
     )]
     FileGone(PathBuf),
-    /// A fault of this program, and not of the file.
+    /// This program has a bug, and the file is not at fault.
     #[error(
-        "this program panicked, which is a fault of its own and not of the file: the lines above have the panic"
+        "this program panicked, which is a bug and not a fault of the file; the panic is logged above"
     )]
     Panicked,
-    /// The transaction ended before its time.
+    /// The transaction ended too early.
     #[error("SQLite ended the transaction early")]
     NoTransaction,
-    /// The system has no thread to spare.
-    #[error("no thread can be started: {0}")]
+    /// The system cannot start a thread.
+    #[error("cannot start a thread: {0}")]
     Thread(#[from] std::io::Error),
     /// There is no randomness.
     #[error(transparent)]
@@ -48,7 +49,8 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    /// Whether the same may succeed later: what fails is the machine, and not what is in the file.
+    /// Returns whether the same call may succeed later: the machine fails, not the contents of the
+    /// file.
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Sqlite(error) => !matches!(
@@ -65,31 +67,32 @@ impl Fault {
     }
 }
 
-/// What an operator can do about a failure of SQLite.
+/// Returns what an operator can do about a failure of SQLite.
 fn mend(error: &rusqlite::Error) -> &'static str {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => {
-            "; make room on the disk: until then writes are answered 500, and none is half done"
+            "; make room on the disk; until then writes are answered 500 and change nothing"
         }
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
-            "; the file or its directory cannot be written: give this user the right to, or mount it for writing"
+            "; the file or its directory cannot be written: give this user write access or mount it writable"
         }
-        Some(ErrorCode::SystemIoFailure) => "; look at the disk and at the system's log",
+        Some(ErrorCode::SystemIoFailure) => "; check the disk and the system's log",
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            "; the file is damaged: run `hookturn check`, and restore a backup"
+            "; the file is damaged: run `hookturn check` and restore a backup"
         }
         _ => "",
     }
 }
 
-/// A value, named by what it is, that is not what this program writes.
+/// Returns the fault of a stored value that this program would not write. `what` names the kind of
+/// value.
 pub(super) const fn damaged(what: &'static str) -> Fault {
     Fault::Damaged(Damaged(what))
 }
 
 impl From<rusqlite::types::FromSqlError> for Fault {
     fn from(_: rusqlite::types::FromSqlError) -> Self {
-        // Its own text could quote the value.
+        // The message of SQLite could quote the value.
         damaged("a column")
     }
 }

@@ -1,12 +1,13 @@
-//! Which database a log belongs to, and to which state of it.
+//! Identifies which database a log belongs to, and which state of it.
 //!
-//! SQLite begins its log anew each time all of it is in the database, and each time the first commit writes a random
-//! number, with the number of the log before beside it ([`begin`]). So a database that is read without its log has the
-//! number of the log before, or, as soon as something was written back, that of the log itself. With any other number the
-//! two do not belong together: one is another store's, or is from another day.
+//! SQLite restarts its log each time all of it is in the database. The first commit of each log
+//! writes a random number, and beside it the number of the log before ([`begin`]). So the database
+//! without its log has the number of the log before, or, as soon as something was written back, the
+//! number of the log itself. If it has any other number, the log belongs to another store or to
+//! another copy.
 //!
-//! The numbers are in the table in which SQLite counts (`sqlite_sequence`), under names that no table has. There they need
-//! no schema of their own, and versions that do not know of them keep them.
+//! The numbers are in the table in which SQLite counts (`sqlite_sequence`), under names that no
+//! table has. So they need no schema of their own, and versions that do not know them keep them.
 
 use rusqlite::{Connection, OptionalExtension as _};
 
@@ -14,19 +15,19 @@ use super::fault::Fault;
 use super::sql;
 use crate::random;
 
-/// The name under which the number of the log is kept.
+/// The name of the log's number.
 pub(super) const OWN: &str = "log";
 
-/// The name under which the number of the log before is kept.
+/// The name of the number of the log before.
 pub(super) const BEFORE: &str = "was";
 
-/// What a page of a table begins with that has no pages below it.
+/// The first byte of a page of a table that has no pages below it.
 const LEAF_OF_TABLE: u8 = 0x0d;
 
-/// Bytes of the header of such a page, after which the places of its records follow.
+/// The length of the header of such a page. The positions of its records follow.
 const PAGE_HEADER: usize = 8;
 
-/// The numbers of a log and of the one before. 0 for none.
+/// The number of a log and that of the log before. 0 means none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Generation {
     pub own: i64,
@@ -34,7 +35,7 @@ pub(super) struct Generation {
 }
 
 impl Generation {
-    /// Reads the numbers in a database. Those of a database without the table are 0.
+    /// Reads the numbers in a database. They are 0 if it has no such table.
     pub fn of(db: &Connection) -> rusqlite::Result<Self> {
         let number = |name: &str| {
             let found = db.query_row(sql::NUMBER_OF_LOG, [name], |row| row.get(0));
@@ -46,7 +47,7 @@ impl Generation {
         })
     }
 
-    /// Reads the numbers on a page as it is in a log. `None` when they are not there.
+    /// Reads the numbers on a page of a log. Returns `None` when it does not have them.
     pub fn on(page: &[u8]) -> Option<Self> {
         if page.first() != Some(&LEAF_OF_TABLE) {
             return None;
@@ -65,7 +66,7 @@ impl Generation {
     }
 }
 
-/// Writes a new number. It is to be the first commit of a log.
+/// Writes a new number. This must be the first commit of a log.
 pub(super) fn begin(db: &Connection) -> Result<(), Fault> {
     let transaction = db.unchecked_transaction()?;
     let before = Generation::of(&transaction)?;
@@ -77,12 +78,14 @@ pub(super) fn begin(db: &Connection) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Returns the number in the two bytes at a position, as big-endian.
 fn short(bytes: &[u8], at: usize) -> Option<u16> {
     let two = bytes.get(at..)?.first_chunk::<2>()?;
     Some(u16::from_be_bytes(*two))
 }
 
-/// A number of 1 to 9 bytes, and the place after it (SQLite's file format, section 1.6).
+/// Reads a number of 1 to 9 bytes, and returns it with the position after it (SQLite's file format,
+/// section 1.6).
 fn varint(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
     let mut value = 0_u64;
     for place in 0..9 {
@@ -98,7 +101,7 @@ fn varint(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
     None
 }
 
-/// The text and the number of a record of two columns that begins there (section 2.1).
+/// Reads the text and the number of the record of two columns at a position (section 2.1).
 fn record_at(page: &[u8], at: usize) -> Option<(&[u8], i64)> {
     let (_length, at) = varint(page, at)?;
     let (_row, start) = varint(page, at)?;
@@ -136,7 +139,7 @@ mod tests {
     use super::super::schema;
     use super::*;
 
-    /// The page of the table, as SQLite has it.
+    /// Returns the page of the table, as SQLite writes it.
     fn page(db: &Connection) -> Vec<u8> {
         let root = db.query_row(
             "SELECT rootpage FROM sqlite_schema WHERE name = 'sqlite_sequence'",
@@ -165,7 +168,7 @@ mod tests {
             assert_eq!(found.before, before);
             assert_eq!(Generation::on(&page(&db)), Some(found));
             before = found.own;
-            // Other counts are on the page too.
+            // Other counts are on the page, too.
             db.execute(
                 "INSERT INTO event VALUES (?1, 1, 'a', 'b', x'', 1, 1, 1, 1, x'')",
                 [round * 1000 + 1],
@@ -174,9 +177,9 @@ mod tests {
         }
     }
 
-    /// `keys rewrap` writes the database anew, and a log from that moment has pages of before and after.
+    /// `keys rewrap` rewrites the database, and a log of that moment has pages of before and after.
     #[test]
-    fn the_numbers_stay_on_their_page_when_the_database_is_written_anew() {
+    fn the_numbers_stay_on_their_page_when_the_database_is_rewritten() {
         let db = schema::blank().expect("a database");
         begin(&db).expect("a commit");
         let before = Generation::on(&page(&db)).expect("numbers");
@@ -185,7 +188,7 @@ mod tests {
             db.query_row(sql, [], |row| row.get::<_, i64>(0))
         };
         let place = root();
-        db.execute_batch("VACUUM").expect("it is written anew");
+        db.execute_batch("VACUUM").expect("it is rewritten");
         assert_eq!(root(), place);
         assert_eq!(Generation::on(&page(&db)), Some(before));
     }

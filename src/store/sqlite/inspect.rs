@@ -1,12 +1,13 @@
-//! Whether the files of a store belong together: the database, its write-ahead log (`-wal`) and the index of that
-//! (`-shm`).
+//! Makes sure that the files of a store belong together: the database, its write-ahead log (`-wal`)
+//! and the log's index (`-shm`).
 //!
-//! SQLite does not ask. Of a database that is missing or empty it deletes the log, with all that was written last; a log
-//! that lies beside the wrong database it writes over that. So before SQLite opens anything, the files are read here, and
-//! whatever is not a database with its own log is refused, and left as it is.
+//! SQLite does not check this. If the database is missing or empty, SQLite deletes the log, with
+//! everything that was written last. If the log lies beside the wrong database, SQLite writes it
+//! over that database. So this module reads the files before SQLite opens anything. It refuses
+//! whatever is not a database with its own log, and changes nothing.
 //!
-//! Whose a log is, and of which state of the database, its [`generation`](super::generation) tells. Logs of older versions
-//! are without it, and are taken on trust.
+//! The [`generation`](super::generation) of a log says which database it belongs to, and which
+//! state of it. Logs of older versions have none, and are accepted without that check.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -22,41 +23,43 @@ use super::open_error::OpenError;
 use super::paths::beside;
 use super::rollback_journal::Journal;
 use super::schema::APPLICATION_ID;
+use super::sql::offline;
 use super::wal::{Log, word};
 
 /// What the files are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// There is no database, or an empty file, and nothing beside it.
+    /// There is no database, or an empty file, and no file beside it.
     Nothing,
     /// A database of Hookturn, with its own log if it has one.
     Database,
-    /// A database of Hookturn that was about to get its first log when the process was killed. SQLite finishes or undoes
-    /// that.
+    /// A database of Hookturn that was about to get its first log when the process was killed.
+    /// SQLite completes or undoes that.
     Unfinished,
 }
 
-/// What SQLite puts beside a database, and what is lost with it.
+/// The endings of the files that SQLite puts beside a database, and that are lost with it.
 const SIDES: [&str; 3] = ["-wal", "-shm", "-journal"];
 
-/// What every database begins with.
+/// The first bytes of every database.
 const MAGIC: &[u8] = b"SQLite format 3\0";
 
-/// Bytes of a database's header (SQLite's file format, section 1.3).
+/// The length of a database's header in bytes (SQLite's file format, section 1.3).
 const HEADER: usize = 100;
 
-/// Where in the header it says whether the database keeps a write-ahead log, and what it says of one that keeps none.
+/// The position in the header that says whether the database keeps a write-ahead log, and its value
+/// when there is none.
 const WRITE_VERSION: usize = 18;
 const WITHOUT_LOG: u8 = 1;
 
-/// On this page are the bytes that SQLite locks, so it is never written (section 1.6).
+/// The position of the bytes that SQLite locks. Their page is never written (section 1.6).
 const LOCKED_BYTES: u64 = 1 << 30;
 
-/// Reads the files of the database at `real`, which is no link, and makes and changes nothing.
+/// Reads the files of the database at `real`, which is not a link. Makes and changes nothing.
 ///
 /// # Errors
 ///
-/// [`OpenError`], when they do not belong together or are not ours.
+/// [`OpenError`] when the files do not belong together or are not ours.
 pub(super) fn before_opening(real: &Path) -> Result<Found, OpenError> {
     let system = |error: io::Error| OpenError::System(real.to_owned(), error.to_string());
     let header = match header_of(real) {
@@ -87,7 +90,7 @@ pub(super) fn before_opening(real: &Path) -> Result<Found, OpenError> {
         Journal::Own if is_ours(&header) => return Ok(Found::Unfinished),
         _ => return Err(OpenError::StrayJournal(real.to_owned())),
     }
-    // Before the log: a commit that comes in between is in the log already.
+    // Read before the log: a commit in between is already in the log then.
     let index = LogIndex::read(&beside(real, "-shm"));
     let path = beside(real, "-wal");
     let length = match fs::metadata(&path) {
@@ -125,9 +128,10 @@ pub(super) fn before_opening(real: &Path) -> Result<Found, OpenError> {
     Ok(Found::Database)
 }
 
-/// Refuses a log of which less can be read than was committed to it, unless all of it is in the database already.
+/// Refuses a log if less of it can be read than was committed to it, unless all of it is in the
+/// database already.
 fn expect_whole_log(real: &Path, log: Option<&Log>, index: &LogIndex) -> Result<(), OpenError> {
-    // With other salts one of the two is older, as after a loss of power.
+    // If the salts differ, one of the two is older, as after a loss of power.
     let is_of_log = log.is_none_or(|log| log.salts == index.salts);
     let found = log.map_or(0, Log::length);
     let is_needed = index.written_back < index.length;
@@ -141,18 +145,18 @@ fn expect_whole_log(real: &Path, log: Option<&Log>, index: &LogIndex) -> Result<
     Ok(())
 }
 
-/// As [`inspect`], of files that a server may be writing at the same time.
+/// Does the same as [`before_opening`], for files that a server may be writing at the same time.
 pub(super) fn beside_a_server(real: &Path) -> Result<Found, OpenError> {
     let before = Written::of(real);
     let found = before_opening(real);
     if found.is_err() && before != Written::of(real) {
-        // What changed while it was read is a server's, which made sure of it.
+        // A file that changed while it was read belongs to a server, which has checked it.
         return Ok(Found::Database);
     }
     found
 }
 
-/// How long the files are and when they were written.
+/// The lengths of the files and their times of modification.
 #[derive(PartialEq, Eq)]
 struct Written([Option<(u64, Option<SystemTime>)>; 2]);
 
@@ -165,12 +169,12 @@ impl Written {
     }
 }
 
-/// Whether there is something in the log of the database.
+/// Returns whether the database has a log that is not empty.
 pub(super) fn has_log(real: &Path) -> bool {
     fs::metadata(beside(real, "-wal")).is_ok_and(|log| log.len() > 0)
 }
 
-/// Whether the database keeps a write-ahead log.
+/// Returns whether the database keeps a write-ahead log.
 pub(super) fn is_with_log(real: &Path) -> io::Result<bool> {
     let header = header_of(real)?;
     Ok(header
@@ -178,11 +182,12 @@ pub(super) fn is_with_log(real: &Path) -> io::Result<bool> {
         .is_some_and(|version| *version != WITHOUT_LOG))
 }
 
+/// Reads the header of a database, or as much of it as there is.
 fn header_of(path: &Path) -> io::Result<Vec<u8>> {
     read_first(path, HEADER)
 }
 
-/// The first bytes of a file, as many as there are.
+/// Reads the first bytes of a file, `most` at most.
 fn read_first(path: &Path, most: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(most);
     File::open(path)?
@@ -191,12 +196,12 @@ fn read_first(path: &Path, most: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Whether the header of a database bears our mark.
+/// Returns whether a database's header has our mark.
 fn is_ours(header: &[u8]) -> bool {
     word(header, 68) == APPLICATION_ID.cast_unsigned()
 }
 
-/// In bytes.
+/// Returns the size of a page in bytes.
 fn page_size(header: &[u8]) -> u32 {
     match u32::from(header[16]) << 8 | u32::from(header[17]) {
         1 => 65_536,
@@ -204,17 +209,17 @@ fn page_size(header: &[u8]) -> u32 {
     }
 }
 
-/// Whether there is no table in the database without its log. What makes the tables can be in the log, but only of a
-/// store that an older version made.
+/// Returns whether the database has no table without its log. Only a store that an older version
+/// made can have the statements that make its tables in the log.
 fn is_empty_alone(real: &Path) -> bool {
     let tables = alone(real).and_then(|db| {
-        db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        db.query_row(offline::COUNT_PARTS, [], |row| row.get(0))
             .ok()
     });
     tables.is_none_or(|tables: u64| tables == 0)
 }
 
-/// Refuses a log with something in it that is not the database's own.
+/// Refuses a log that is not empty and not the database's own.
 fn belongs(real: &Path, header: &[u8], log: &Log) -> Result<(), OpenError> {
     let system = |error: io::Error| OpenError::System(real.to_owned(), error.to_string());
     let path = beside(real, "-wal");
@@ -239,15 +244,15 @@ fn belongs(real: &Path, header: &[u8], log: &Log) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Refuses a database that is shorter than it says, unless what is missing is in its log: there it is while the log is
-/// being written back.
+/// Refuses a database that is shorter than it says, unless the missing pages are in its log. They
+/// are there while the log is being written back.
 fn expect_every_page(real: &Path, header: &[u8], log: Option<&Log>) -> Result<(), OpenError> {
     let system = |error: io::Error| OpenError::System(real.to_owned(), error.to_string());
     let size = u64::from(page_size(header)).max(1);
     let found = fs::metadata(real).map_err(system)?.len() / size;
     let expected = match log {
         Some(log) => log.pages,
-        // What it says of its length counts only if it was said by the last change.
+        // The header's length is valid only if the last change wrote it.
         None if word(header, 24) == word(header, 92) => word(header, 28),
         None => 0,
     };
@@ -266,9 +271,9 @@ fn expect_every_page(real: &Path, header: &[u8], log: Option<&Log>) -> Result<()
     Ok(())
 }
 
-/// Whether the log has numbers, and the database without the log has none of them.
+/// Returns whether the log has numbers and the database without the log has none of them.
 fn is_of_another_generation(real: &Path, log: &Log) -> io::Result<bool> {
-    // A database that cannot be read by itself is one that its log makes whole.
+    // A database that cannot be read alone is completed by its log.
     let Some((root, database)) = numbers_of(real) else {
         return Ok(false);
     };
@@ -278,7 +283,7 @@ fn is_of_another_generation(real: &Path, log: &Log) -> io::Result<bool> {
         let Some(of_log) = Generation::on(&log.page_at(&path, at)?) else {
             continue;
         };
-        // What was there before the log began, or what it has written back since.
+        // The database is as it was before the log began, or as the log has written it back since.
         if (is_first && database.own == of_log.before) || database.own == of_log.own {
             return Ok(false);
         }
@@ -287,19 +292,15 @@ fn is_of_another_generation(real: &Path, log: &Log) -> io::Result<bool> {
     Ok(!is_first)
 }
 
-/// The page on which the numbers are, and the numbers in the database without its log.
+/// Returns the page that has the numbers, and the numbers in the database without its log.
 fn numbers_of(real: &Path) -> Option<(u32, Generation)> {
     let db = alone(real)?;
-    let root = db.query_row(
-        "SELECT rootpage FROM sqlite_schema WHERE name = 'sqlite_sequence'",
-        [],
-        |row| row.get(0),
-    );
+    let root = db.query_row(offline::PAGE_OF_NUMBERS, [], |row| row.get(0));
     let root: u32 = root.ok().filter(|root| *root > 0)?;
     Some((root, Generation::of(&db).ok()?))
 }
 
-/// The database without its log. Nothing is locked or made.
+/// Opens the database without its log. Locks and makes nothing.
 fn alone(real: &Path) -> Option<Connection> {
     let mut url = Url::from_file_path(real).ok()?;
     url.set_query(Some("immutable=1"));

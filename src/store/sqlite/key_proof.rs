@@ -1,4 +1,4 @@
-//! The proof that the master keys which were given are those that values are encrypted under.
+//! Proves that the given master keys are those that values are encrypted with.
 
 use std::path::Path;
 
@@ -10,12 +10,12 @@ use super::sql::offline;
 use crate::store::at_rest::MasterKeys;
 use crate::store::at_rest::master_keys::Disproof;
 
-/// Checks that every master key that values are encrypted under was given and is the right one.
+/// Checks that every master key that values are encrypted with was given, and is the right one.
 ///
 /// # Errors
 ///
-/// [`OpenError`], also when the file proves no key, although it has its tables: a store proves its first key from the
-/// moment on at which it is made.
+/// [`OpenError`], also when the file has its tables but no proof: a store has the proof of its
+/// first key from the moment on at which it is made.
 pub(super) fn prove(db: &Connection, path: &Path, keys: &MasterKeys) -> Result<(), OpenError> {
     let proofs = || -> Result<Vec<(String, Vec<u8>)>, rusqlite::Error> {
         db.prepare(offline::PROOFS)?
@@ -45,7 +45,8 @@ pub(super) fn prove(db: &Connection, path: &Path, keys: &MasterKeys) -> Result<(
     Ok(())
 }
 
-/// Makes the first key the one that encrypts. What is encrypted under another is then encrypted anew.
+/// Makes the first key the one that encrypts. Values that are encrypted with another key are then
+/// encrypted again.
 pub(super) fn adopt_first_key(db: &mut Connection, keys: &MasterKeys) -> Result<(), Fault> {
     let first = keys.first_id();
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -60,7 +61,8 @@ pub(super) fn adopt_first_key(db: &mut Connection, keys: &MasterKeys) -> Result<
         }
         Some(before) if before != first => begin_rewrap(&transaction, first)?,
         Some(_) => {
-            // What did not open the last time may be mended or deleted by now; until then the other keys are kept.
+            // Values that could not be decrypted the last time may be repaired or deleted by now.
+            // Until then the other keys are kept.
             let is_unfinished: bool =
                 transaction.query_row(offline::IS_REWRAP_UNFINISHED, [first], |row| row.get(0))?;
             if is_unfinished {
@@ -72,6 +74,7 @@ pub(super) fn adopt_first_key(db: &mut Connection, keys: &MasterKeys) -> Result<
     Ok(())
 }
 
+/// Begins to encrypt all values with the first key.
 fn begin_rewrap(db: &Connection, first: &str) -> Result<(), Fault> {
     db.execute(offline::BEGIN_REWRAP, [first])?;
     Ok(())

@@ -1,4 +1,4 @@
-//! Who may write a store: one process at a time.
+//! Locks a store, so that only one process writes it.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -8,13 +8,16 @@ use std::path::{Path, PathBuf};
 use super::open_error::OpenError;
 use super::paths::{beside, private};
 
-/// Held by the process that writes a store: the one server, or `keys rewrap`. The system lets go of it when the process
-/// ends, however it ends.
+/// Held by the process that writes a store: the server, or `keys rewrap`. The system releases it
+/// when the process ends, however it ends.
 ///
-/// It is on two files. One stands beside the database and is there before it. The other is the database itself, so that
-/// no other path to it, such as a bind mount or a new name, leads around the lock. That one is an `flock`, which the
-/// locks of SQLite (`fcntl`) do not meet. But those are dropped when the process closes any handle on the file: so this
-/// one is opened before SQLite opens the file and closed after.
+/// There are two locks:
+///
+/// - One is on a file beside the database, which exists before the database does.
+/// - The other is on the database itself, so that no other path to it, such as a bind mount or a
+///   new name, bypasses the lock. It is an `flock`, which does not conflict with the locks of
+///   SQLite (`fcntl`). SQLite's locks are dropped when the process closes any handle on the file,
+///   so this handle is opened before SQLite opens the file and closed after.
 #[derive(Debug)]
 pub struct Lock {
     #[expect(dead_code, reason = "held, and never asked")]
@@ -23,11 +26,12 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock beside the database at `real`, which is no link, and on the database if it is there.
+    /// Takes the lock beside the database at `real`, which is not a link, and the lock on the
+    /// database if it exists.
     ///
     /// # Errors
     ///
-    /// [`OpenError`] when another process has it, or it cannot be made.
+    /// [`OpenError`] when another process holds the lock, or it cannot be made.
     pub(super) fn take(real: &Path) -> Result<Self, OpenError> {
         let file = private().create(true).open(beside(real, "-lock"));
         let beside = file.map_err(|error| OpenError::System(real.to_owned(), error.to_string()))?;
@@ -43,11 +47,12 @@ impl Lock {
         Ok(taken)
     }
 
-    /// Takes the lock on the database itself, unless it is taken. SQLite must not have opened it yet.
+    /// Takes the lock on the database itself, unless it is held already. SQLite must not have
+    /// opened the file yet.
     ///
     /// # Errors
     ///
-    /// As for [`take`](Self::take).
+    /// The same as [`take`](Self::take).
     pub(super) fn take_database(&mut self, real: &Path) -> Result<(), OpenError> {
         if self.database.is_none() {
             let file = private().open(real);
@@ -59,7 +64,7 @@ impl Lock {
         Ok(())
     }
 
-    /// Which file the database is.
+    /// Returns the identity of the database file.
     ///
     /// # Errors
     ///
@@ -71,6 +76,7 @@ impl Lock {
     }
 }
 
+/// Locks an open file. Fails if another process has locked it.
 fn lock(file: &File, path: &Path) -> Result<(), OpenError> {
     match file.try_lock() {
         Ok(()) => Ok(()),
@@ -81,7 +87,7 @@ fn lock(file: &File, path: &Path) -> Result<(), OpenError> {
     }
 }
 
-/// Which file one is, whatever its name: its device and its number there.
+/// Identifies a file independent of its name: its device and its inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Identity {
     device: u64,
@@ -97,8 +103,8 @@ impl From<&fs::Metadata> for Identity {
     }
 }
 
-/// The files of a store as they were when it was opened. What is written to a file that was removed, renamed or replaced
-/// since then is not there when the server starts again.
+/// The files of a store as they were when it was opened. What is written to a file that was
+/// removed, renamed or replaced since then is missing when the server starts again.
 #[derive(Debug)]
 pub(super) struct Files {
     files: Vec<OpenedFile>,
@@ -114,11 +120,12 @@ struct OpenedFile {
 }
 
 impl Files {
-    /// The database at `path` that was locked, and what SQLite has put beside it.
+    /// Notes the identity of the locked database at `path`, and of the files that SQLite has put
+    /// beside it.
     ///
     /// # Errors
     ///
-    /// When one of them is not there, or the system does not say.
+    /// When one of them does not exist, or the system does not say.
     pub(super) fn new(path: &Path, lock: &Lock) -> io::Result<Self> {
         let real = path.canonicalize()?;
         let database = |path: &Path, may_be_link| {
@@ -131,7 +138,7 @@ impl Files {
         };
         let mut files = vec![database(&real, false)?];
         if path != real {
-            // By the path as it was given, too: it may be made to lead elsewhere.
+            // Also by the path that was given: it may be changed to lead to another file.
             files.push(database(path, true)?);
         }
         for side in ["-wal", "-shm"] {
@@ -146,7 +153,8 @@ impl Files {
         Ok(Self { files })
     }
 
-    /// The first file that is not the one that was opened any more, or that is a log of fewer bytes than `log`.
+    /// Returns the first file that is no longer the one that was opened, or a log that has become
+    /// shorter than `log` bytes.
     pub(super) fn first_gone(&self, log: u64) -> Option<&Path> {
         let is_gone = |file: &&OpenedFile| {
             let found = if file.may_be_link {
@@ -166,7 +174,8 @@ impl Files {
     }
 }
 
-/// Whether the system does not say now what is there, so that the file is not known to be gone.
+/// Returns whether the system cannot say at the moment which file is there, so that the file may
+/// still exist.
 fn is_passing(error: &io::Error) -> bool {
     /// An error of the device, which has no kind of its own (Linux's `EIO`).
     const DEVICE: i32 = 5;

@@ -1,11 +1,12 @@
-//! What the index of a log (`-shm`) says of it: how much was committed to it.
+//! Reads the index of a log (`-shm`), which says how much was committed to the log.
 //!
-//! After a kill the index is there and knows how long the log was. A log that has become shorter, or of which less can be
-//! read, has lost something that was answered. (After a loss of power the index may be older than the log: it says less
-//! then, and never more, since a commit is on the disk before it is in the index.)
+//! After a kill the index still exists and knows the length of the log. If the log is shorter, or
+//! less of it can be read, something that was answered is lost. After a loss of power the index may
+//! be older than the log. Then it says less, and never more, since a commit is on the disk before
+//! it is in the index.
 //!
-//! The format is SQLite's (<https://www.sqlite.org/walformat.html#the_wal_index_file_format>), in the machine's own byte
-//! order.
+//! The format is SQLite's (<https://www.sqlite.org/walformat.html#the_wal_index_file_format>), in
+//! the byte order of the machine.
 
 use std::path::Path;
 
@@ -14,22 +15,23 @@ use super::wal;
 /// The version of the format.
 const VERSION: u32 = 3_007_000;
 
-/// Bytes of the header, which stands there twice: one that is being changed is not the same twice.
+/// The length of the header in bytes. The index begins with two copies of it, which differ while it
+/// is being changed.
 const HEADER: usize = 48;
 
 /// How much of a log was committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LogIndex {
-    /// Those of the log.
+    /// The salts of the log.
     pub salts: [u8; 8],
-    /// In pages.
+    /// The committed length of the log, in pages.
     pub length: u32,
-    /// How many of the pages were written back to the database.
+    /// How many of these pages were written back to the database.
     pub written_back: u32,
 }
 
 impl LogIndex {
-    /// Reads the index at `path`. `None` when there is none that can be read.
+    /// Reads the index at `path`. Returns `None` when there is none that can be read.
     pub fn read(path: &Path) -> Option<Self> {
         Self::of(&wal::read_at(path, 0, 2 * HEADER + 4).ok()?)
     }
@@ -49,6 +51,7 @@ impl LogIndex {
     }
 }
 
+/// Returns the number in the four bytes at a position, in the byte order of the machine.
 fn number(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
 }

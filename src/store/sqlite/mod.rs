@@ -1,14 +1,16 @@
-//! The store in one file on this machine: SQLite, with everything that callers told us sealed.
+//! Stores everything in one SQLite file on this machine, with all that callers sent encrypted.
 //!
-//! - **One writer.** A thread gathers what waits into one transaction and answers when it is on the disk
-//!   (`writer`). Another process that would write is refused (`lock`).
-//! - **Readers beside it** (`readers`): a read sees the last commit and waits for none.
-//! - **Whose turn it is** is in memory (`turns`), and found again in the file at the start.
-//! - **Sealed at rest** ([`seal`](super::seal)): a stolen file shows ids, names, types of events and times. A new first
-//!   master key is brought to every record in the background (`rewrap`).
+//! - **One writer.** A thread gathers the waiting writes into one transaction, and answers when it
+//!   is on the disk (`writer`). Another process that wants to write is refused (`lock`).
+//! - **Readers beside it** (`readers`). A read sees the last commit and does not wait for one.
+//! - **The order of attempts** is in memory (`turns`), and is read from the file again at the
+//!   start.
+//! - **Encryption at rest** ([`seal`](super::at_rest::seal)). A stolen file shows ids, names, types
+//!   of events and times. Every record is encrypted with a new first master key in the background
+//!   (`rewrap`).
 //!
-//! Reading order: `sql` (the tables and every statement), `opening`, `writer`, then what it runs: `commit`, `endpoints`,
-//! `events`, `claim`, `sweep`, `rewrap`.
+//! Read the modules in this order: `sql` (the tables and every statement), `opening`, `writer`,
+//! then what it runs: `commit`, `endpoints`, `events`, `claim`, `sweep`, `rewrap`.
 
 pub mod backup;
 mod cache;
@@ -73,16 +75,17 @@ pub use open_error::OpenError;
 pub use opening::Opening;
 pub use progress::Progress;
 
-/// How many writes may wait for the writer; who comes then waits before it gets in line.
+/// How many writes may wait for the writer. Further callers wait before they are queued.
 const WAITING: usize = 1024;
 
-/// A [`Store`] in one file. Dropping it waits until what it was asked to write is written.
+/// A [`Store`] in one file. Dropping it waits until the writes that it has accepted are written.
 pub struct SqliteStore {
     clock: Arc<dyn Clock>,
     work: Arc<Notify>,
-    /// Closed before the writer, so that the last connection to be closed is one that may tidy up the log.
+    /// Closed before the writer, so that the last connection to be closed is one that may clean up
+    /// the log.
     readers: Option<Readers>,
-    /// `None` only while it is dropped.
+    /// `None` only while the store is dropped.
     jobs: Option<mpsc::Sender<Job>>,
     writer: Mutex<Option<JoinHandle<()>>>,
     _lock: Lock,
@@ -90,18 +93,19 @@ pub struct SqliteStore {
 
 impl Drop for SqliteStore {
     fn drop(&mut self) {
-        // The writer closes the file last: then SQLite writes the log back to the database, which is whole by itself.
+        // The writer closes the file last. SQLite then writes the log back to the database, which
+        // is complete without it.
         self.readers = None;
         self.jobs = None;
         if let Some(writer) = self.writer.lock().take() {
-            // It panicked, if at all, where it logged why.
+            // If the writer panicked, the log says why.
             let _ = writer.join();
         }
     }
 }
 
 impl SqliteStore {
-    /// Has the writer do something, and waits for its answer.
+    /// Sends a job to the writer, and waits for its answer.
     async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> Job) -> Result<T, StoreError> {
         let jobs = self.jobs.as_ref().ok_or(StoreError::Closed)?;
         let (reply, answer) = oneshot::channel();
@@ -110,16 +114,17 @@ impl SqliteStore {
         answer.await.map_err(|_| StoreError::Closed)
     }
 
-    /// As [`ask`](Self::ask), for a write, which can end by the panic of a decision.
+    /// Does what [`ask`](Self::ask) does, for a write. A write can end with the panic of a
+    /// decision.
     async fn write<T>(&self, job: impl FnOnce(Reply<T>) -> Job) -> Result<T, CommitError> {
         match self.ask(job).await? {
             Ok(outcome) => outcome,
-            // It is its caller's.
+            // The panic belongs to the caller.
             Err(panic) => resume_unwind(panic),
         }
     }
 
-    /// As [`write`](Self::write), for what can fail only with the store.
+    /// Does what [`write`](Self::write) does, for a write that fails only when the store fails.
     async fn keep<T>(&self, job: impl FnOnce(Reply<T>) -> Job) -> Result<T, StoreError> {
         self.write(job).await.map_err(|error| match error {
             CommitError::Store(error) => error,
@@ -267,7 +272,8 @@ impl Store for SqliteStore {
     }
 
     async fn ready(&self) -> Result<(), StoreError> {
-        // First, since the writer knows whether the files are gone, which a read fails by without knowing why.
+        // The writer comes first, since it knows whether the files are gone. A read fails then
+        // without knowing why.
         self.keep(|reply| Job::Try { reply }).await?;
         self.read(|reader| reader.row(sql::READY, &[], |_| Ok(())))
             .await?;

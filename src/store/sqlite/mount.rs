@@ -1,19 +1,22 @@
-//! Whether a file is a mount by itself. What SQLite puts beside such a file is in another directory than beside the file
-//! that was mounted: by each of the two paths it has another log.
+//! Finds out whether a file is a mount point itself. SQLite puts the log of such a file beside the
+//! mount point, and that of the original file into another directory: each of the two paths would
+//! have its own log.
 
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
-/// Where Linux lists what is mounted for this process.
+/// The file in which Linux lists the mounts of this process.
 const MOUNTS: &str = "/proc/self/mountinfo";
 
-/// Whether something is mounted at `real`, which is no link. Where the system does not say, nothing is.
+/// Returns whether something is mounted at `real`, which is not a link. Returns false where the
+/// system does not say.
 pub(super) fn is_mount(real: &Path) -> bool {
     fs::read(MOUNTS).is_ok_and(|mounts| is_in(&mounts, real))
 }
 
+/// Returns whether the list of mounts has `real` as a mount point that is not hidden.
 fn is_in(mounts: &[u8], real: &Path) -> bool {
     let mounts: Vec<Mount<'_>> = mounts
         .split(|byte| *byte == b'\n')
@@ -21,7 +24,7 @@ fn is_in(mounts: &[u8], real: &Path) -> bool {
         .collect();
     let at = mounts.iter().filter(|mount| mount.place == real);
     let is_hidden = |mount: &Mount<'_>| {
-        // Another one was mounted later above it, on what it was mounted on itself.
+        // Another mount was made later, higher up on the same parent.
         mounts.iter().any(|other| {
             other.parent == mount.parent && other.place != real && real.starts_with(&other.place)
         })
@@ -46,7 +49,7 @@ impl<'a> Mount<'a> {
     }
 }
 
-/// Spaces and the like are written as a backslash and three octal digits.
+/// Decodes a path: spaces and the like are written as a backslash and three octal digits.
 fn unescaped(field: &[u8]) -> OsString {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field;

@@ -1,4 +1,4 @@
-//! Opening the file: what must be true of it before it is served.
+//! Opens a file, and makes sure that it can be served.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ use crate::domain::Timestamp;
 use crate::store::DeliveryLimits;
 use crate::store::at_rest::MasterKeys;
 
-/// A file that was opened, and is not served yet.
+/// A file that is open but not served yet.
 pub struct Opening {
     pub(super) path: PathBuf,
     pub(super) keys: MasterKeys,
@@ -31,16 +31,16 @@ pub struct Opening {
 }
 
 impl Opening {
-    /// Opens the file at `path`, or makes it: takes its lock, brings its schema to this version's, and checks that
-    /// `keys` open it.
+    /// Opens the file at `path`, or makes it: takes its lock, brings its schema to this version's,
+    /// and checks that `keys` decrypt it.
     ///
     /// # Errors
     ///
-    /// [`OpenError`] says what is in the way, and how to mend it.
+    /// [`OpenError`] says what is wrong and how to fix it.
     pub fn new(path: &Path, keys: MasterKeys) -> Result<Self, OpenError> {
         let (lock, db, is_new) = file::open(path, &keys)?;
         if is_new {
-            tracing::info!(path = %path.display(), "a new, empty store was made");
+            tracing::info!(path = %path.display(), "made a new, empty store");
         }
         let fault = |fault| OpenError::of(path, fault);
         let millis: i64 = db
@@ -55,14 +55,14 @@ impl Opening {
         })
     }
 
-    /// As [`new`](Self::new), of a file that is there.
+    /// Opens a file that exists, as [`new`](Self::new) does.
     ///
     /// # Errors
     ///
-    /// [`OpenError::Missing`] when it is not, and nothing is made.
+    /// [`OpenError::Missing`] when it does not exist. Nothing is made then.
     pub fn existing(path: &Path, keys: MasterKeys) -> Result<Self, OpenError> {
         if std::fs::metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
-            // Where it is missing, what is left beside it says more.
+            // If the file is missing, what is left beside it tells more.
             let left = paths::real_path(path).and_then(|real| inspect::before_opening(&real));
             return Err(match left {
                 Err(error @ OpenError::OrphanedLog { .. }) => error,
@@ -72,14 +72,14 @@ impl Opening {
         Self::new(path, keys)
     }
 
-    /// By how much the test clock was ahead when the store was last used.
+    /// Returns how far the test clock was ahead when the store was last used.
     #[must_use]
     pub fn clock_advance(&self) -> Duration {
         self.clock_advance
     }
 
-    /// Refuses a store whose test clock is ahead: without that clock it would go back in time, and what has ended would
-    /// go on.
+    /// Refuses a store whose test clock is ahead. Without that clock its time would go back, and
+    /// secrets that have expired would be live again.
     ///
     /// # Errors
     ///
@@ -94,29 +94,30 @@ impl Opening {
         })
     }
 
-    /// Brings the store from its test clock back to the real time `now`: what is left of a grace, of the time that an
-    /// answer is remembered and of the time until an attempt stays the same.
+    /// Moves the store from its test clock back to the real time `now`. The time that is left of
+    /// each grace period, recorded answer and scheduled attempt stays the same.
     ///
     /// # Errors
     ///
-    /// [`OpenError`] when a record cannot be read or the file cannot be written; then nothing has changed.
+    /// [`OpenError`] when a record cannot be read or the file cannot be written. Nothing has
+    /// changed then.
     pub fn end_test_clock(&mut self, now: Timestamp) -> Result<(), OpenError> {
         if self.clock_advance.is_zero() {
-            tracing::info!("the test clock is not ahead: --end-test-clock can be left out");
+            tracing::info!("test clock is not ahead; --end-test-clock is not needed");
         } else {
             let ended = end_test_clock::end_test_clock(&mut self.db, &self.keys, now);
             ended.map_err(|fault| OpenError::of(&self.path, fault))?;
             let seconds = self.clock_advance.as_secs_f64();
             tracing::info!(
                 seconds,
-                "the test clock is ended: all times ahead were moved back by so much"
+                "ended the test clock; all later times were moved back by as much as it was ahead"
             );
             self.clock_advance = Duration::ZERO;
         }
         Ok(())
     }
 
-    /// Starts the threads. The store tells the time by `clock` from here on.
+    /// Starts the threads. From here on the store reads the time from `clock`.
     ///
     /// # Errors
     ///
@@ -139,7 +140,7 @@ impl Opening {
         let mut db = self.db;
         let checkpoints = Checkpoints::new(&mut db, gate).map_err(fault)?;
         let files = Files::new(&path, &self.lock);
-        let writer = Writer::new(writer::Parts {
+        let parts = writer::Parts {
             db,
             keys: self.keys,
             files: files.map_err(|error| fault(error.into()))?,
@@ -147,9 +148,8 @@ impl Opening {
             clock: Arc::clone(&clock),
             limits,
             work: Arc::clone(&work),
-            answers,
-        });
-        let writer = writer.map_err(fault)?;
+        };
+        let writer = Writer::new(parts, answers).map_err(fault)?;
         tokio::spawn(answer(answered));
         let (jobs, waiting) = mpsc::channel(WAITING);
         let thread = thread::Builder::new()
@@ -167,8 +167,10 @@ impl Opening {
     }
 }
 
-/// Answers the callers of each batch. Done by a task of the runtime, which puts theirs in its own queue: the writer would
-/// have to wake them from outside, one by one, before it could go on.
+/// Answers the callers of each batch.
+///
+/// This is a task of the runtime, which puts the tasks of the callers into its own queue. The
+/// writer would have to wake them from outside, one by one, before its next batch.
 async fn answer(mut answered: mpsc::UnboundedReceiver<AnsweredBatch>) {
     while let Some((answers, committed)) = answered.recv().await {
         for answer in answers {

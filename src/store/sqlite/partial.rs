@@ -1,4 +1,5 @@
-//! Files that get their name when they are whole and on the disk: whatever has the name is whole.
+//! Makes files that get their name when they are complete and on the disk: a file with the name is
+//! always complete.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -8,21 +9,21 @@ use std::path::{Path, PathBuf};
 use super::paths::{beside, directory_of, private};
 use crate::random;
 
-/// What SQLite puts beside a database.
+/// The endings of the files that SQLite puts beside a database.
 pub(super) const SIDES: [&str; 3] = ["-wal", "-shm", "-journal"];
 
-/// A file that is not whole, under a name of its own. It is gone when this is.
+/// A file that is not complete yet, with a temporary name. It is deleted on drop.
 pub(super) struct Partial(PathBuf);
 
 impl Partial {
-    /// Makes one in the directory of `target`, so that it can get that name.
+    /// Makes a file in the directory of `target`, so that it can get that name.
     ///
     /// # Errors
     ///
-    /// When that cannot be done.
+    /// When it cannot be made.
     pub fn beside(target: &Path) -> io::Result<Self> {
         let mut name = OsString::from(".");
-        let wrong = || io::Error::other("it has no name");
+        let wrong = || io::Error::other("the path has no file name");
         name.push(target.file_name().ok_or_else(wrong)?);
         name.push(format!(".{}.partial", random::correlation_id().simple()));
         let path = directory_of(target).join(name);
@@ -30,20 +31,22 @@ impl Partial {
         Ok(Self(path))
     }
 
-    /// Where it is.
+    /// Returns the path of the file.
     pub fn path(&self) -> &Path {
         &self.0
     }
 
-    /// Gives it its name, unless another file has that, and sees to it that it has it on the disk.
+    /// Gives the file the name `target`, unless another file has that name, and syncs the name to
+    /// the disk.
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::AlreadyExists`] when there is another, and others when it cannot be done.
+    /// [`io::ErrorKind::AlreadyExists`] when another file has the name, and others when it cannot
+    /// be done.
     pub fn name(self, target: &Path) -> io::Result<()> {
         match fs::hard_link(&self.0, target) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(error),
-            // Not every file system has links.
+            // Not every file system supports links.
             Err(_) => fs::rename(&self.0, target)?,
             Ok(()) => {}
         }
@@ -51,7 +54,8 @@ impl Partial {
         sync_directory_of(target)
     }
 
-    /// As [`name`](Self::name), in place of a file that may be there.
+    /// Gives the file the name `target`, as [`name`](Self::name) does, and replaces a file that has
+    /// it.
     ///
     /// # Errors
     ///
@@ -62,13 +66,14 @@ impl Partial {
     }
 }
 
+/// Syncs the directory of a file to the disk.
 fn sync_directory_of(path: &Path) -> io::Result<()> {
     File::open(directory_of(path))?.sync_all()
 }
 
 impl Drop for Partial {
     fn drop(&mut self) {
-        // It may have its name by now, and what is beside it is rarely there.
+        // The file may have its name by now, and there is rarely a file beside it.
         for side in SIDES.iter().copied().chain([""]) {
             let _ = fs::remove_file(beside(&self.0, side));
         }

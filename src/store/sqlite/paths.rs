@@ -1,4 +1,4 @@
-//! Paths of the database and of what lies beside it.
+//! Computes the paths of the database and of the files beside it.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -8,25 +8,26 @@ use std::path::{Path, PathBuf};
 use super::mount::is_mount;
 use super::open_error::OpenError;
 
-/// How many links may lead from one to the next, as on Linux.
+/// How many links may follow one another, as on Linux.
 const MOST_LINKS: usize = 40;
 
-/// The file beside `path` whose name ends so.
+/// Returns the path of the file beside `path` whose name has this ending.
 pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut beside = path.as_os_str().to_owned();
     beside.push(ending);
     beside.into()
 }
 
-/// How files are opened to be written, and made so that only their owner may read them. The files that SQLite puts
-/// beside a database get its mode.
+/// Returns the options that open a file for writing, and make it readable only by its owner. The
+/// files that SQLite puts beside a database get the same mode.
 pub(super) fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).write(true).truncate(false).mode(0o600);
     options
 }
 
-/// The path without links of a file that may be yet to be made, and that is not a directory, a pipe or the like.
+/// Resolves the links in the path of a file that may not exist yet. Refuses a directory, a pipe and
+/// the like.
 ///
 /// # Errors
 ///
@@ -34,7 +35,7 @@ pub(super) fn private() -> OpenOptions {
 pub(super) fn real_path(path: &Path) -> Result<PathBuf, OpenError> {
     let system = |error: io::Error| OpenError::System(path.to_owned(), error.to_string());
     match fs::metadata(path) {
-        // A pipe would be waited for.
+        // Opening a pipe would wait.
         Ok(found) if !found.is_file() => return Err(OpenError::Foreign(path.to_owned())),
         // By each name it would have another log.
         Ok(found) if found.nlink() > 1 => return Err(OpenError::Linked(path.to_owned())),
@@ -58,7 +59,7 @@ pub(super) fn real_path(path: &Path) -> Result<PathBuf, OpenError> {
     Ok(directory.join(name))
 }
 
-/// Where a file with this path is.
+/// Returns the directory of a file.
 pub(super) fn directory_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,

@@ -1,13 +1,13 @@
-//! Whoever watches a long piece of work for an operator.
+//! Defines how a long task reports to an operator.
 
-/// Is told how far a piece of work has come, and what it finds. The default is not to look.
+/// Receives the progress of a long task and what it finds. The default methods do nothing.
 pub trait Progress {
-    /// The next part of the work begins: its name, and how much of it there is, if that is known.
+    /// The next part begins: its name, and how much there is to do, if that is known.
     fn begin(&mut self, _part: &'static str, _all: Option<u64>) {}
 
-    /// So much of the part is done in all.
+    /// This much of the part is done in total.
     fn reach(&mut self, _done: u64) {}
 
-    /// Something was found: one line, without data of records.
+    /// The task found something: one line, without data of records.
     fn found(&mut self, _line: &str) {}
 }

@@ -1,4 +1,5 @@
-//! What waits for each endpoint, as the file has it: looked up when the store opens, and again when a commit changed it.
+//! Reads the waiting deliveries of endpoints from the file: when the store opens, and after a
+//! commit has changed them.
 
 use super::fault::Fault;
 use super::read::Reader;
@@ -6,7 +7,7 @@ use super::sql;
 use super::turns::Turns;
 use crate::domain::Timestamp;
 
-/// Finds the endpoints for which something waits.
+/// Finds the endpoints that have waiting deliveries.
 pub(super) fn find_all(reader: Reader<'_>, turns: &mut Turns) -> Result<(), Fault> {
     let mut after: i64 = 0;
     while let Some(endpoint) = reader.row(sql::NEXT_QUEUE, &[&after], |row| Ok(row.get(0)?))? {
@@ -19,7 +20,8 @@ pub(super) fn find_all(reader: Reader<'_>, turns: &mut Turns) -> Result<(), Faul
         if let Some((_, number)) = first {
             let failures: Option<u32> =
                 reader.row(sql::FAILURES, &[&number], |row| Ok(row.get(0)?))?;
-            // What waits first has failed: one attempt is enough to find out whether its receiver is back.
+            // The first waiting delivery has failed before: one attempt is enough to find out
+            // whether its receiver is back.
             turns
                 .queues
                 .set_failing(&endpoint, failures.unwrap_or_default() > 0);
@@ -30,7 +32,8 @@ pub(super) fn find_all(reader: Reader<'_>, turns: &mut Turns) -> Result<(), Faul
     Ok(())
 }
 
-/// At most `most` deliveries that wait for an endpoint and are not under way, the earliest first.
+/// Returns at most `most` waiting deliveries of an endpoint that are not in flight, the earliest
+/// first.
 pub(super) fn waiting(
     reader: Reader<'_>,
     turns: &Turns,
@@ -51,8 +54,8 @@ pub(super) fn waiting(
     Ok(waiting)
 }
 
-/// Brings the turns in step with the batch that was committed. Returns whether there may be something to claim at `now`
-/// that was not there before.
+/// Updates `turns` after the batch was committed. Returns whether there may be new deliveries to
+/// claim at `now`.
 pub(super) fn follow_commit(reader: Reader<'_>, turns: &mut Turns, now: Timestamp) -> bool {
     let (touched, is_news) = turns.apply_batch();
     for endpoint in touched {
@@ -61,12 +64,12 @@ pub(super) fn follow_commit(reader: Reader<'_>, turns: &mut Turns, now: Timestam
     is_news || turns.queues.is_due(now)
 }
 
-/// Looks up what waits first for an endpoint.
+/// Looks up the first waiting delivery of an endpoint.
 pub(super) fn find_first(reader: Reader<'_>, turns: &mut Turns, endpoint: i64) {
     match waiting(reader, turns, endpoint, 1) {
         Ok(mut waiting) => turns.waits(endpoint, waiting.pop()),
         Err(error) => {
-            tracing::error!(%error, "cannot read the deliveries that wait for an endpoint");
+            tracing::error!(%error, "cannot read the waiting deliveries of an endpoint");
             turns.waits(endpoint, None);
             if error.is_passing() {
                 turns.look_again(endpoint);

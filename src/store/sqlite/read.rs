@@ -1,4 +1,4 @@
-//! Reading records: what the writer does inside its transaction and readers do beside it.
+//! Reads records: for the writer inside its transaction, and for the readers beside it.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -14,11 +14,10 @@ use crate::domain::{
 };
 use crate::idempotency::{IdempotencyKey, Record};
 use crate::store::Page;
-use crate::store::at_rest::MasterKeys;
-use crate::store::at_rest::codec;
 use crate::store::at_rest::fields::Fields;
+use crate::store::at_rest::{MasterKeys, codec};
 
-/// A connection with the keys that open what it reads.
+/// A connection, with the keys that decrypt what it reads.
 #[derive(Clone, Copy)]
 pub(super) struct Reader<'a> {
     pub db: &'a Connection,
@@ -37,14 +36,14 @@ pub(super) struct Tenant {
 pub(super) struct Events(HashMap<i64, Arc<Event>>);
 
 impl Events {
-    /// Notes an event that is at hand, so that it need not be read.
+    /// Adds an event that is in memory already, so that it is not read.
     pub fn note(&mut self, number: i64, event: &Arc<Event>) {
         self.0.entry(number).or_insert_with(|| Arc::clone(event));
     }
 }
 
 impl Reader<'_> {
-    /// The one row of a statement, if there is any.
+    /// Returns the first row of a statement, if there is one.
     pub fn row<T>(
         &self,
         sql: &str,
@@ -56,7 +55,7 @@ impl Reader<'_> {
         rows.next()?.map(read).transpose()
     }
 
-    /// All rows of a statement.
+    /// Returns all rows of a statement.
     pub fn rows<T>(
         &self,
         sql: &str,
@@ -72,7 +71,7 @@ impl Reader<'_> {
         Ok(found)
     }
 
-    /// The tenant, if it ever had a record.
+    /// Returns the tenant, if it ever had a record.
     pub fn tenant(&self, id: &TenantId) -> Result<Option<Tenant>, Fault> {
         let mut statement = self.db.prepare_cached(sql::TENANT)?;
         let number = statement.query_row([id.as_str()], |row| row.get(0));
@@ -82,7 +81,7 @@ impl Reader<'_> {
         }))
     }
 
-    /// An endpoint with its number.
+    /// Returns an endpoint with its number.
     pub fn endpoint(
         &self,
         tenant: &Tenant,
@@ -95,7 +94,7 @@ impl Reader<'_> {
         )
     }
 
-    /// The endpoint with this number.
+    /// Returns the endpoint with this number.
     pub fn endpoint_of_number(
         &self,
         tenant: &TenantId,
@@ -115,7 +114,8 @@ impl Reader<'_> {
         Ok((row.get(0)?, endpoint))
     }
 
-    /// A page of a tenant's endpoints: see [`Store::endpoints`](crate::store::Store::endpoints).
+    /// Returns a page of a tenant's endpoints: see
+    /// [`Store::endpoints`](crate::store::Store::endpoints).
     pub fn endpoints(
         &self,
         tenant: &Tenant,
@@ -143,7 +143,7 @@ impl Reader<'_> {
         Ok(Some(page(found, limit)))
     }
 
-    /// The remembered answer for a key, if it has not expired at `now`.
+    /// Returns the recorded answer for a key, if it has not expired at `now`.
     pub fn record(
         &self,
         tenant: &Tenant,
@@ -161,7 +161,7 @@ impl Reader<'_> {
         Ok(found.flatten())
     }
 
-    /// The event with this number, and to how many endpoints it went.
+    /// Returns the event with this number, and the number of endpoints that it went to.
     pub fn event(&self, tenant: &TenantId, number: i64) -> Result<Option<(Event, usize)>, Fault> {
         self.row(sql::EVENT, &[&number], |row| {
             let id = row.get_ref(0)?.as_str()?;
@@ -178,7 +178,7 @@ impl Reader<'_> {
         })
     }
 
-    /// A delivery, as its row, if it is the tenant's.
+    /// Returns the row of a delivery, if the tenant has that delivery.
     pub fn delivery_row(
         &self,
         tenant: &Tenant,
@@ -188,7 +188,7 @@ impl Reader<'_> {
         self.row(sql::DELIVERY, &[&tenant.number, &id], DeliveryRow::read)
     }
 
-    /// The delivery of this row, with its event.
+    /// Returns the delivery of this row, with its event.
     pub fn delivery(
         &self,
         tenant: &TenantId,
@@ -207,7 +207,8 @@ impl Reader<'_> {
         Ok(row.with(event))
     }
 
-    /// A page of an endpoint's deliveries: see [`Store::deliveries`](crate::store::Store::deliveries).
+    /// Returns a page of an endpoint's deliveries: see
+    /// [`Store::deliveries`](crate::store::Store::deliveries).
     pub fn deliveries(
         &self,
         tenant: &Tenant,
@@ -227,8 +228,8 @@ impl Reader<'_> {
             Some(status) => std::slice::from_ref(status),
             None => &codec::STATUSES[..],
         };
-        // Each status is in order by itself: at most four times too many rows are read, and no index is needed that
-        // every delivery would pay for.
+        // The index has each status in order, but not all of them together. So at most four times
+        // too many rows are read. An index for all would cost every delivery a write.
         let mut found: Vec<DeliveryRow> = Vec::new();
         let id = codec::endpoint_id_bytes(&endpoint);
         for status in statuses {
@@ -254,10 +255,12 @@ impl Reader<'_> {
     }
 }
 
+/// Returns the number of rows to read for a page: one more shows whether older entries follow.
 fn one_more_than(limit: usize) -> i64 {
     i64::try_from(limit.saturating_add(1)).unwrap_or(i64::MAX)
 }
 
+/// Makes a page of at most `limit` of the items.
 fn page<T>(mut items: Vec<T>, limit: usize) -> Page<T> {
     let has_more = items.len() > limit;
     items.truncate(limit);

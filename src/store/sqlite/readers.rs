@@ -1,4 +1,4 @@
-//! Threads that read beside the writer: a read sees the last commit, and waits for none.
+//! Runs reads in threads beside the writer: a read sees the last commit and does not wait for one.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -11,23 +11,22 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::checkpoint::Gate;
 use super::fault::Fault;
-use super::file;
 use super::read::Reader;
-use super::sql;
+use super::{file, sql};
 use crate::store::StoreError;
 use crate::store::at_rest::MasterKeys;
 
 /// How many reads run at once. They are short, and the machine has other things to do.
 const THREADS: usize = 4;
 
-/// How many reads may wait; who comes then waits before it gets in line.
+/// How many reads may wait. Further callers wait before they are queued.
 const WAITING: usize = 1024;
 
 type Read = Box<dyn FnOnce(Reader<'_>) + Send>;
 
 /// The readers of one file. Dropping it waits until they have ended and the file is closed.
 pub(super) struct Readers {
-    /// `None` only while it is dropped.
+    /// `None` only while the readers are dropped.
     reads: Option<mpsc::Sender<Read>>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -36,7 +35,7 @@ impl Drop for Readers {
     fn drop(&mut self) {
         self.reads = None;
         for thread in self.threads.drain(..) {
-            // It does not panic: reads that do are caught.
+            // The thread does not panic: the panics of reads are caught.
             let _ = thread.join();
         }
     }
@@ -53,7 +52,7 @@ impl Readers {
         };
         for _ in 0..THREADS {
             let db = file::connect_to_read(path)?;
-            // SQLite opens the log with the first read: now, while the files are there.
+            // SQLite opens the log with the first read: now, while the files exist.
             db.query_row(sql::READY, [], |_| Ok(()))?;
             let (keys, gate) = (keys.clone(), gate.clone());
             let waiting = Arc::clone(&waiting);
@@ -65,7 +64,8 @@ impl Readers {
         Ok(readers)
     }
 
-    /// Runs `read` on a reader's thread, in one transaction: all that it reads is of one instant.
+    /// Runs `read` on a reader's thread, in one transaction: everything that it reads is of one
+    /// instant.
     pub async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(Reader<'_>) -> Result<T, Fault> + Send + 'static,
@@ -77,7 +77,7 @@ impl Readers {
             }
             let read = AssertUnwindSafe(|| in_transaction(reader, read));
             let outcome = catch_unwind(read).unwrap_or(Err(Fault::Panicked));
-            // Nobody waits any more if it cannot be sent.
+            // If the answer cannot be sent, nobody waits for it any more.
             let _ = reply.send(outcome);
         });
         let reads = self.reads.as_ref().ok_or(StoreError::Closed)?;
@@ -87,6 +87,7 @@ impl Readers {
     }
 }
 
+/// Runs `read` in one transaction.
 fn in_transaction<T>(
     reader: Reader<'_>,
     read: impl FnOnce(Reader<'_>) -> Result<T, Fault>,
@@ -97,7 +98,8 @@ fn in_transaction<T>(
     Ok(outcome)
 }
 
-/// One waits for work and holds the lock meanwhile; when it has some it lets the next one wait.
+/// Runs reads until there are no more. One thread at a time waits for a read and holds the lock
+/// meanwhile; when it has one, it lets the next thread wait.
 fn serve(db: &Connection, keys: &MasterKeys, gate: &Gate, waiting: &Mutex<mpsc::Receiver<Read>>) {
     loop {
         let Some(read) = waiting.lock().blocking_recv() else {

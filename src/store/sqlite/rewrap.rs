@@ -1,36 +1,37 @@
-//! Bringing a new first master key to every record of a file (see [`at_rest`](crate::store::at_rest)): by a server between
-//! commits, or by `hookturn keys rewrap`.
+//! Encrypts every record of a file with a new first master key (see
+//! [`at_rest`](crate::store::at_rest)): a server does it between commits, `hookturn keys rewrap`
+//! without a server.
 //!
-//! **What remains in the file.** SQLite leaves old contents in pages that are free, and in its log until that is written
-//! over. So a file may hold values under a key that no record rests under any more. That is nothing to somebody who
-//! changes keys as a matter of routine. One who does it because a key leaked runs [`rewrap`], which writes the file anew
-//! and ends the log. (What other copies hold, such as backups, it cannot change: whose key leaked with a copy has to
-//! rotate the secrets.)
+//! **What remains in the file.** SQLite leaves old contents in free pages, and in its log until
+//! that is overwritten. So a file may contain values that are encrypted with a key that no record
+//! uses any more. That does not matter when keys are changed as a matter of routine. When a key has
+//! leaked, run [`rewrap()`], which rewrites the file and empties the log. It cannot change other
+//! copies, such as backups: if a copy has leaked together with its key, the secrets have to be
+//! rotated.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::Opening;
 use super::fault::Fault;
-use super::generation;
 use super::open_error::OpenError;
 use super::progress::Progress;
 use super::read::Reader;
 use super::sql::offline;
+use super::{Opening, generation};
 use crate::store::at_rest::rewrap::{self, Reached, STAGES, SealedRow, Step};
 
-/// After how long a step ends, with what it has done: whoever wants to write meanwhile waits for it.
+/// How long a step may take before it ends with what it has done. Other writes wait for it.
 const LONG: Duration = Duration::from_millis(2);
 
-/// How it ended.
+/// The result of a rewrap.
 struct End {
-    /// How many values do not open.
+    /// How many values could not be decrypted.
     failed: u64,
-    /// The ids of the other master keys, which nothing rests under.
+    /// The ids of the other master keys, which no value is encrypted with any more.
     old: Vec<String>,
 }
 
-/// How far it has come; `None` when there is nothing to do.
+/// Returns the progress. `None` when there is nothing to do.
 fn reached(reader: Reader<'_>) -> Result<Option<Reached>, Fault> {
     let found = reader.row(offline::REWRAP_PROGRESS, &[], |row| {
         let stage: Option<i64> = row.get(0)?;
@@ -45,17 +46,17 @@ fn reached(reader: Reader<'_>) -> Result<Option<Reached>, Fault> {
     Ok(found.flatten())
 }
 
-/// What a step came to.
+/// The result of one step.
 enum Did {
     /// There was nothing to do.
     Nothing,
-    /// Every record has been seen: the [end](end) follows.
+    /// Every record has been seen. The caller calls [`end`] next.
     All,
-    /// Some records.
+    /// Some records were done.
     Some(Step),
 }
 
-/// One step, within the caller's transaction.
+/// Does one step, within the caller's transaction.
 fn step(reader: Reader<'_>) -> Result<Did, Fault> {
     let Some(reached) = reached(reader)? else {
         return Ok(Did::Nothing);
@@ -88,7 +89,7 @@ fn step(reader: Reader<'_>) -> Result<Did, Fault> {
     Ok(Did::Some(step))
 }
 
-/// The rows of one step, and whether the table ends with them.
+/// Reads the rows of one step, and returns whether the table ends with them.
 fn read(
     reader: Reader<'_>,
     sql: &offline::Rewrap,
@@ -114,8 +115,8 @@ fn read(
     Ok((found, true))
 }
 
-/// What follows when every record has been seen, within the caller's transaction: unless something did not open, the
-/// file forgets the other keys.
+/// Ends a rewrap that has seen every record, within the caller's transaction. The file forgets the
+/// other keys, unless a value could not be decrypted.
 fn end(reader: Reader<'_>) -> Result<End, Fault> {
     let failed = reached(reader)?.map_or(0, |reached| reached.failed.unsigned_abs());
     reader.db.execute(offline::END_REWRAP, [])?;
@@ -131,7 +132,7 @@ fn end(reader: Reader<'_>) -> Result<End, Fault> {
     Ok(End { failed, old })
 }
 
-/// What a server's step came to.
+/// Whether a server's step has left something to do.
 pub(super) enum Stepped {
     /// There may be more to do.
     More,
@@ -139,12 +140,13 @@ pub(super) enum Stepped {
     Done,
 }
 
-/// Whether something may be left to do.
+/// Returns whether there may be something left to do.
 pub(super) fn is_unfinished(reader: Reader<'_>) -> Result<bool, Fault> {
     Ok(reached(reader)?.is_some())
 }
 
-/// One step of a server, within the caller's transaction. Returns what to [tell](Tidings::tell) once it is committed.
+/// Does one step of a server, within the caller's transaction. Returns what to [log](Tidings::tell)
+/// once it is committed.
 pub(super) fn step_of_server(reader: Reader<'_>) -> Result<(Stepped, Tidings), Fault> {
     Ok(match step(reader)? {
         Did::Nothing => (Stepped::Done, Tidings::default()),
@@ -166,7 +168,7 @@ pub(super) fn step_of_server(reader: Reader<'_>) -> Result<(Stepped, Tidings), F
     })
 }
 
-/// What the log is to say of a step.
+/// What to log about a step.
 #[derive(Default)]
 pub(super) struct Tidings {
     unopened: Vec<String>,
@@ -174,7 +176,7 @@ pub(super) struct Tidings {
 }
 
 impl Tidings {
-    /// Says it. `first` is the id of the first master key.
+    /// Logs it. `first` is the id of the first master key.
     pub fn tell(self, first: &str) {
         for unopened in self.unopened {
             tracing::error!("cannot encrypt a value with the first master key: {unopened}");
@@ -190,37 +192,39 @@ impl End {
         if self.failed > 0 {
             tracing::error!(
                 failed = self.failed,
-                "some values do not open: keep the old master keys, and run `hookturn check`"
+                "cannot decrypt some values; keep the old master keys and run `hookturn check`"
             );
         } else if !self.old.is_empty() {
             tracing::info!(
                 sealed_under = first,
                 may_be_dropped = self.old.join(", "),
-                "every record rests under the first master key: the others may be dropped when no backup needs them"
+                "all records are encrypted with the first master key; the others can be removed when no backup needs them"
             );
         }
     }
 }
 
-/// What [`rewrap`] did.
+/// The result of [`rewrap()`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rewrapped {
-    /// How many values were sealed anew.
+    /// How many values were encrypted again.
     pub sealed: u64,
-    /// How many do not open, before this run as well, if it was interrupted.
+    /// How many values could not be decrypted, including those of an interrupted run before this
+    /// one.
     pub unopened: u64,
-    /// The ids of the master keys under which values rested before, and none does now.
+    /// The ids of the master keys that values were encrypted with before, and that no value is
+    /// encrypted with now.
     pub may_be_dropped: Vec<String>,
 }
 
-/// Brings every value in the file at `path` to the first of `keys`, in steps that are each committed, and then writes the
-/// file anew, so that nothing of the old values is left in it. `progress` is told of each value that does not open; then
-/// nothing is dropped, and the file is not written anew.
+/// Encrypts every value in the file at `path` with the first of `keys`, in steps that are each
+/// committed. Then it rewrites the file, so that nothing of the old values is left in it.
+/// `progress` gets each value that cannot be decrypted. If there is one, no key is removed and the
+/// file is not rewritten.
 ///
 /// # Errors
-///
-/// [`OpenError`] when the file is not there, is in use, or cannot be written. What was done stays done, and the next run
-/// goes on from there.
+/// [`OpenError`] when the file does not exist, is in use, or cannot be written. What was done stays
+/// done, and the next run continues there.
 pub fn rewrap(opening: Opening, progress: &mut dyn Progress) -> Result<Rewrapped, OpenError> {
     let Opening {
         path,
@@ -231,10 +235,11 @@ pub fn rewrap(opening: Opening, progress: &mut dyn Progress) -> Result<Rewrapped
     } = opening;
     let fault = |fault: Fault| OpenError::of(&path, fault);
     let sql_fault = |error: rusqlite::Error| OpenError::of(&path, error.into());
-    // From here on the database is another one than any log of it that was copied before.
+    // From here on no log that was copied before belongs to this database.
     end_log(&db, &path)?;
     generation::begin(&db).map_err(fault)?;
-    // Nothing that is replaced from here on is left behind, and a large file is not copied into memory.
+    // Overwrites everything that is replaced from here on, and does not copy a large file into
+    // memory.
     db.execute_batch("PRAGMA secure_delete = ON; PRAGMA temp_store = FILE")
         .map_err(sql_fault)?;
     let mut done = Rewrapped {
@@ -275,7 +280,7 @@ pub fn rewrap(opening: Opening, progress: &mut dyn Progress) -> Result<Rewrapped
     let has_failed = reached(reader).map_err(fault)?;
     let has_failed = has_failed.is_some_and(|reached| reached.failed > 0);
     if !has_failed {
-        progress.begin("writing the file anew", None);
+        progress.begin("rewriting the file", None);
         write_anew(&db, &path)?;
     }
     let transaction = db.transaction().map_err(sql_fault)?;
@@ -293,14 +298,14 @@ pub fn rewrap(opening: Opening, progress: &mut dyn Progress) -> Result<Rewrapped
     Ok(done)
 }
 
-/// Leaves nothing in the file, and in its log, but what there is.
+/// Rewrites the file, so that the file and its log contain only current values.
 fn write_anew(db: &rusqlite::Connection, path: &Path) -> Result<(), OpenError> {
     let fault = |error: rusqlite::Error| OpenError::of(path, error.into());
     db.execute_batch("VACUUM").map_err(fault)?;
     end_log(db, path)
 }
 
-/// Brings all of the log to the database, and empties it.
+/// Writes all of the log back to the database, and empties it.
 fn end_log(db: &rusqlite::Connection, path: &Path) -> Result<(), OpenError> {
     let fault = |error: rusqlite::Error| OpenError::of(path, error.into());
     let is_busy: bool = db
@@ -316,11 +321,10 @@ fn end_log(db: &rusqlite::Connection, path: &Path) -> Result<(), OpenError> {
 mod tests {
     use std::collections::BTreeSet;
 
+    use super::*;
     use crate::store::sqlite::schema;
 
-    use super::*;
-
-    /// A table that is forgotten here would rest under its old key for ever.
+    /// A table that is missing in the list would stay encrypted with its old key for ever.
     #[test]
     fn every_table_with_sealed_values_is_gone_through() {
         let db = schema::blank().expect("a database");

@@ -1,7 +1,9 @@
-//! A rollback journal (`-journal`) beside a database. SQLite plays one back into the database without asking whose it is.
+//! Reads a rollback journal (`-journal`) beside a database. SQLite plays one back into the database
+//! without asking whose it is.
 //!
-//! A store keeps none. Only while a backup, which has no write-ahead log, becomes a store that has one, its first page is
-//! in a journal; so that is the only one that may be there.
+//! A store has no journal. There is one only while a backup, which has no write-ahead log, becomes
+//! a store that has one. That journal holds the first page of the database, and no other journal is
+//! accepted.
 
 use std::fs;
 use std::io;
@@ -9,10 +11,10 @@ use std::path::Path;
 
 use super::wal::word;
 
-/// What a journal begins with (<https://www.sqlite.org/fileformat2.html#the_rollback_journal>).
+/// The first bytes of a journal (<https://www.sqlite.org/fileformat2.html#the_rollback_journal>).
 const MAGIC: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
 
-/// Bytes around the page in a record: its number and its checksum.
+/// The bytes around the page in a record: its number and its checksum.
 const AROUND: usize = 8;
 
 /// What a journal is.
@@ -20,15 +22,15 @@ const AROUND: usize = 8;
 pub(super) enum Journal {
     /// There is none, or an empty one.
     Nothing,
-    /// It belongs to the database: it holds the first page as it was.
+    /// It belongs to the database: it has the first page as it was.
     Own,
     /// It does not, as far as can be told.
     Other,
 }
 
 impl Journal {
-    /// Reads the journal at `path` of a database with pages of `page_size` bytes, so many of them, the first of which is
-    /// `first_page` now.
+    /// Reads the journal at `path`. Its database has `pages` pages of `page_size` bytes, and
+    /// `first_page` is the first one now.
     ///
     /// # Errors
     ///
@@ -42,12 +44,12 @@ impl Journal {
         if length == 0 {
             return Ok(Self::Nothing);
         }
-        // Longer ones have more than one page.
+        // A longer journal has more than one page.
         if length > 1 << 20 {
             return Ok(Self::Other);
         }
         let bytes = fs::read(path)?;
-        // One that was not wholly written yet begins with zeros, and is not played back.
+        // A journal that was not completely written yet begins with zeros, and is not played back.
         if bytes.first() == Some(&0) {
             return Ok(Self::Nothing);
         }
@@ -57,7 +59,7 @@ impl Journal {
             && word(&bytes, 24) == page_size
             && u64::from(word(&bytes, 16)) == pages
             && bytes.len() <= sector.saturating_add(size + AROUND)
-            // Of one that was not written yet nothing is played back.
+            // Nothing is played back from a journal without a page.
             && (bytes.len() <= sector
                 || (word(&bytes, sector) == 1
                     && bytes
@@ -67,8 +69,8 @@ impl Journal {
     }
 }
 
-/// Whether two first pages differ at most in what changes when a database gets its first log: the versions of the format,
-/// and what counts changes (SQLite's file format, section 1.3).
+/// Returns whether two first pages differ at most in what changes when a database gets its first
+/// log: the versions of the format and the counters of changes (SQLite's file format, section 1.3).
 fn is_same(before: &[u8], now: &[u8]) -> bool {
     let may_change = |place: usize| matches!(place, 18 | 19 | 24..28 | 92..100);
     before.len() == now.len()

@@ -1,4 +1,4 @@
-//! Reading the rows of deliveries.
+//! Reads the rows of deliveries.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::fault::{Fault, damaged};
 use crate::domain::{Attempt, Delivery, DeliveryId, DeliveryStatus, EndpointId, Event, Timestamp};
 use crate::store::at_rest::codec::{STATUSES, attempts_from, endpoint_id_from};
 
-/// A row of deliveries, whose event is yet to be read.
+/// A row of a delivery, before its event is read.
 pub(super) struct DeliveryRow {
     pub number: i64,
     pub endpoint: i64,
@@ -53,12 +53,12 @@ impl DeliveryRow {
         })
     }
 
-    /// Where it stands.
+    /// Returns the status of the delivery.
     pub fn status(&self) -> DeliveryStatus {
         self.status
     }
 
-    /// The delivery, with its event.
+    /// Returns the delivery, with its event.
     pub fn with(self, event: Arc<Event>) -> Delivery {
         Delivery {
             id: self.id,

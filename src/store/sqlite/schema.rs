@@ -1,4 +1,4 @@
-//! Which schema a file has, and how it is brought to this version's.
+//! Recognises the schema of a file, and brings it to this version's.
 
 use std::path::Path;
 
@@ -8,14 +8,16 @@ use super::fault::Fault;
 use super::open_error::OpenError;
 use super::sql::{self, offline};
 
-/// `HkTn`: marks a database as Hookturn's (SQLite's `application_id`).
+/// `HkTn`: marks a database as one of Hookturn (SQLite's `application_id`).
 pub(super) const APPLICATION_ID: i32 = 0x486b_546e;
 
-/// The schema that this version writes (SQLite's `user_version`), and the steps that lead to it: step `n` makes
-/// schema `n + 1` of schema `n`. Only ever added to: what a released version wrote must still open.
+/// The steps to the schema that this version writes (SQLite's `user_version`): step `n` makes
+/// schema `n + 1` of schema `n`. Steps are only ever added, since a file of every released version
+/// must open.
 const MIGRATIONS: &[&str] = &[sql::SCHEMA_1];
 
-/// Brings the schema to what this version writes. Each step is one transaction with the number that it leads to.
+/// Brings the schema to the one that this version writes. Each step and its number are one
+/// transaction.
 pub(super) fn migrate(db: &mut Connection, path: &Path) -> Result<(), OpenError> {
     migrate_with(db, path, MIGRATIONS)
 }
@@ -44,7 +46,8 @@ fn migrate_with(db: &mut Connection, path: &Path, steps: &[&str]) -> Result<(), 
     Ok(())
 }
 
-/// The schema of a file, if it is ours and not newer than `known`. 0 for an empty one.
+/// Returns the schema of a file, if the file is ours and its schema is not newer than `known`.
+/// Returns 0 for an empty file.
 fn recognise(db: &Connection, path: &Path, known: usize) -> Result<usize, OpenError> {
     let fault = |error: rusqlite::Error| OpenError::of(path, error.into());
     let pragma = |name: &str| db.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
@@ -76,7 +79,7 @@ pub(super) fn recognise_known(db: &Connection, path: &Path) -> Result<(), OpenEr
     }
 }
 
-/// Refuses a file that is only looked at unless it has this version's schema.
+/// Refuses a file that is only read, unless it has this version's schema.
 pub(super) fn expect_known_schema(db: &Connection, path: &Path) -> Result<(), OpenError> {
     let known = MIGRATIONS.len();
     match recognise(db, path, known)? {
@@ -90,7 +93,7 @@ pub(super) fn expect_known_schema(db: &Connection, path: &Path) -> Result<(), Op
     }
 }
 
-/// What a file of this version's schema consists of: the type, the name and the making of everything in it.
+/// Returns the parts of a file's schema.
 pub(super) fn parts(db: &Connection) -> Result<Vec<Part>, Fault> {
     let mut statement = db.prepare(offline::PARTS)?;
     let parts = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
@@ -100,7 +103,7 @@ pub(super) fn parts(db: &Connection) -> Result<Vec<Part>, Fault> {
 /// The type and the name of a part, and the statement that makes it, if there is one.
 pub(super) type Part = (String, String, Option<String>);
 
-/// An empty database of this version's schema, in memory.
+/// Makes an empty database with this version's schema, in memory.
 pub(super) fn blank() -> Result<Connection, Fault> {
     let db = Connection::open_in_memory()?;
     for step in MIGRATIONS {
@@ -129,8 +132,8 @@ mod tests {
         let refused = migrate_with(&mut db, path, &first).expect_err("newer");
         assert_eq!(
             refused.to_string(),
-            "hookturn.db was written by a newer version of Hookturn (schema 2, and this version knows 1): start that \
-             version or a newer one"
+            "hookturn.db was written by a newer version of Hookturn (schema 2; this version knows 1): use that version \
+             or a newer one"
         );
     }
 

@@ -1,7 +1,8 @@
-//! Reading a file that is not ours to write: all of one instant, without a lock, and without making or changing a file.
+//! Reads a file that this process does not write: as it is at one instant, without a lock, and
+//! without making or changing a file.
 //!
-//! A server may be writing it at the same time. It is not disturbed, but that its write-ahead log cannot be started
-//! anew until the reading ends.
+//! A server may write the file at the same time. It can do so freely, but it cannot restart its
+//! write-ahead log until the reading ends.
 
 use std::fs;
 use std::io;
@@ -12,21 +13,19 @@ use rusqlite::{Connection, OpenFlags};
 use url::Url;
 
 use super::fault::Fault;
-use super::file;
 use super::inspect::{self, Found};
 use super::open_error::OpenError;
-use super::paths;
-use super::schema;
+use super::{file, paths, schema};
 
 /// A database in one read transaction.
 pub(super) struct Snapshot {
     pub db: Connection,
     path: PathBuf,
-    /// How the file looked before, if it is read as one that nobody writes.
+    /// The state of the file before, if it is read as a file that nobody writes.
     still: Option<Still>,
 }
 
-/// What would be different of a file that somebody wrote.
+/// What changes when a file is written.
 #[derive(PartialEq, Eq)]
 struct Still {
     length: u64,
@@ -45,25 +44,26 @@ impl Still {
     }
 }
 
-/// Whether there is something of a write-ahead log: it is in use, or was when its writer was killed.
+/// Returns whether there is a write-ahead log or an index: the file is in use, or was when its
+/// writer was killed.
 fn is_logged(real: &Path) -> bool {
     let log = fs::metadata(paths::beside(real, "-wal"));
     log.is_ok_and(|log| log.len() > 0) || paths::beside(real, "-shm").exists()
 }
 
 impl Snapshot {
-    /// Begins to read the file at `path`, which must be a database of this version's schema.
+    /// Begins to read the file at `path`, which must be a database with this version's schema.
     ///
     /// # Errors
     ///
-    /// [`OpenError`] says what is in the way.
+    /// [`OpenError`] says what is wrong.
     pub fn at(path: &Path) -> Result<Self, OpenError> {
         let system = |error: io::Error| match error.kind() {
             io::ErrorKind::NotFound => OpenError::Missing(path.to_owned()),
             _ => OpenError::System(path.to_owned(), error.to_string()),
         };
         let real = path.canonicalize().map_err(|error| {
-            // Where it is missing, what is left beside it says more.
+            // If the file is missing, what is left beside it tells more.
             let left = paths::real_path(path).and_then(|real| inspect::before_opening(&real));
             match left {
                 Err(left @ OpenError::OrphanedLog { .. }) => left,
@@ -75,7 +75,7 @@ impl Snapshot {
         }
         let keeps_log = inspect::is_with_log(&real).map_err(system)?;
         if keeps_log {
-            // By another name, a log that lies beside the file of a server would not be seen.
+            // A path with another name would not show the log beside the file of a server.
             paths::real_path(path)?;
         }
         match inspect::beside_a_server(&real)? {
@@ -83,8 +83,8 @@ impl Snapshot {
             Found::Nothing => return Err(OpenError::Foreign(path.to_owned())),
             Found::Unfinished => return Err(OpenError::Unfinished(path.to_owned())),
         }
-        // Of one that nobody writes, SQLite would make a log and its index, and leave them: it is to take the file as
-        // one that cannot change.
+        // In a file that nobody writes, SQLite would make a log and its index, and leave them. So
+        // SQLite is told that the file cannot change.
         let is_still = keeps_log && !is_logged(&real);
         let still = is_still
             .then(|| Still::of(&real))
@@ -99,16 +99,16 @@ impl Snapshot {
         })
     }
 
-    /// Where it is, as it was given.
+    /// Returns the path of the file, as it was given.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Ends the reading: what was read counts.
+    /// Ends the reading, and makes sure that what was read is valid.
     ///
     /// # Errors
     ///
-    /// [`OpenError::Changed`] when it does not.
+    /// [`OpenError::Changed`] when it is not.
     pub fn end(self) -> Result<(), OpenError> {
         let Some(before) = self.still else {
             return Ok(());
@@ -121,6 +121,8 @@ impl Snapshot {
     }
 }
 
+/// Opens the file and begins the read transaction. With `is_still` SQLite takes the file as one
+/// that cannot change.
 fn connect(real: &Path, is_still: bool) -> Result<Connection, Fault> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let url = Url::from_file_path(real).ok().filter(|_| is_still);
@@ -129,7 +131,7 @@ fn connect(real: &Path, is_still: bool) -> Result<Connection, Fault> {
             url.set_query(Some("immutable=1"));
             Connection::open_with_flags(url.as_str(), flags | OpenFlags::SQLITE_OPEN_URI)?
         }
-        // It is absolute, so that SQLite does not take it for a URL.
+        // The path is absolute, so SQLite does not take it for a URL.
         None => Connection::open_with_flags(real, flags)?,
     };
     db.busy_timeout(file::BUSY)?;

@@ -1,27 +1,26 @@
-//! Taking away what has expired, a little at a time, so that no commit waits for it.
+//! Deletes expired records, a few at a time, so that no commit is delayed.
 
 use std::time::Duration;
 
 use super::fault::Fault;
-use super::queue;
 use super::read::Reader;
-use super::sql;
 use super::transaction::Transaction;
+use super::{queue, sql};
 use crate::domain::{DeliveryStatus, Timestamp};
 use crate::store::DeliveryLimits;
 use crate::store::at_rest::codec;
 
-/// The most records of one kind that one step takes away. With all kinds in it and their commits a step took 1.8 ms in
-/// the median, in an unoptimised build.
+/// The most records of one kind that one step deletes. A step with all kinds and their commits took
+/// 1.8 ms in the median, in an unoptimised build.
 const MOST: usize = 64;
 
-/// One kind of what expires. Returns whether there is more of it to take away right now.
+/// Sweeps one kind of record. Returns whether there is more to delete right now.
 pub(super) type Sweep = fn(&mut Transaction<'_>, Timestamp) -> Result<bool, Fault>;
 
-/// What is taken away by its age.
+/// The sweeps of records that expire by age.
 pub(super) const BY_AGE: [Sweep; 3] = [answers, deliveries, events];
 
-/// When the next record expires, of those that are taken [by their age](BY_AGE).
+/// Returns when the next record expires, of those that expire [by age](BY_AGE).
 pub(super) fn earliest_expiry(
     reader: Reader<'_>,
     retention: Duration,
@@ -38,11 +37,13 @@ pub(super) fn earliest_expiry(
     Ok(all.into_iter().flatten().min())
 }
 
+/// Deletes expired answers.
 fn answers(tx: &mut Transaction<'_>, now: Timestamp) -> Result<bool, Fault> {
     let mut sweep = tx.db.prepare_cached(sql::SWEEP_ANSWERS)?;
     Ok(sweep.execute((now.as_millis(), MOST))? == MOST)
 }
 
+/// Deletes finished deliveries past their retention, and each event with its last delivery.
 fn deliveries(tx: &mut Transaction<'_>, now: Timestamp) -> Result<bool, Fault> {
     let old = older_than_retention(tx, sql::OLD_DELIVERIES, now)?;
     for (number, event) in &old {
@@ -57,6 +58,7 @@ fn deliveries(tx: &mut Transaction<'_>, now: Timestamp) -> Result<bool, Fault> {
     Ok(old.len() == MOST)
 }
 
+/// Frees the ids of events past their retention, and deletes those without deliveries.
 fn events(tx: &mut Transaction<'_>, now: Timestamp) -> Result<bool, Fault> {
     let old = older_than_retention(tx, sql::OLD_EVENTS, now)?;
     for (number, kept) in &old {
@@ -70,6 +72,7 @@ fn events(tx: &mut Transaction<'_>, now: Timestamp) -> Result<bool, Fault> {
     Ok(old.len() == MOST)
 }
 
+/// Returns the two columns of the rows that a statement finds past the retention.
 fn older_than_retention(
     tx: &Transaction<'_>,
     sql: &str,
@@ -81,21 +84,20 @@ fn older_than_retention(
     })
 }
 
-/// Fails what has waited long enough for an endpoint that is disabled: some of one endpoint's.
+/// Fails deliveries that have waited too long for a disabled endpoint: some of one endpoint.
 pub(super) fn overdue(tx: &mut Transaction<'_>, now: Timestamp) -> Result<bool, Fault> {
-    let first = tx.turns.deadlines.first().copied();
-    let Some((_, endpoint)) = first.filter(|(at, _)| *at <= now) else {
+    let Some(endpoint) = tx.turns.overdue(now) else {
         return Ok(false);
     };
     for (at, number) in queue::waiting(tx.reader(), tx.turns, endpoint, MOST)? {
         if at.plus(DeliveryLimits::WAIT_WHILE_DISABLED) <= now {
-            // As `Delivery::end` has it, without the event, which nobody needs for that.
+            // Does what `Delivery::end` does, without reading the event, which is not needed here.
             let status = codec::status_to_number(DeliveryStatus::Failed);
             let mut end = tx.db.prepare_cached(sql::END_DELIVERY)?;
             end.execute((number, status, now.as_millis()))?;
         }
     }
-    // What comes next of this endpoint has a deadline of its own, which is looked up after the commit.
+    // The next delivery of this endpoint has its own deadline, which is looked up after the commit.
     tx.turns.touch(endpoint);
     Ok(true)
 }

@@ -1,4 +1,4 @@
-//! What a write works with, inside the transaction that the writer has open.
+//! Defines what a write works with, inside the open transaction of the writer.
 
 use rusqlite::Connection;
 
@@ -11,8 +11,8 @@ use crate::domain::{Endpoint, EndpointId, TenantId, Timestamp};
 use crate::store::DeliveryLimits;
 use crate::store::at_rest::MasterKeys;
 
-/// The open transaction, with what the writer keeps beside the file. A write decides before it writes, so one that
-/// refuses leaves nothing behind.
+/// The open transaction, with what the writer keeps in memory. A write decides before it writes, so
+/// a refusal leaves nothing behind.
 pub(super) struct Transaction<'a> {
     pub db: &'a Connection,
     pub keys: &'a MasterKeys,
@@ -23,7 +23,7 @@ pub(super) struct Transaction<'a> {
 }
 
 impl Transaction<'_> {
-    /// The file, with the keys that open its values.
+    /// Returns a reader of the file.
     pub fn reader(&self) -> Reader<'_> {
         Reader {
             db: self.db,
@@ -31,12 +31,12 @@ impl Transaction<'_> {
         }
     }
 
-    /// The time.
+    /// Returns the time.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
-    /// The tenant, which is entered if it is new.
+    /// Returns the tenant, and adds it if it is new.
     pub fn tenant(&mut self, id: &TenantId) -> Result<Tenant, Fault> {
         let reader = Reader {
             db: self.db,
@@ -45,7 +45,7 @@ impl Transaction<'_> {
         self.cache.tenant(reader, id)
     }
 
-    /// The tenant with this number.
+    /// Returns the tenant with this number.
     pub fn tenant_of_number(&mut self, number: i64) -> Result<Tenant, Fault> {
         let reader = Reader {
             db: self.db,
@@ -54,7 +54,7 @@ impl Transaction<'_> {
         self.cache.tenant_of_number(reader, number)
     }
 
-    /// An endpoint with its number, as the last write left it.
+    /// Returns an endpoint with its number, as the last write left it.
     pub fn endpoint(
         &mut self,
         tenant: &Tenant,

@@ -1,8 +1,8 @@
-//! What the writer keeps in memory: which endpoint's turn it is, and which attempts are under way.
+//! Keeps in memory which endpoint gets the next attempt, and which attempts are in flight.
 //!
-//! All of it can be found again in the file when the program starts; only attempts that were under way are not in it.
-//! Those are made again, since nobody knows how they ended: that is what at-least-once means. A claim that rested in
-//! the file would have to time out before that, and cost each delivery one more write.
+//! All of this is read from the file again when the program starts, except the attempts in flight.
+//! Those are made again, since nobody knows how they ended: delivery is at least once. A claim that
+//! is stored in the file would need a time-out, and would cost each delivery one more write.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::mem;
@@ -12,7 +12,7 @@ use crate::domain::{Delivery, DeliveryId, Event, Timestamp};
 use crate::store::queues::{Queues, Turn};
 use crate::store::{DeliveryLimits, Hold};
 
-/// A delivery whose attempt is under way.
+/// A delivery with an attempt in flight.
 pub(super) struct Held {
     pub endpoint: i64,
     pub event: Arc<Event>,
@@ -23,33 +23,34 @@ pub(super) struct Held {
     turn: Turn,
 }
 
-/// What becomes true in memory once the batch is committed.
+/// A change of memory that is made once the batch is committed.
 enum Effect {
-    /// An attempt has ended, and this is what was learnt about its receiver.
+    /// An attempt of this delivery has ended; the flag says whether it failed.
     Ended(i64, bool),
-    /// An endpoint was enabled or disabled.
+    /// This endpoint was enabled or disabled.
     Active(i64, bool),
-    /// An endpoint was deleted.
+    /// This endpoint was deleted.
     Gone(i64),
 }
 
-/// See the module.
+/// See the module documentation.
 pub(super) struct Turns {
     pub queues: Queues<i64>,
     held: HashMap<i64, Held>,
-    /// The numbers of what is held.
+    /// The numbers of the held deliveries.
     numbers: HashMap<DeliveryId, i64>,
-    /// Deliveries that cannot be read: they wait for an operator, and for the next start.
+    /// Deliveries that cannot be read. They wait until an operator has repaired the file and
+    /// started the server again.
     pub unreadable: HashSet<i64>,
-    /// Endpoints that cannot be read: so does all that waits for them.
+    /// Endpoints that cannot be read. Their deliveries wait in the same way.
     unreadable_endpoints: HashSet<i64>,
-    /// When the first delivery that waits for each disabled endpoint has waited long enough.
-    pub deadlines: BTreeSet<(Timestamp, i64)>,
+    /// When the first waiting delivery of each disabled endpoint has waited too long.
+    deadlines: BTreeSet<(Timestamp, i64)>,
     deadline_of: HashMap<i64, Timestamp>,
     effects: Vec<Effect>,
     /// Endpoints whose deliveries have changed.
     touched: HashSet<i64>,
-    /// Whether more changed than attempts that ended.
+    /// Whether something other than the end of an attempt has changed.
     is_news: bool,
     last_hold: Hold,
 }
@@ -71,27 +72,41 @@ impl Turns {
         }
     }
 
-    /// How far the batch has come: see [`back_to`](Self::back_to).
+    /// Returns a mark in the notes of the batch, for [`back_to`](Self::back_to).
     pub fn mark(&self) -> usize {
         self.effects.len()
     }
 
-    /// Takes back what was noted since `mark`.
+    /// Removes the notes that were made after `mark`.
     pub fn back_to(&mut self, mark: usize) {
         self.effects.truncate(mark);
     }
 
-    /// The batch was not committed. What it touched is looked up once more all the same, which does no harm: an
-    /// endpoint that could not be looked up before is among it.
+    /// Removes the notes of a batch that was not committed. The endpoints that it touched stay
+    /// noted: looking them up again does no harm, and one that could not be looked up before may be
+    /// among them.
     pub fn forget_batch(&mut self) {
         self.effects.clear();
         self.is_news = false;
     }
 
-    /// Notes that something new may wait for an endpoint.
+    /// Notes that an endpoint may have new waiting deliveries.
     pub fn touch(&mut self, endpoint: i64) {
         self.touched.insert(endpoint);
         self.is_news = true;
+    }
+
+    /// Returns a disabled endpoint for which a delivery has waited too long at `now`.
+    pub fn overdue(&self, now: Timestamp) -> Option<i64> {
+        let first = self.deadlines.first();
+        first
+            .filter(|(at, _)| *at <= now)
+            .map(|(_, endpoint)| *endpoint)
+    }
+
+    /// Returns when the first delivery will have waited too long for a disabled endpoint.
+    pub fn first_deadline(&self) -> Option<Timestamp> {
+        self.deadlines.first().map(|(at, _)| *at)
     }
 
     /// Notes that an attempt has ended.
@@ -116,19 +131,19 @@ impl Turns {
         self.effects.push(Effect::Gone(endpoint));
     }
 
-    /// The attempt of this delivery that is under way, also as the batch sees it.
+    /// Returns the attempt of this delivery that is in flight, as of the current batch.
     pub fn held(&self, delivery: i64) -> Option<&Held> {
         let has_ended = |effect: &Effect| matches!(effect, Effect::Ended(of, _) if *of == delivery);
         let held = self.held.get(&delivery)?;
         (!self.effects.iter().any(has_ended)).then_some(held)
     }
 
-    /// Whether a delivery that waits in the file is not to be handed out.
+    /// Returns whether a delivery that waits in the file may not be claimed now.
     pub fn is_taken(&self, delivery: i64) -> bool {
         self.held.contains_key(&delivery) || self.unreadable.contains(&delivery)
     }
 
-    /// From now on an attempt of this delivery is under way.
+    /// Notes that an attempt of this delivery is in flight from now on.
     pub fn hold(&mut self, number: i64, endpoint: i64, delivery: &Delivery, turn: Turn) -> Hold {
         let hold = self.last_hold.next();
         self.last_hold = hold;
@@ -145,21 +160,22 @@ impl Turns {
         hold
     }
 
-    /// The number and the endpoint of a delivery, if this claim holds it, as the batch sees it.
+    /// Returns the number and the endpoint of a delivery, if this claim holds it as of the current
+    /// batch.
     pub fn holds(&self, id: DeliveryId, hold: Hold) -> Option<(i64, i64)> {
         let number = *self.numbers.get(&id)?;
         let held = self.held(number)?;
         (held.hold == hold).then_some((number, held.endpoint))
     }
 
-    /// Notes that the row of a delivery is written while an attempt of it is under way.
+    /// Notes that the row of a delivery is written while an attempt of it is in flight.
     pub fn note_change(&mut self, number: i64) {
         if let Some(held) = self.held.get_mut(&number) {
             held.may_have_changed = true;
         }
     }
 
-    /// Whether the row of a delivery that is held is as it was when it was claimed.
+    /// Returns whether the row of a held delivery has not changed since it was claimed.
     pub fn is_as_claimed(&self, number: i64) -> bool {
         self.held
             .get(&number)
@@ -180,14 +196,15 @@ impl Turns {
         Some(held)
     }
 
-    /// Sets an endpoint aside that cannot be read: nothing is handed out of it until the next start.
+    /// Sets aside an endpoint that cannot be read: none of its deliveries is claimed until the next
+    /// start.
     pub fn set_aside(&mut self, endpoint: i64) {
         self.unreadable_endpoints.insert(endpoint);
         self.waits(endpoint, None);
     }
 
-    /// Makes what the batch noted true. Returns the endpoints whose deliveries have changed, and whether more changed
-    /// than attempts that ended.
+    /// Applies the notes of the batch. Returns the endpoints whose deliveries have changed, and
+    /// whether something other than the end of an attempt has changed.
     pub fn apply_batch(&mut self) -> (HashSet<i64>, bool) {
         for effect in mem::take(&mut self.effects) {
             self.apply(&effect);
@@ -195,7 +212,8 @@ impl Turns {
         (mem::take(&mut self.touched), mem::take(&mut self.is_news))
     }
 
-    /// An endpoint's deliveries could not be looked up: they are with the next commit, whatever that changes.
+    /// Notes that an endpoint's deliveries could not be looked up. The next commit looks them up
+    /// again.
     pub fn look_again(&mut self, endpoint: i64) {
         self.touched.insert(endpoint);
     }
@@ -213,7 +231,7 @@ impl Turns {
         }
     }
 
-    /// Says what waits first for an endpoint.
+    /// Sets the first waiting delivery of an endpoint.
     pub fn waits(&mut self, endpoint: i64, first: Option<(Timestamp, i64)>) {
         let first = first.filter(|_| !self.unreadable_endpoints.contains(&endpoint));
         let first = first.map(|(at, number)| (at, number.unsigned_abs()));

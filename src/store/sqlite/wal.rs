@@ -1,42 +1,45 @@
-//! Reads a write-ahead log past SQLite, which would change it: the database that a log lies beside may not be the one
-//! that it belongs to, and SQLite deletes or applies a log without asking.
+//! Reads a write-ahead log without SQLite, which would change it. The log beside a database may
+//! belong to another one, and SQLite deletes or applies a log without asking.
 //!
-//! The format is SQLite's (<https://www.sqlite.org/fileformat2.html#the_write_ahead_log>): a header, then frames, each a
-//! page of the database with a header of its own. A frame counts when its salts are the log's and its checksum, which
-//! goes on from the frame before, is right; and only up to the last one that ends a transaction.
+//! The format is SQLite's (<https://www.sqlite.org/fileformat2.html#the_write_ahead_log>): a
+//! header, then frames, each with a header and a page of the database. A frame is valid if it has
+//! the salts of the log and its checksum, which continues that of the frame before, is right. Only
+//! the frames up to the last one that ends a transaction count.
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek as _, SeekFrom};
 use std::path::Path;
 
-/// Bytes of the log's header.
+/// The length of the log's header in bytes.
 const HEADER: usize = 32;
 
-/// Bytes before the page of a frame.
+/// The length of a frame's header in bytes.
 const FRAME_HEADER: usize = 24;
 
-/// What a log begins with. The last bit says how the checksums read their words.
+/// The first word of a log. Its last bit is the byte order of the checksums.
 const MAGIC: u32 = 0x377f_0682;
 
-/// The sizes that a page may have, in bytes.
+/// The valid sizes of a page, in bytes.
 const PAGE_SIZES: std::ops::RangeInclusive<u32> = 512..=65_536;
 
 /// What is committed in a log.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Log {
-    /// What the log, and every frame of it, begins with, and no other log of the database.
+    /// Identify the log: its header and each of its frames have them, and no other log of the
+    /// database does.
     pub salts: [u8; 8],
     /// In bytes.
     pub page_size: u32,
-    /// How many pages the database has after the last transaction.
+    /// The number of pages that the database has after the last transaction.
     pub pages: u32,
-    /// Where the bytes of each page begin in the log, in the order in which they were written.
+    /// The page number and the position in the log of each frame's page, in the order in which they
+    /// were written.
     frames: Vec<(u32, u64)>,
 }
 
 impl Log {
-    /// Reads the log at `path`. `None` when there is none, or its header is none.
+    /// Reads the log at `path`. Returns `None` when there is none, or its header is not valid.
     ///
     /// # Errors
     ///
@@ -49,7 +52,7 @@ impl Log {
         }
     }
 
-    /// Reads the log that these bytes are.
+    /// Reads a log from its bytes.
     pub fn of(mut bytes: impl Read) -> io::Result<Option<Self>> {
         let mut header = [0; HEADER];
         if !fill(&mut bytes, &mut header)? {
@@ -92,23 +95,23 @@ impl Log {
         Ok(Some(log))
     }
 
-    /// How many pages were written by transactions that are whole.
+    /// Returns how many pages complete transactions have written.
     pub fn length(&self) -> usize {
         self.frames.len()
     }
 
-    /// Where each page is as the last transaction left it.
+    /// Returns the position of each page as the last transaction left it.
     pub fn last_pages(&self) -> HashMap<u32, u64> {
         self.frames.iter().copied().collect()
     }
 
-    /// Where a page is as each transaction that wrote it left it, the oldest first.
+    /// Returns the positions of a page, one for each transaction that wrote it, the oldest first.
     pub fn all_of(&self, page: u32) -> impl Iterator<Item = u64> {
         let frames = self.frames.iter();
         frames.filter_map(move |(number, at)| (*number == page).then_some(*at))
     }
 
-    /// The page whose bytes begin there, in the log at `path`.
+    /// Reads the page at this position of the log at `path`.
     ///
     /// # Errors
     ///
@@ -118,7 +121,7 @@ impl Log {
     }
 }
 
-/// Reads so many bytes of a file from a place on.
+/// Reads `length` bytes of a file from a position on.
 pub(super) fn read_at(path: &Path, at: u64, length: usize) -> io::Result<Vec<u8>> {
     let mut file = File::open(path)?;
     file.seek(SeekFrom::Start(at))?;
@@ -127,7 +130,7 @@ pub(super) fn read_at(path: &Path, at: u64, length: usize) -> io::Result<Vec<u8>
     Ok(bytes)
 }
 
-/// Fills `buffer`, unless there are too few bytes left for that.
+/// Fills `buffer`. Returns false when too few bytes are left for that.
 fn fill(bytes: &mut impl Read, buffer: &mut [u8]) -> io::Result<bool> {
     match bytes.read_exact(buffer) {
         Ok(()) => Ok(true),
@@ -136,7 +139,8 @@ fn fill(bytes: &mut impl Read, buffer: &mut [u8]) -> io::Result<bool> {
     }
 }
 
-/// The number in four bytes at a place, the first byte counting most, as everything in a log but the checksummed words.
+/// Returns the number in the four bytes at a position, as big-endian: only the words of the
+/// checksums may have another order.
 pub(super) fn word(bytes: &[u8], at: usize) -> u32 {
     let four = bytes.get(at..).and_then(<[u8]>::first_chunk::<4>);
     four.map_or(0, |four| u32::from_be_bytes(*four))
@@ -185,7 +189,8 @@ mod tests {
 
     use super::*;
 
-    /// A database with a log of three transactions, as SQLite wrote it, and how long the log was after each.
+    /// A database with a log of three transactions, as SQLite wrote it, and the length of the log
+    /// after each.
     struct Written {
         _folder: TempDir,
         _db: Connection,

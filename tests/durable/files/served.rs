@@ -25,11 +25,7 @@ async fn a_probe_and_the_end_of_a_server_say_that_its_file_is_gone() {
             api.all("/webhooks/endpoints").await;
         }
         let log = block_in_place(|| program.stop());
-        assert_eq!(
-            log.matches("a file of the store is gone").count(),
-            1,
-            "{log}"
-        );
+        assert_eq!(log.matches("file of the store is gone").count(), 1, "{log}");
         fs::rename(kept, &killed.setup.path).expect("a name");
         killed.assert_whole().await;
     }
@@ -77,7 +73,7 @@ async fn a_file_that_is_taken_away_while_it_is_served_fails_what_would_be_lost()
             // Reads need the log too, and go on with the one that was opened.
             api.get(&path).await.is(200);
         }
-        assert_eq!(program.err.errors_with("a file of the store is gone"), 1);
+        assert_eq!(program.err.errors_with("file of the store is gone"), 1);
         let name = killed.file(side).display().to_string();
         assert!(program.err.errors_with(&format!("{name} was removed")) > 0);
 
@@ -95,7 +91,7 @@ async fn a_file_that_is_taken_away_while_it_is_served_fails_what_would_be_lost()
         killed.hooks.push(text(&hook, "id").to_owned());
         api.ask(&rotate).await.is(200);
         let log = block_in_place(|| program.stop());
-        assert!(log.contains("the files of the store are back"), "{log}");
+        assert!(log.contains("files of the store are back"), "{log}");
         killed.assert_whole().await;
     }
 }
@@ -144,7 +140,7 @@ async fn one_server_at_a_time_writes_a_file_whatever_path_leads_to_it() {
         ),
     ] {
         let part = if path == bound {
-            "is a mount by itself"
+            "is a mount point itself"
         } else {
             "in use"
         };

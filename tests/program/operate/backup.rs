@@ -191,7 +191,7 @@ async fn nothing_is_overwritten() {
     assert!(
         backup(&place, &place.path)
             .refusal()
-            .contains("exists, and is not overwritten")
+            .contains("exists already: choose another name")
     );
 }
 
@@ -255,7 +255,7 @@ async fn one_that_is_stopped_leaves_nothing() {
         assert_eq!(output.status.code(), Some(2), "{err}");
         assert_eq!(
             err,
-            "hookturn: stopped before the backup was whole: nothing is left of it\n"
+            "hookturn: stopped before the backup was complete; nothing is left of it\n"
         );
         assert_eq!(place.backups(), [""; 0]);
     }

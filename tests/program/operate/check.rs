@@ -130,11 +130,11 @@ async fn what_was_lost_is_found() {
         (
             "DELETE FROM endpoint WHERE number = 2",
             &[
-                "endpoint 2: it has a key ring, and does not exist",
-                "endpoint 2: it has a subscription, and does not exist",
-                "it is pending, and its endpoint 2 is missing",
-                "it is pending, and its endpoint 2 is missing",
-                "it is pending, and its endpoint 2 is missing",
+                "endpoint 2: it has a key ring, but does not exist",
+                "endpoint 2: it has a subscription, but does not exist",
+                "it is pending, but its endpoint 2 is missing",
+                "it is pending, but its endpoint 2 is missing",
+                "it is pending, but its endpoint 2 is missing",
             ],
         ),
         (
@@ -145,16 +145,16 @@ async fn what_was_lost_is_found() {
                 "its event 3 is missing",
                 "its event 3 is missing",
                 "its event 3 is missing",
-                "event 3: 5 more of its deliveries are there than it counts",
+                "event 3: it has more deliveries than it counts, by 5",
             ],
         ),
         (
             "DELETE FROM delivery WHERE event = 3",
-            &["event 3: 5 fewer of its deliveries"],
+            &["event 3: it has fewer deliveries than it counts, by 5"],
         ),
         (
             "DELETE FROM delivery WHERE number = 7",
-            &["event 2: 1 fewer of its deliveries"],
+            &["event 2: it has fewer deliveries than it counts, by 1"],
         ),
         ("DELETE FROM state", &["the state: its row is missing"]),
         (
@@ -177,27 +177,27 @@ async fn what_does_not_fit_together_is_found() {
     for (sql, found) in [
         (
             "UPDATE endpoint SET active = 0 WHERE number = 1",
-            "the column active is not what is sealed",
+            "the column active differs from the encrypted settings",
         ),
         (
             "UPDATE endpoint SET name = 'uno' WHERE name = 'one'",
-            "the column name is not what is sealed",
+            "the column name differs from the encrypted settings",
         ),
         (
             "UPDATE delivery SET next_attempt_at = NULL WHERE status = 0 AND number = 2",
-            "delivery 2: it is pending and never due",
+            "delivery 2: it is pending without a next attempt",
         ),
         (
             "UPDATE delivery SET finished_at = 1 WHERE number = 2",
-            "delivery 2: it is pending and finished",
+            "delivery 2: it is both pending and finished",
         ),
         (
             "UPDATE event SET kept = 4 WHERE number = 1",
-            "event 1: 1 more of its deliveries",
+            "event 1: it has more deliveries than it counts, by 1",
         ),
         (
             "UPDATE answer SET expires_at = expires_at + 7200000 WHERE number = 1",
-            "answer 1: it is to be remembered for more",
+            "answer 1: it expires more than 24 hours",
         ),
         (
             "UPDATE delivery SET attempts = '[1]' WHERE number = 2",
@@ -205,7 +205,7 @@ async fn what_does_not_fit_together_is_found() {
         ),
         (
             "UPDATE state SET sealing_key = 'k9'",
-            "the state: the master key that seals",
+            "the state: the file does not name the master key",
         ),
         (
             "UPDATE subscription SET pattern = 'x.*' WHERE pattern = 'a.b'",
@@ -217,7 +217,7 @@ async fn what_does_not_fit_together_is_found() {
         ),
         (
             "INSERT INTO subscription VALUES (1, 'x.y', 1)",
-            "endpoint 1: a subscription is not among its settings",
+            "endpoint 1: a subscription of it is not in its settings",
         ),
     ] {
         let place = Place::furnished().await;
@@ -241,7 +241,7 @@ async fn a_hundred_problems_are_told_and_the_rest_counted() {
     assert_eq!(lines.len(), 101);
     assert_eq!(
         lines[99],
-        "endpoint 199: it has a key ring, and does not exist"
+        "endpoint 199: it has a key ring, but does not exist"
     );
     assert_eq!(lines[100], "and 150 more");
 }
@@ -288,7 +288,7 @@ async fn what_cannot_be_checked_is_one_line() {
     assert!(
         wrong
             .refusal()
-            .contains("the master key `k1` does not open"),
+            .contains("the master key `k1` cannot decrypt"),
         "{wrong:?}"
     );
     place

@@ -120,7 +120,7 @@ async fn a_running_server_does_it_itself() {
     // What is written in the middle of it is under the new key.
     let id = server.endpoint("http://127.0.0.1:9/").await;
     let (_, answer) = server.rotate(&id, "meanwhile").await;
-    let line = server.wait_for("the others may be dropped");
+    let line = server.wait_for("the others can be removed");
     assert!(line.contains("\"may_be_dropped\":\"k1\""), "{line}");
     assert_eq!(server.rotate(&id, "meanwhile").await.1, answer);
     server.stop();
@@ -214,7 +214,8 @@ async fn what_does_not_open_is_told_and_keeps_the_old_keys() {
             "{ended:?}"
         );
         assert!(
-            lines[1].starts_with("endpoint 999: key ring: it belongs to nothing"),
+            lines[1]
+                .starts_with("endpoint 999: key ring: the record that it belongs to is missing"),
             "{ended:?}"
         );
         assert!(
@@ -230,12 +231,12 @@ async fn what_does_not_open_is_told_and_keeps_the_old_keys() {
     );
     // A server that finds it mended ends it.
     let server = Server::start(&place.path, &keys);
-    server.wait_for("some values do not open");
+    server.wait_for("cannot decrypt some values");
     server.stop();
     place.flip("key_ring", 2);
     place.tamper("DELETE FROM key_ring WHERE endpoint = 999");
     let server = Server::start(&place.path, &keys);
-    server.wait_for("the others may be dropped");
+    server.wait_for("the others can be removed");
     server.stop();
     assert_eq!(check(&place.path, K2).code, Some(0));
 }

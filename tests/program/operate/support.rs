@@ -106,7 +106,7 @@ impl Server {
     /// Waits until the server has ended as it should.
     pub fn stop(self) {
         let log = self.program.stop();
-        assert!(log.contains("the store is closed"), "{log}");
+        assert!(log.contains("closed the store"), "{log}");
     }
 
     /// Ends it as a loss of power would.

@@ -1,11 +1,10 @@
-//! Endpoints with their key rings, and the index of their subscriptions.
+//! Checks endpoints with their key rings, and the index of their subscriptions.
 
 use rusqlite::Row;
 
 use super::{Checker, wrong};
 use crate::domain::Endpoint;
-use crate::store::at_rest::check as rules;
-use crate::store::at_rest::{Kind, codec};
+use crate::store::at_rest::{Kind, check as rules, codec};
 use crate::store::sqlite::fault::Fault;
 use crate::store::sqlite::sql::offline::check as sql;
 
@@ -17,7 +16,7 @@ impl Checker<'_> {
             "endpoint",
             sql::STRAY_RINGS,
             |checker, _, name| {
-                checker.problem(&format!("{name}: it has a key ring, and does not exist"));
+                checker.problem(&format!("{name}: it has a key ring, but does not exist"));
                 Ok(())
             },
         )
@@ -35,7 +34,7 @@ impl Checker<'_> {
             if let Some(ring) = self.open(Kind::KeyRing, tenant, record, sealed, name) {
                 match codec::key_ring_from(&ring) {
                     Ok(ring) => self.problems(name, rules::key_ring(&ring, self.now)),
-                    Err(_) => self.problem(&format!("{name}: it has no current secret")),
+                    Err(_) => self.problem(&format!("{name}: its key ring has no current secret")),
                 }
             }
         }
@@ -50,7 +49,7 @@ impl Checker<'_> {
         self.subscribed(number, tenant, &endpoint, name)
     }
 
-    /// Every pattern of an active endpoint is in the index.
+    /// Checks that every pattern of an active endpoint is in the index.
     fn subscribed(
         &mut self,
         number: i64,
@@ -68,19 +67,19 @@ impl Checker<'_> {
                 self.subscriptions_found += 1;
             } else {
                 self.problem(&format!(
-                    "{name}: a subscription of it is missing: it gets no such events"
+                    "{name}: a subscription of it is missing, so it does not get those events"
                 ));
             }
         }
         Ok(())
     }
 
-    /// Every entry of the index is a pattern of an active endpoint.
+    /// Checks that every entry of the index is a pattern of an active endpoint.
     pub fn subscriptions(&mut self) -> Result<(), Fault> {
         let db = self.reader.db;
         let all: u64 = db.query_row(sql::COUNT_SUBSCRIPTIONS, [], |row| row.get(0))?;
         if all == self.subscriptions_found {
-            // Those that the endpoints asked for, and no other.
+            // The index has those that the endpoints ask for, and no others.
             self.summary.subscriptions = all;
             return Ok(());
         }
@@ -101,17 +100,19 @@ impl Checker<'_> {
         let tenant: i64 = row.get(1)?;
         let Some(of_endpoint) = row.get::<_, Option<i64>>(3)? else {
             self.problem(&format!(
-                "{name}: it has a subscription, and does not exist"
+                "{name}: it has a subscription, but does not exist"
             ));
             return Ok(());
         };
         if of_endpoint != tenant {
-            self.problem(&format!("{name}: a subscription of it is another tenant's"));
+            self.problem(&format!(
+                "{name}: a subscription of it belongs to another tenant"
+            ));
             return Ok(());
         }
         let record = row.get_ref(4)?.as_blob()?;
         let id = codec::endpoint_id_from(record)?;
-        // One that does not open was told already.
+        // If the settings cannot be decrypted, that was reported already.
         let Some(opened) = self.peek(Kind::Settings, tenant, record, row.get_ref(5)?.as_blob()?)
         else {
             return Ok(());
@@ -125,7 +126,7 @@ impl Checker<'_> {
         }
         if !rules::subscriptions(&endpoint.settings).contains(pattern) {
             self.problem(&format!(
-                "{name}: a subscription is not among its settings, or it is disabled"
+                "{name}: a subscription of it is not in its settings, or it is disabled"
             ));
         }
         Ok(())

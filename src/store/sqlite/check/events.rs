@@ -1,4 +1,4 @@
-//! Remembered answers, events, and deliveries.
+//! Checks recorded answers, events and deliveries.
 
 use std::collections::HashMap;
 
@@ -6,8 +6,7 @@ use rusqlite::{Row, Rows};
 
 use super::{Checker, wrong};
 use crate::domain::{DeliveryStatus, Timestamp};
-use crate::store::at_rest::check as rules;
-use crate::store::at_rest::{Kind, codec};
+use crate::store::at_rest::{Kind, check as rules, codec};
 use crate::store::sqlite::fault::Fault;
 use crate::store::sqlite::rows::DeliveryRow;
 use crate::store::sqlite::sql::offline::check as sql;
@@ -80,7 +79,7 @@ impl Checker<'_> {
             let by = left.unsigned_abs();
             let than = if left > 0 { "fewer" } else { "more" };
             self.problem(&format!(
-                "event {event}: {by} {than} of its deliveries are there than it counts"
+                "event {event}: it has {than} deliveries than it counts, by {by}"
             ));
         }
         Ok(())
@@ -105,8 +104,8 @@ impl Checker<'_> {
     }
 }
 
-/// How many deliveries of each event are still to come, by what the events count. Deliveries follow the order of their
-/// events, so that few events are known at once, however many there are.
+/// Counts how many deliveries of each event are still to come, by what the events say. Deliveries
+/// have the order of their events, so few events are in memory at once, however many there are.
 struct Kept<'a> {
     events: Rows<'a>,
     reached: i64,

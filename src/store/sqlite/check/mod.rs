@@ -1,10 +1,12 @@
-//! `hookturn check`: whether everything in a file is as this program writes it.
+//! `hookturn check`: checks whether everything in a file is as this program writes it.
 //!
-//! It looks at all there is and tells all that it finds, each in a line that names the record by its number and shows
-//! nothing of it. The file is read in one transaction (`Snapshot`), beside a server that goes on writing.
+//! It checks every record and reports every problem. Each problem is one line that names the record
+//! by its number and contains no data of it. The file is read in one transaction (`Snapshot`),
+//! beside a server that goes on writing.
 //!
-//! In order: the file itself, its schema and its state; then every row of every table, whether its value opens, whether
-//! columns agree with what is sealed, and whether tables agree with each other.
+//! The order is: the file itself, its schema and its state; then every row of every table, whether
+//! its value can be decrypted, whether its columns agree with the encrypted values, and whether the
+//! tables agree with each other.
 
 mod endpoints;
 mod events;
@@ -30,36 +32,36 @@ use crate::store::at_rest::codec::Damaged;
 use crate::store::at_rest::master_keys::Disproof;
 use crate::store::at_rest::{Kind, MasterKeys, Place, key_id};
 
-/// What was looked at, and how much is wrong with it.
+/// What was checked, and how many problems were found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Problems that were told.
+    /// Problems that were reported.
     pub problems: u64,
     /// Endpoints.
     pub endpoints: u64,
     /// Key rings: endpoints that are signed.
     pub key_rings: u64,
-    /// Entries of the index by which the subscribers to an event are found.
+    /// Entries of the index that finds the subscribers of an event.
     pub subscriptions: u64,
-    /// Remembered answers.
+    /// Recorded answers.
     pub answers: u64,
     /// Events.
     pub events: u64,
     /// Deliveries.
     pub deliveries: u64,
-    /// By how much the test clock is ahead.
+    /// How far the test clock is ahead.
     pub clock_ahead: Duration,
-    /// How many sealed values opened under the master key of each id.
+    /// How many values were decrypted with the master key of each id.
     pub sealed: BTreeMap<String, u64>,
 }
 
-/// Looks at everything in the file at `path`, and has `progress` told of each problem. `clock` says which secrets are live,
-/// together with what the file knows of the test clock.
+/// Checks everything in the file at `path`, and reports each problem to `progress`. Which secrets
+/// are live is decided by `clock`, advanced by the file's own test clock.
 ///
 /// # Errors
 ///
-/// [`OpenError`] when it cannot look: there is no such file, it is another program's or another version's, or a master
-/// key is missing.
+/// [`OpenError`] when the file cannot be checked: it does not exist, it belongs to another program
+/// or version, or a master key is missing.
 pub fn check(
     path: &Path,
     keys: &MasterKeys,
@@ -104,14 +106,15 @@ pub fn check(
     Ok(summary)
 }
 
+/// Checks one file.
 struct Checker<'a> {
     reader: Reader<'a>,
     /// The time of the file.
     now: Timestamp,
     tenants: HashMap<i64, TenantId>,
-    /// The ids of the master keys that the file knows of.
+    /// The ids of the master keys that the file names.
     proven: HashSet<String>,
-    /// The id of the master key that all values rest under, unless they are being brought to it.
+    /// The id of the master key that all values are encrypted with, unless a rewrap is in progress.
     only_key: Option<String>,
     /// How many subscriptions of endpoints are in the index.
     subscriptions_found: u64,
@@ -122,19 +125,19 @@ struct Checker<'a> {
 impl Checker<'_> {
     fn problem(&mut self, line: &str) {
         self.summary.problems += 1;
-        // SQLite's own texts have several lines.
+        // SQLite's own messages have several lines.
         let line: Vec<_> = line.lines().map(str::trim).collect();
         self.progress.found(&line.join(" "));
     }
 
-    /// What a rule found wrong with a record.
+    /// Reports the problems that a rule found in a record.
     fn problems(&mut self, name: &str, found: Problems) {
         for problem in found {
             self.problem(&format!("{name}: {problem}"));
         }
     }
 
-    /// Runs a part of the work. Where it cannot go on, that is a problem, and the next part follows.
+    /// Runs a part of the check. If it cannot go on, that is a problem, and the next part follows.
     fn part(&mut self, name: &'static str, look: impl FnOnce(&mut Self) -> Result<(), Fault>) {
         self.progress.begin(name, None);
         if let Err(fault) = look(self) {
@@ -145,8 +148,8 @@ impl Checker<'_> {
         }
     }
 
-    /// Looks at each row of a statement, whose first column is the row's number. A row that cannot be read is a problem,
-    /// and the next one follows.
+    /// Checks each row of a statement, whose first column is the row's number. A row that cannot be
+    /// read is a problem, and the next row follows.
     fn each(
         &mut self,
         part: &'static str,
@@ -174,7 +177,7 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// The greatest number in a table: how far there is to go.
+    /// Returns the greatest number in a table, which shows how much there is to do.
     fn greatest(&self, table: &str) -> Option<u64> {
         let sql = sql::greatest(table);
         let greatest: Option<i64> = self.reader.db.query_row(&sql, [], |row| row.get(0)).ok()?;
@@ -194,7 +197,7 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// The schema is what its number says: no index or table was dropped, changed or added.
+    /// Checks that no index or table of the schema was dropped, changed or added.
     fn schema(&mut self) -> Result<(), Fault> {
         let expected = schema::parts(&schema::blank()?)?;
         let found = schema::parts(self.reader.db)?;
@@ -202,13 +205,13 @@ impl Checker<'_> {
         for part in expected.iter().filter(|part| !is_among(part, &found)) {
             let (kind, name, _) = part;
             self.problem(&format!(
-                "the schema: the {kind} {name} is missing, or another"
+                "the schema: the {kind} {name} is missing or different"
             ));
         }
         for part in found.iter().filter(|part| !is_among(part, &expected)) {
             let (kind, name, _) = part;
             if !expected.iter().any(|(_, known, _)| known == name) {
-                // The name is of somebody's choice.
+                // Anybody may have chosen the name.
                 let name: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
                 self.problem(&format!(
                     "the schema: the {kind} {name} does not belong there"
@@ -218,7 +221,7 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// The master keys are those that the file knows of.
+    /// Checks that the given master keys are those that the file names.
     fn master_keys(&mut self, path: &Path) -> Result<(), OpenError> {
         let proofs: Result<Vec<(String, Vec<u8>)>, Fault> =
             self.reader
@@ -237,7 +240,8 @@ impl Checker<'_> {
                     let path = path.to_owned();
                     return Err(OpenError::KeyMissing { path, id });
                 }
-                // Either the key is another one, or what proves it is damaged: then it opens something else.
+                // Either the key is another one, or its proof is damaged. If the proof is damaged,
+                // the key decrypts other values.
                 _ if self.opens_something(&id) => {
                     self.problem(&format!("the master keys: the proof of {id} is damaged"));
                 }
@@ -285,10 +289,10 @@ impl Checker<'_> {
                 self.summary.clock_ahead = Duration::from_millis(advance);
                 self.now = self.now.plus(self.summary.clock_ahead);
             }
-            Err(_) => self.problem("the state: the advance of the clock is less than none"),
+            Err(_) => self.problem("the state: the advance of the test clock is negative"),
         }
         if !self.proven.contains(&sealing_key) {
-            self.problem("the state: the master key that seals is not among those of the file");
+            self.problem("the state: the file does not name the master key that encrypts");
         }
         if stage.is_none() && failed == 0 {
             self.only_key = Some(sealing_key);
@@ -304,7 +308,7 @@ impl Checker<'_> {
         })
     }
 
-    /// Opens a value that was told of already, if it does not open.
+    /// Opens a value again. If it cannot be opened, that was reported already.
     fn peek(
         &self,
         kind: Kind,
@@ -320,7 +324,8 @@ impl Checker<'_> {
         self.reader.keys.open(&place, sealed).ok()
     }
 
-    /// Opens a value. That it does not, or rests under a key that it should not, is a problem.
+    /// Opens a value. It is a problem if that fails, or if the value is encrypted with a key that
+    /// is not expected.
     fn open(
         &mut self,
         kind: Kind,
@@ -365,12 +370,12 @@ impl Checker<'_> {
     }
 }
 
-/// The table of a row that is named by it.
+/// Returns the table of a row, from the name of the row.
 fn name_of_table(name: &str) -> &str {
     name.split(' ').next().unwrap_or(name)
 }
 
-/// What is wrong with a row, for whoever is checking already.
+/// Says what is wrong with a row, without the advice to run `hookturn check`.
 fn words(fault: &Fault) -> String {
     match fault {
         Fault::Damaged(Damaged(what)) => format!("{what} cannot be read"),
@@ -378,7 +383,7 @@ fn words(fault: &Fault) -> String {
     }
 }
 
-/// A value that is not what this program writes.
+/// Fails for a value that this program would not write.
 fn wrong<T>(what: &'static str) -> Result<T, Fault> {
     Err(damaged(what))
 }

@@ -1,4 +1,5 @@
-//! What nobody can do to a file from outside, since it is sealed: only a fault of this program could.
+//! Tests what nobody can do to a file from outside, since it is encrypted: only a bug in this
+//! program could.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,8 +8,7 @@ use super::*;
 use crate::clock::TestClock;
 use crate::domain::key_ring::{Current, Retiring};
 use crate::domain::{Endpoint, EndpointId, Format, KeyRing, Secret, Settings};
-use crate::store::at_rest::MasterKey;
-use crate::store::at_rest::codec;
+use crate::store::at_rest::{MasterKey, codec};
 use crate::store::sqlite::Opening;
 
 const NOW: i64 = 1_000_000;
@@ -22,7 +22,8 @@ impl Progress for Found {
     }
 }
 
-/// A ring of secrets with these numbers, times of making and, but for the first, expiries.
+/// Makes a ring of secrets from their numbers, times of creation and, except for the first,
+/// expiries.
 fn ring(secrets: &[(u8, i64, i64)]) -> KeyRing {
     let mut retiring = secrets.iter().map(|(number, made, expires)| Retiring {
         secret: Secret::from_bytes(&[*number; 30]),
@@ -37,7 +38,8 @@ fn ring(secrets: &[(u8, i64, i64)]) -> KeyRing {
     KeyRing::from_parts(current, retiring.collect())
 }
 
-/// What `check` finds in a file with one endpoint that has this ring, by a clock that stands at `NOW`.
+/// Returns what `check` finds in a file with one endpoint that has this ring, with a clock that
+/// says `NOW`.
 fn problems(ring: KeyRing, ahead: Duration) -> Vec<String> {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("hookturn.db");
@@ -97,7 +99,7 @@ fn problems(ring: KeyRing, ahead: Duration) -> Vec<String> {
     found.0
 }
 
-/// `count` secrets, all live at `NOW` and until 10 s later.
+/// Makes `count` secrets, all live at `NOW` and until 10 s later.
 fn live(count: u8) -> Vec<(u8, i64, i64)> {
     (0..count)
         .map(|number| (number, NOW - i64::from(number), NOW + 10_000))

@@ -1,4 +1,4 @@
-//! How long the log becomes while reads overlap, so that there is no moment at which nobody reads.
+//! Tests how long the log becomes while reads overlap, so that there is always a read.
 
 use std::fs;
 use std::path::Path;
@@ -11,14 +11,14 @@ use tempfile::TempDir;
 use super::super::schema;
 use super::*;
 
-/// Bytes of each write, and how many there are: 48 MB.
+/// The bytes of each write, and the number of writes: 48 MB in total.
 const EACH: u32 = 200_000;
 const WRITES: usize = 240;
 
-/// For how long a read goes on without a write: one that is waited for must end.
+/// How long a read goes on without a write: the writer waits for it, so it must end.
 const LONG: Duration = Duration::from_millis(20);
 
-/// How many writes there were, and whether there are more to come.
+/// How many writes there were, and whether they are over.
 #[derive(Default)]
 struct Written(Mutex<(usize, bool)>, Condvar);
 
@@ -63,13 +63,13 @@ fn read(path: &Path, gate: Option<&Gate>, written: &Written) {
     }
 }
 
-/// The longest that the log was, in bytes.
+/// Returns the greatest length of the log, in bytes.
 fn longest(is_gated: bool) -> u64 {
     let folder = TempDir::new().expect("a folder");
     let path = folder.path().join("a.db");
     let mut db = connect(&path);
     for part in schema::parts(&schema::blank().expect("a schema")).expect("parts") {
-        // Those without a statement are made by SQLite.
+        // SQLite makes the tables without a statement.
         if let (kind, name, Some(sql)) = part
             && kind == "table"
             && !name.starts_with("sqlite_")
@@ -115,7 +115,7 @@ fn the_log_stays_short_while_reads_overlap() {
         "{gated} bytes: it was never written back late"
     );
     assert!(gated < limit + (2 << 20), "{gated} bytes");
-    // By itself SQLite finds no moment.
+    // Without the gate SQLite finds no moment without a read.
     let alone = longest(false);
     assert!(
         alone > limit * 2,

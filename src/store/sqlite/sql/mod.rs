@@ -1,9 +1,10 @@
-//! Every statement. Those that the store runs while it serves are in one list, so that one test can ask SQLite how it
-//! would run each of them: none may read a table from end to end, nor sort what an index has in order. The others are in
-//! [`offline`].
+//! All statements. Those that the store runs while it serves are in one list, so that one test can
+//! ask SQLite how it would run each of them: none may scan a whole table or sort what an index has
+//! in order. The others are in [`offline`].
 //!
-//! Rows are named by a `number`, SQLite's own row id, which is also the order of creation. Numbers are never used twice
-//! (`AUTOINCREMENT`), so what remembers one can never meet another record under it.
+//! Rows are identified by a `number`, SQLite's row id, which is also the order of creation. Where
+//! other records refer to a number, it is never used twice (`AUTOINCREMENT`), so a reference never
+//! leads to another record.
 
 pub(super) mod offline;
 
@@ -100,7 +101,7 @@ CREATE INDEX delivery_due ON delivery (endpoint, next_attempt_at) WHERE next_att
 CREATE INDEX delivery_age ON delivery (finished_at) WHERE finished_at IS NOT NULL;
 ";
 
-/// Declares the statements, and all of them as a list.
+/// Declares the statements, and a list of all of them.
 macro_rules! statements {
     ($($(#[$doc:meta])* $name:ident = $sql:expr;)+) => {
         $($(#[$doc])* pub(super) const $name: &str = $sql;)+
@@ -122,7 +123,7 @@ statements! {
     ENDPOINT_OF_NUMBER = "SELECT endpoint.number, endpoint.sealed, key_ring.sealed, endpoint.id FROM endpoint
         LEFT JOIN key_ring ON key_ring.endpoint = endpoint.number
         WHERE endpoint.number = ?1";
-    /// The page of a list that begins before the number `?2`.
+    /// A page of endpoints that were created before the number `?2`.
     ENDPOINTS = "SELECT endpoint.number, endpoint.sealed, key_ring.sealed, endpoint.id
         FROM endpoint LEFT JOIN key_ring ON key_ring.endpoint = endpoint.number
         WHERE tenant = ?1 AND endpoint.number < ?2 ORDER BY endpoint.number DESC LIMIT ?3";
@@ -141,13 +142,13 @@ statements! {
         WHERE subscription.tenant = ?1 AND pattern = ?2";
 
     ANSWER = "SELECT expires_at, sealed FROM answer WHERE tenant = ?1 AND key = ?2";
-    /// One that expired and was not swept yet gives way.
+    /// Replaces an expired answer that was not swept yet.
     REMEMBER = "INSERT OR REPLACE INTO answer (tenant, key, expires_at, sealed) VALUES (?1, ?2, ?3, ?4)";
     FIRST_ANSWER_EXPIRY = "SELECT min(expires_at) FROM answer";
     SWEEP_ANSWERS = "DELETE FROM answer WHERE number IN
         (SELECT number FROM answer WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)";
 
-    /// The event that the tenant published under an id, if its time is not over.
+    /// The event that the tenant published with this id, if its retention has not ended.
     PUBLISHED = "SELECT number FROM event
         WHERE tenant = ?1 AND id = ?2 AND remembered = 1 AND created_at > ?3 LIMIT 1";
     ADD_EVENT = "INSERT INTO event
@@ -158,7 +159,7 @@ statements! {
     OLD_EVENTS = "SELECT number, kept FROM event
         WHERE remembered = 1 AND created_at <= ?1 ORDER BY created_at LIMIT ?2";
     DELETE_EVENT = "DELETE FROM event WHERE number = ?1";
-    /// Its id is free, and it goes with the last delivery of it.
+    /// Frees the id of an event. The event is deleted with its last delivery.
     FORGET_EVENT_ID = "UPDATE event SET remembered = 0 WHERE number = ?1";
     LET_GO_OF_EVENT = "UPDATE event SET kept = kept - 1 WHERE number = ?1 RETURNING kept, remembered";
 
@@ -168,8 +169,8 @@ statements! {
     DELIVERY_OF_NUMBER = "SELECT number, id, endpoint, endpoint_id, event, status, created_at, next_attempt_at,
             finished_at, scheduled_at, failures, is_last_attempt, is_resend_wanted, attempts, tenant
         FROM delivery WHERE number = ?1";
-    /// The page of the list of one status that begins before the number `?4`. By the id, since deliveries of an endpoint
-    /// that is deleted can still be read.
+    /// A page of deliveries with one status that were created before the number `?4`. Searches by
+    /// the id of the endpoint, since the deliveries of a deleted endpoint can still be read.
     DELIVERIES = "SELECT number, id, endpoint, endpoint_id, event, status, created_at, next_attempt_at, finished_at,
             scheduled_at, failures, is_last_attempt, is_resend_wanted, attempts
         FROM delivery WHERE endpoint_id = ?1 AND status = ?2 AND tenant = ?3 AND number < ?4
@@ -189,10 +190,10 @@ statements! {
     OLD_DELIVERIES = "SELECT number, event FROM delivery
         WHERE finished_at IS NOT NULL AND finished_at <= ?1 ORDER BY finished_at LIMIT ?2";
     DELETE_DELIVERY = "DELETE FROM delivery WHERE number = ?1";
-    /// What waits for an attempt, the earliest first.
+    /// The waiting deliveries of an endpoint, the earliest first.
     WAITING = "SELECT next_attempt_at, number FROM delivery
         WHERE endpoint = ?1 AND next_attempt_at IS NOT NULL ORDER BY next_attempt_at, number";
-    /// The next endpoint after `?1` with something that waits.
+    /// The next endpoint after `?1` that has waiting deliveries.
     NEXT_QUEUE = "SELECT endpoint FROM delivery
         WHERE endpoint > ?1 AND next_attempt_at IS NOT NULL ORDER BY endpoint LIMIT 1";
     QUEUE = "SELECT active, tenant FROM endpoint WHERE number = ?1";
@@ -203,7 +204,8 @@ statements! {
     NUMBER_OF_LOG = "SELECT seq FROM sqlite_sequence WHERE name = ?1";
     SET_NUMBER_OF_LOG = "INSERT INTO sqlite_sequence (name, seq) VALUES (?1, ?2)";
     FORGET_NUMBER_OF_LOG = "DELETE FROM sqlite_sequence WHERE name = ?1";
-    /// Writes so many bytes, to see whether that can be done. `CLEAR` takes them away again.
+    /// Writes this many bytes, to test whether the store can be written. `CLEAR` deletes them
+    /// again.
     FILL = "INSERT INTO master_key (id, proof) VALUES ('', zeroblob(?1))";
     CLEAR = "DELETE FROM master_key WHERE id = ''";
     READY = "SELECT clock_advance_ms FROM state";

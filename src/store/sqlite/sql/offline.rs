@@ -1,5 +1,5 @@
-//! Statements that are run beside serving: when a file is opened, checked, brought to another master key or back from its
-//! test clock. They may read a table from end to end.
+//! Statements that do not run while the store serves: they open a file, check it, encrypt it with
+//! another master key or end its test clock. They may scan whole tables.
 
 /// The master keys and their proofs.
 pub(in super::super) const PROOFS: &str = "SELECT id, proof FROM master_key ORDER BY id";
@@ -19,7 +19,8 @@ pub(in super::super) const SEALING_KEY: &str = "SELECT sealing_key FROM state";
 
 pub(in super::super) const BEGIN_REWRAP: &str = "UPDATE state
     SET sealing_key = ?1, rewrap_stage = 0, rewrap_after = 0, rewrap_failed = 0";
-/// Whether the last rewrap ended with values that do not open, so that other keys are kept.
+/// Whether the last rewrap ended with values that could not be decrypted, so that other keys are
+/// kept.
 pub(in super::super) const IS_REWRAP_UNFINISHED: &str = "SELECT rewrap_stage IS NULL
     AND EXISTS (SELECT 1 FROM master_key WHERE id <> ?1) FROM state";
 pub(in super::super) const REWRAP_PROGRESS: &str =
@@ -28,10 +29,11 @@ pub(in super::super) const SET_REWRAP_PROGRESS: &str =
     "UPDATE state SET rewrap_stage = ?1, rewrap_after = ?2, rewrap_failed = ?3";
 pub(in super::super) const END_REWRAP: &str = "UPDATE state SET rewrap_stage = NULL";
 
-/// How the sealed values of one stage of [`STAGES`](crate::store::at_rest::rewrap::STAGES) are read and replaced.
+/// The statements that read and replace the sealed values of one stage of
+/// [`STAGES`](crate::store::at_rest::rewrap::STAGES).
 pub(in super::super) struct Rewrap {
-    /// The rows after a number: number, value, the tenant's name, and what else belongs to the place of the value. Rows
-    /// whose tenant or endpoint is missing are among them.
+    /// The rows after a number: number, value, the tenant's name, and the record of the value's
+    /// place. Includes rows whose tenant or endpoint is missing.
     pub read: &'static str,
     pub write: &'static str,
     /// The last number.
@@ -71,10 +73,10 @@ pub(in super::super) const REWRAP: [Rewrap; 4] = [
     },
 ];
 
-/// The sealed settings alone, without the columns that say the same.
+/// Writes only the sealed settings, not the columns that repeat parts of them.
 pub(in super::super) const SET_SETTINGS: &str = "UPDATE endpoint SET sealed = ?2 WHERE number = ?1";
 
-/// Statements that end a test clock.
+/// The statements that end a test clock.
 pub(in super::super) mod clock {
     pub(in super::super::super) const ENDPOINTS: &str =
         "SELECT endpoint.number, tenant.name FROM endpoint
@@ -91,7 +93,7 @@ pub(in super::super) mod clock {
     pub(in super::super::super) const STOP: &str = "UPDATE state SET clock_advance_ms = 0";
 }
 
-/// Statements of `hookturn check`.
+/// The statements of `hookturn check`.
 pub(in super::super) mod check {
     pub(in super::super::super) const INTEGRITY: &str = "PRAGMA integrity_check(1000)";
     pub(in super::super::super) const TENANTS: &str = "SELECT number, name FROM tenant";
@@ -123,13 +125,16 @@ pub(in super::super) mod check {
         FROM delivery LEFT JOIN endpoint ON endpoint.number = delivery.endpoint
         LEFT JOIN event ON event.number = delivery.event ORDER BY delivery.number";
 
-    /// The greatest number in a table: how far there is to go.
+    /// The greatest number in a table, which shows how much there is to do.
     pub(in super::super::super) fn greatest(table: &str) -> String {
         format!("SELECT max(rowid) FROM {table}")
     }
 }
 
-/// What a file consists of.
+/// All parts of the schema of a file.
 pub(in super::super) const PARTS: &str =
     "SELECT type, name, sql FROM sqlite_schema ORDER BY type, name";
 pub(in super::super) const COUNT_PARTS: &str = "SELECT count(*) FROM sqlite_schema";
+/// The page that has the numbers of logs.
+pub(in super::super) const PAGE_OF_NUMBERS: &str =
+    "SELECT rootpage FROM sqlite_schema WHERE name = 'sqlite_sequence'";

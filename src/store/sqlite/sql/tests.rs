@@ -1,4 +1,4 @@
-//! How SQLite runs the statements.
+//! Tests how SQLite runs the statements.
 
 use rusqlite::{Connection, StatementStatus, ToSql};
 
@@ -12,8 +12,8 @@ fn empty() -> Connection {
     db
 }
 
-/// The store never has SQLite gather statistics, so that how a statement runs does not depend on what is in the
-/// tables: this is how it runs at any size.
+/// The store never has SQLite gather statistics, so a plan does not depend on what is in the
+/// tables. This is how a statement runs at any size.
 #[test]
 fn no_statement_reads_a_table_from_end_to_end_nor_sorts() {
     let db = empty();
@@ -28,7 +28,7 @@ fn no_statement_reads_a_table_from_end_to_end_nor_sorts() {
             .and_then(Iterator::collect)
             .unwrap_or_else(|error| panic!("{name}: {error}"));
         for step in steps {
-            // What is kept in order is read from one end, and the table of one row is read whole.
+            // An index may be read from one end, and a table of one row may be scanned.
             let is_end =
                 step.starts_with("SCAN") && step.contains("USING") && sql.contains("LIMIT");
             let is_small = matches!(&*step, "SCAN state" | "SCAN sqlite_sequence");
@@ -38,17 +38,17 @@ fn no_statement_reads_a_table_from_end_to_end_nor_sorts() {
     }
 }
 
-/// SQLite would otherwise plan a statement anew when the value of a parameter could make another plan better, and
-/// that costs more than to run it.
+/// Otherwise SQLite plans a statement again when the value of a parameter could make another plan
+/// better, which costs more than running it.
 #[test]
-fn no_statement_is_planned_anew_for_other_values() {
+fn no_statement_is_planned_again_for_other_values() {
     let db = empty();
     for (name, sql) in ALL {
         let mut statement = db.prepare(sql).expect(name);
         let count = statement.parameter_count();
         for value in 0..3_i64 {
             let params = vec![&value as &dyn ToSql; count];
-            // Some values do not fit the columns: then it is planned and fails.
+            // Some values do not fit the columns. Then the statement is planned and fails.
             if let Ok(mut rows) = statement.query(&params[..]) {
                 while let Ok(Some(_)) = rows.next() {}
             }
@@ -61,7 +61,8 @@ fn no_statement_is_planned_anew_for_other_values() {
     }
 }
 
-/// A million deliveries of 1,000 endpoints, each with its event, and a million answers.
+/// Makes a million deliveries of 1,000 endpoints, each with its event, and a million answers and
+/// endpoints.
 fn million() -> Connection {
     let db = empty();
     db.execute_batch(

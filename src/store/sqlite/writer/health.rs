@@ -1,36 +1,35 @@
-//! Whether what is written is safe: the disk takes it, and the files are still the ones that were opened.
+//! Knows whether writes are safe: whether the disk accepts them, and whether the files are still
+//! the ones that were opened.
 
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
 use super::super::fault::Fault;
-use super::super::file;
 use super::super::lock::Files;
-use super::super::sql;
-use super::Writer;
+use super::super::{file, sql};
 use crate::store::StoreError;
 
-/// Bytes that are written to find out whether the store can write again: more than the largest request, which is an event
-/// of 256 KiB.
+/// The bytes that a trial writes, to find out whether the store can write again: more than the
+/// largest request, which is an event of 256 KiB.
 const TRIAL: u32 = 512 << 10;
 
-/// How many pages are kept in memory meanwhile.
+/// How many pages the cache holds during a trial.
 const FEW_PAGES: u32 = 8;
 
-/// How often that is tried without having been asked for.
+/// The shortest time between two trials that no caller has asked for.
 const TRY_AT_MOST_EVERY: Duration = Duration::from_secs(1);
 
-/// What is known of the disk and the files.
+/// What is known about the disk and the files.
 pub(super) struct Health {
     files: Files,
     /// Whether one of the files is gone.
     is_gone: bool,
     /// Whether a commit failed, and no trial has succeeded since then.
     is_failing: bool,
-    /// Whether the batch has a trial in it.
+    /// Whether the batch contains a trial.
     is_trying: bool,
-    /// When a trial was last made without having been asked for.
+    /// When the last trial was made that no caller had asked for.
     tried_at: Option<Instant>,
 }
 
@@ -49,84 +48,88 @@ impl Health {
     pub fn note_failure(&mut self, error: &StoreError) {
         self.is_trying = false;
         if !std::mem::replace(&mut self.is_failing, true) {
-            tracing::error!(%error, "the store cannot write");
+            tracing::error!(%error, "cannot write to the store");
         }
     }
 
-    /// Refuses while a file of the store is not the one that was opened: what is written is lost with it.
-    /// `log` is how long the log must be, in bytes.
+    /// Refuses while a file of the store is not the one that was opened: what is written to such a
+    /// file is lost. `log` is the least length of the log, in bytes.
     pub fn expect_files(&mut self, log: u64) -> Result<(), Fault> {
         let gone = self.files.first_gone(log);
         let was_gone = std::mem::replace(&mut self.is_gone, gone.is_some());
         let Some(gone) = gone else {
             if was_gone {
-                tracing::info!("the files of the store are back");
+                tracing::info!("files of the store are back");
             }
             return Ok(());
         };
         let error = Fault::FileGone(gone.to_owned());
         if !was_gone {
-            tracing::error!(%error, "a file of the store is gone");
+            tracing::error!(%error, "file of the store is gone");
         }
         Err(error)
     }
 
-    /// Whether a trial is needed to know that the store can write. If so, the batch has one from now on.
+    /// Returns whether a trial is needed to know that the store can write. If so, notes that the
+    /// batch contains one.
     pub fn begin_trial(&mut self) -> bool {
         self.is_trying |= self.is_failing;
         self.is_failing
     }
 
-    fn note_recovery(&mut self) {
-        self.is_failing = false;
-        tracing::info!("the store can write again");
-    }
-}
-
-impl Writer {
-    /// Notes that a batch which changed something was committed. If the store could not write before, that was perhaps a
-    /// small one, so it is tried with a large one before the store counts as well again.
-    pub(super) fn note_success(&mut self) {
-        let has_tried = std::mem::take(&mut self.health.is_trying);
-        if !self.health.is_failing {
-            return;
+    /// Notes that a batch which changed something was committed. Returns whether a
+    /// [trial](try_to_write) is needed to know that the store can write again.
+    pub fn note_success(&mut self) -> bool {
+        let has_tried = std::mem::take(&mut self.is_trying);
+        if !self.is_failing {
+            return false;
         }
         if has_tried {
-            self.health.note_recovery();
-            return;
+            self.note_recovery();
+            return false;
         }
         let is_recent = |at: Instant| at.elapsed() < TRY_AT_MOST_EVERY;
-        if self.health.tried_at.is_some_and(is_recent) {
-            return;
+        if self.tried_at.is_some_and(is_recent) {
+            return false;
         }
-        self.health.tried_at = Some(Instant::now());
-        let tried = self.alone(|writer| try_to_write(&writer.db));
-        self.health.is_trying = false;
-        if tried.is_ok() {
-            self.health.note_recovery();
+        self.tried_at = Some(Instant::now());
+        true
+    }
+
+    /// Notes how a trial ended that no caller had asked for.
+    pub fn note_trial(&mut self, has_succeeded: bool) {
+        self.is_trying = false;
+        if has_succeeded {
+            self.note_recovery();
         }
+    }
+
+    fn note_recovery(&mut self) {
+        self.is_failing = false;
+        tracing::info!("can write to the store again");
     }
 }
 
-/// Writes as much as the largest request needs, and not just a little, so that a success means something.
+/// Writes as much as the largest request needs, so that a success means something.
 pub(super) fn try_to_write(db: &Connection) -> Result<(), Fault> {
-    // With room for few pages in memory they go to the log at once, where they are undone. What the log takes for them
-    // is there for the next commits.
+    // With few pages in the cache, the pages go to the log at once, where they are rolled back. The
+    // log has grown by then, so the next commits have space.
     db.pragma_update(None, "cache_size", FEW_PAGES)?;
     let tried = try_large_write(db).and_then(|()| try_small_write(db));
     file::set_cache(db)?;
     Ok(tried?)
 }
 
+/// Writes as much as the largest request needs, and rolls it back.
 fn try_large_write(db: &Connection) -> rusqlite::Result<()> {
     db.execute_batch("SAVEPOINT trial")?;
     db.execute(sql::FILL, [TRIAL])?;
     db.execute_batch("ROLLBACK TO trial; RELEASE trial")
 }
 
-/// One that is committed.
+/// Makes a small write, which is committed.
 fn try_small_write(db: &Connection) -> rusqlite::Result<()> {
-    // There and back: SQLite writes no page in which nothing has changed.
+    // Adds and deletes a row: SQLite does not write a page in which nothing has changed.
     db.execute(sql::FILL, [0])?;
     db.execute(sql::CLEAR, [])?;
     Ok(())

@@ -1,4 +1,4 @@
-//! What the writer is asked for, and how it answers.
+//! Defines the jobs of the writer and their answers.
 
 use std::any::Any;
 
@@ -8,45 +8,45 @@ use crate::domain::{Attempt, TenantId, Timestamp, Verdict};
 use crate::idempotency::KeyUse;
 use crate::store::{Claimed, Claims, CommitError, Committed, Settled, StoreError, Write};
 
-/// The panic of a decision, which is its caller's.
+/// The panic of a decision, which is passed on to the caller.
 pub(in super::super) type Panic = Box<dyn Any + Send>;
 
 /// How a write ended.
 pub(in super::super) type Ended<T> = Result<Result<T, CommitError>, Panic>;
 
-/// Where a write's caller waits.
+/// Sends the result of a write to its caller.
 pub(in super::super) type Reply<T> = oneshot::Sender<Ended<T>>;
 
-/// What the writer is asked for. The first four are writes: they share the commit of a batch.
+/// A job for the writer. The first four are writes, which share the commit of a batch.
 pub(in super::super) enum Job {
-    /// A change on a caller's behalf.
+    /// Makes a change for a caller.
     Commit {
         tenant: TenantId,
         key_use: Option<KeyUse>,
         write: Write,
         reply: Reply<Committed>,
     },
-    /// The end of an attempt.
+    /// Records the end of an attempt.
     Settle {
         claimed: Box<Claimed>,
         attempt: Attempt,
         verdict: Verdict,
         reply: Reply<Settled>,
     },
-    /// The test clock is ahead by so many milliseconds in all.
+    /// Stores that the test clock is ahead by this many milliseconds in total.
     KeepClockAdvance { millis: i64, reply: Reply<()> },
-    /// A write that only finds out whether there can be one.
+    /// Finds out whether the store can be written.
     Try { reply: Reply<()> },
-    /// Deliveries to hand out, at most so many.
+    /// Claims at most `most` deliveries.
     Claim {
         most: usize,
         reply: oneshot::Sender<Result<Claims, StoreError>>,
     },
-    /// A step of the sweep.
+    /// Does a step of the sweep.
     Sweep { reply: oneshot::Sender<Timestamp> },
 }
 
-/// A write that has run, and whose caller is told when its batch is committed.
+/// A write that has run. Its caller gets the result when the batch is committed.
 pub(in super::super) enum Answered {
     Commit(Reply<Committed>, Ended<Committed>),
     Settle(Reply<Settled>, Ended<Settled>),
@@ -54,7 +54,7 @@ pub(in super::super) enum Answered {
 }
 
 impl Answered {
-    /// Tells the caller, given whether the batch was committed.
+    /// Sends the result to the caller, given whether the batch was committed.
     pub fn send(self, committed: Result<(), &StoreError>) {
         match self {
             Self::Commit(reply, ended) => send(reply, ended, committed),
@@ -64,12 +64,13 @@ impl Answered {
     }
 }
 
+/// Sends the result of one write, or the error of its batch.
 fn send<T>(reply: Reply<T>, ended: Ended<T>, committed: Result<(), &StoreError>) {
-    // What a refusal was decided on is not committed either, so that it means nothing.
+    // A refusal is not valid either, since what it was decided on is not committed.
     let ended = match (ended, committed) {
         (Ok(_), Err(error)) => Ok(Err(error.clone().into())),
         (ended, _) => ended,
     };
-    // Nobody waits any more if it cannot be sent.
+    // If the result cannot be sent, nobody waits for it any more.
     let _ = reply.send(ended);
 }

@@ -1,14 +1,11 @@
-//! What the modules of `src/api` import: one another in one direction only, and no particular store.
+//! Reads what the modules of `src/` import, and finds circles among them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The names by which particular stores are known.
-const STORES: [&str; 4] = ["memory", "sqlite", "MemoryStore", "SqliteStore"];
-
 /// The modules of a folder of `src/`: their paths, such as `["api", "json", "integer"]`, and their texts.
-fn modules(folder: &str) -> BTreeMap<Vec<String>, String> {
+pub fn modules(folder: &str) -> BTreeMap<Vec<String>, String> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut folders = vec![source.join(folder)];
     let mut modules = BTreeMap::new();
@@ -35,7 +32,7 @@ fn module_of(source: &Path, file: &Path) -> Vec<String> {
 }
 
 /// A text without its comments and its unit tests.
-fn code(text: &str) -> String {
+pub fn code(text: &str) -> String {
     let end = text.find("#[cfg(test)]").unwrap_or(text.len());
     let lines = text[..end].lines();
     let lines: Vec<_> = lines
@@ -103,7 +100,7 @@ fn paths<'a>(
 }
 
 /// All paths of a module's text that begin at the crate or near the module, from the crate's root on.
-fn imports(module: &[String], is_folder: bool, text: &str) -> Vec<Vec<String>> {
+pub fn imports(module: &[String], is_folder: bool, text: &str) -> Vec<Vec<String>> {
     let all = tokens(text);
     let mut found = Vec::new();
     for start in 0..all.len() {
@@ -135,7 +132,7 @@ fn imports(module: &[String], is_folder: bool, text: &str) -> Vec<Vec<String>> {
 }
 
 /// Which modules each module of a folder imports: the innermost one that a path leads into.
-fn arrows(modules: &BTreeMap<Vec<String>, String>) -> BTreeMap<&[String], BTreeSet<&[String]>> {
+pub fn arrows(modules: &BTreeMap<Vec<String>, String>) -> BTreeMap<&[String], BTreeSet<&[String]>> {
     let arrow = |(module, text): (&'_ Vec<String>, &String)| -> Vec<Vec<String>> {
         let is_folder = modules
             .keys()
@@ -157,7 +154,7 @@ fn arrows(modules: &BTreeMap<Vec<String>, String>) -> BTreeMap<&[String], BTreeS
 }
 
 /// A circle of arrows, if there is one.
-fn circle(arrows: &BTreeMap<&[String], BTreeSet<&[String]>>) -> Option<Vec<String>> {
+pub fn circle(arrows: &BTreeMap<&[String], BTreeSet<&[String]>>) -> Option<Vec<String>> {
     // What imports nothing that is left is in no circle.
     let mut left = arrows.clone();
     loop {
@@ -179,29 +176,6 @@ fn circle(arrows: &BTreeMap<&[String], BTreeSet<&[String]>>) -> Option<Vec<Strin
             return Some(walk[start..].iter().map(|name| name.join("::")).collect());
         }
         walk.push(next);
-    }
-}
-
-#[test]
-fn modules_of_the_api_import_one_another_in_one_direction() {
-    let modules = modules("api");
-    let arrows = arrows(&modules);
-    let count: usize = arrows.values().map(BTreeSet::len).sum();
-    assert!(count > 100, "only {count} arrows were found");
-    if let Some(circle) = circle(&arrows) {
-        panic!("each of these imports the next one, and the last one the first: {circle:#?}");
-    }
-}
-
-#[test]
-fn the_api_knows_no_particular_store() {
-    for (module, text) in modules("api") {
-        for path in imports(&module, true, &text) {
-            if path.first().is_some_and(|first| first == "store") {
-                let named = path.iter().find(|name| STORES.contains(&name.as_str()));
-                assert_eq!(named, None, "{} imports it", module.join("::"));
-            }
-        }
     }
 }
 
