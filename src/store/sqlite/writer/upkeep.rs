@@ -5,7 +5,7 @@ use super::database::Database;
 use crate::domain::Timestamp;
 use crate::store::at_rest::sweeps::{Sweeps, Swept};
 use crate::store::sqlite::fault::Fault;
-use crate::store::sqlite::rewrap::{self, Stepped};
+use crate::store::sqlite::rewrap::steps::{self, Stepped};
 use crate::store::sqlite::sweep::{self, Sweep};
 
 /// The maintenance that is left to do.
@@ -19,7 +19,7 @@ impl Upkeep {
     /// Reads from the file what is left to do.
     pub fn new(database: &mut Database) -> Result<Self, Fault> {
         Ok(Self {
-            is_rewrapping: rewrap::is_unfinished(database.transaction().reader())?,
+            is_rewrapping: steps::is_unfinished(database.transaction().reader())?,
             sweeps: Sweeps::default(),
         })
     }
@@ -56,8 +56,7 @@ impl Upkeep {
     /// Does one step of encrypting all values with the first master key, in a commit of its own. A
     /// failure is logged once, and the next start continues from there.
     pub fn rewrap_some(&mut self, database: &mut Database) {
-        let step =
-            |database: &mut Database| rewrap::step_of_server(database.transaction().reader());
+        let step = |database: &mut Database| steps::step_of_server(database.transaction().reader());
         match database.alone(step) {
             Ok((stepped, tidings)) => {
                 self.is_rewrapping = matches!(stepped, Stepped::More);
