@@ -1,7 +1,7 @@
 # The project's commands. `.ci/run` runs the checks among them.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run receivers test lint bench openapi fuzz crash
+.PHONY: help demo run receivers test lint bench wrk openapi fuzz crash
 
 # The two APIs, each of which has a document in openapi/.
 OPENAPI_DOCUMENTS := 2026-03-01 verbex-v1
@@ -43,6 +43,10 @@ crash: ## Kill a server under load CRASH_ROUNDS (1000) times, and open as many d
 
 bench: ## Run the benchmarks, including the HTTP load run (about four minutes for that one)
 	cargo bench --locked
+
+wrk: ## Load the server and the bare axum server with wrk, which must be installed
+	benches/wrk/run.sh memory
+	benches/wrk/run.sh sqlite
 
 # Writes to a temporary file first, so that a failure does not leave an empty document behind.
 openapi: ## Regenerate the OpenAPI documents
