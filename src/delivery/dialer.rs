@@ -23,8 +23,9 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tower::Service;
 
-use super::connector::Socket;
-use super::egress::{Blocked, EgressGuard};
+use super::blocks::Blocked;
+use super::egress::EgressGuard;
+use super::socket::Socket;
 
 /// How many addresses of one host are dialled at most. A host's answer must not make this server
 /// knock at hundreds of doors.

@@ -31,7 +31,7 @@
 
 use std::net::IpAddr;
 
-use super::blocks;
+use super::blocks::{self, Blocked};
 
 /// Decides which addresses may be dialled. Cheap to copy.
 ///
@@ -46,49 +46,6 @@ use super::blocks;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EgressGuard {
     local: bool,
-}
-
-/// Why an address must not be dialled: the class it belongs to.
-///
-/// Prints as that class alone, without the address, so it can be shown to whoever owns the endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum Blocked {
-    /// `0.0.0.0` and `::`, which many systems connect to themselves.
-    #[error("unspecified")]
-    Unspecified,
-    /// This machine (RFC 1122, section 3.2.1.3; RFC 4291, section 2.5.3).
-    #[error("loopback")]
-    Loopback,
-    /// A private network (RFC 1918; RFC 4193).
-    #[error("private")]
-    Private,
-    /// The network between a provider and its customers' routers (RFC 6598).
-    #[error("shared address space")]
-    Shared,
-    /// One link (RFC 3927; RFC 4291, section 2.5.6): most clouds' metadata services are here.
-    #[error("link-local")]
-    LinkLocal,
-    /// A cloud's service for its own machines, at an address outside the link-local blocks.
-    #[error("cloud metadata")]
-    Metadata,
-    /// Many machines (RFC 5771; RFC 4291, section 2.7).
-    #[error("multicast")]
-    Multicast,
-    /// All machines of a link (RFC 919).
-    #[error("broadcast")]
-    Broadcast,
-    /// Examples in documents (RFC 5737; RFC 3849; RFC 9637).
-    #[error("documentation")]
-    Documentation,
-    /// Measurements in laboratories (RFC 2544; RFC 5180).
-    #[error("benchmarking")]
-    Benchmarking,
-    /// IPv6 that tunnels or translates to IPv4 in a way that is deprecated or of local meaning.
-    #[error("transition")]
-    Transition,
-    /// For protocols of the IETF, or for nothing yet.
-    #[error("reserved")]
-    Reserved,
 }
 
 impl EgressGuard {

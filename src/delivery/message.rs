@@ -1,8 +1,8 @@
 //! One attempt's request: body, headers and signatures, in the format of the endpoint.
 
-use axum::http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use bytes::Bytes;
+use hyper::http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
+use hyper::http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
 use serde_json::value::RawValue;
 

@@ -18,11 +18,13 @@ pub mod message;
 mod rest;
 mod retry_after;
 pub mod sender;
+mod socket;
 mod stream;
 mod target;
 pub mod worker;
 
-pub use egress::{Blocked, EgressGuard};
+pub use blocks::Blocked;
+pub use egress::EgressGuard;
 pub use sender::{Reply, Sender};
 pub use target::target;
 pub use worker::Worker;

@@ -34,13 +34,14 @@ use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    connector::{Connector, Proven},
+    connector::Connector,
     dialer::{Dialer, Resolve, SystemResolver},
     egress::EgressGuard,
     failure,
     headers::Headers,
     rest::Rests,
     retry_after,
+    socket::Proven,
     target::Targets,
 };
 use crate::domain::Timestamp;
