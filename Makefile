@@ -1,27 +1,27 @@
-# Every check of the project behind one name each; `.ci/run` runs the same ones.
+# The project's commands. `.ci/run` runs the checks among them.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run receivers test lint bench openapi fuzz crash
+.PHONY: help demo run receivers test lint bench wrk openapi fuzz crash
 
-# The versions of the API, each a document in openapi/.
+# The two APIs, each of which has a document in openapi/.
 OPENAPI_DOCUMENTS := 2026-03-01 verbex-v1
-# Where `make openapi` writes. The check that the documents are in step writes elsewhere and compares.
+# Where `make openapi` writes. `.ci/run` writes elsewhere and compares.
 OPENAPI_DIR ?= openapi
-# How long each fuzz target runs.
+# How many seconds each fuzz target runs.
 FUZZ_SECONDS ?= 60
-# How often `make crash` kills the program, which `make test` does 200 times, and damages a file, which it does 60 times.
+# How often `make crash` kills the program and damages a file. `make test` does so 200 and 60 times.
 CRASH_ROUNDS ?= 1000
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: ## Watch a whole rotation, in both APIs, with a receiver that verifies
+demo: ## Show a whole rotation in both APIs, with a receiver that verifies
 	cargo run --release --locked -- demo
 
-run: ## Start a server for development on 127.0.0.1:8080
+run: ## Start a development server on 127.0.0.1:8080
 	cargo run --release --locked -- serve --dev --api-key demo=demo-key
 
-receivers: ## Install what the example receivers import (needs python3 and npm)
+receivers: ## Install the packages of the example receivers (needs python3 and npm)
 	examples/receivers/install.sh
 
 # Many tests wait for a disk, a process or a deadline, so more of them run at once than there are cores.
@@ -31,20 +31,24 @@ test: receivers ## Run every test, including doc tests
 		cargo test --all-targets --locked
 	cargo test --doc --locked
 
-lint: ## Check formatting, clippy, documentation, and what the dependencies are
+lint: ## Check formatting, clippy, documentation and dependencies
 	cargo fmt --all --check
 	cargo clippy --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
 	cargo deny --locked check bans licenses sources
 
-crash: ## Kill a server under load CRASH_ROUNDS (1000) times, and serve as many damaged files
+crash: ## Kill a server under load CRASH_ROUNDS (1000) times, and open as many damaged files
 	HOOKTURN_CRASH_ROUNDS=$(CRASH_ROUNDS) HOOKTURN_DAMAGED_FILES=$(CRASH_ROUNDS) \
 		cargo test --locked --test durable -- --nocapture crashes whatever_bits
 
 bench: ## Run the benchmarks, including the HTTP load run (about four minutes for that one)
 	cargo bench --locked
 
-# Written to a temporary file first: a document that fails to render must not leave an empty one behind.
+wrk: ## Load the server and the bare axum server with wrk, which must be installed
+	benches/wrk/run.sh memory
+	benches/wrk/run.sh sqlite
+
+# Writes to a temporary file first, so that a failure does not leave an empty document behind.
 openapi: ## Regenerate the OpenAPI documents
 	@mkdir -p $(OPENAPI_DIR)
 	cargo build --locked
@@ -54,8 +58,8 @@ openapi: ## Regenerate the OpenAPI documents
 		echo "wrote $(OPENAPI_DIR)/$$name.json"; \
 	done
 
-# The targets are the files, so that one that was added cannot be forgotten here. They run with the server's versions
-# of what they share with it: what is fuzzed is what is shipped.
+# Runs a target for each file, so that none can be forgotten here. The targets use the server's versions of shared
+# dependencies, so that they fuzz what is shipped.
 fuzz: ## Run each fuzz target for FUZZ_SECONDS (60); needs nightly and cargo-fuzz
 	@cp Cargo.lock fuzz/Cargo.lock
 	@set -e; for file in fuzz/fuzz_targets/*.rs; do \

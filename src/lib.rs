@@ -12,12 +12,14 @@
 //! 8. [`config`], [`cli`], [`telemetry`] and [`output`]: settings, commands, logs, and their
 //!    output.
 //! 9. [`nearest`]: suggestions for mistyped words.
-//! 10. [`clock`] and [`random`]: the only sources of time and randomness.
+//! 10. [`cores`]: the runtimes over which connections and attempts are spread.
+//! 11. [`clock`] and [`random`]: the only sources of time and randomness.
 
 pub mod api;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod cores;
 pub mod delivery;
 pub mod domain;
 pub mod idempotency;

@@ -43,4 +43,4 @@ pub mod v2026_03_01;
 pub mod verbex_v1;
 
 pub use self::app::{App, AppConfig};
-pub use self::routes::router;
+pub use self::routes::{Routes, router};

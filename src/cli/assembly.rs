@@ -4,7 +4,6 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use tokio::net::TcpListener;
 
 use super::CommandError;
@@ -13,6 +12,7 @@ use crate::api::body::BODY_TIMEOUT;
 use crate::api::{self, App, AppConfig};
 use crate::clock::{Clock, SystemClock, TestClock, real_sleep};
 use crate::config::{MASTER_KEY, STORE, SettingError, Store};
+use crate::cores::Cores;
 use crate::delivery::{EgressGuard, Sender, Worker};
 use crate::server::{self, Limits};
 use crate::service::Service;
@@ -22,6 +22,8 @@ use crate::store::{self, DeliveryLimits, MemoryStore};
 
 /// What a server is made of.
 pub(super) struct Parts<'a> {
+    /// Where connections are served and deliveries made.
+    pub cores: Cores,
     pub store: Store,
     /// Needed by every store that outlives the process.
     pub master_keys: Option<MasterKeys>,
@@ -37,7 +39,8 @@ pub(super) struct Parts<'a> {
 
 /// A server that is ready to run.
 pub(super) struct Assembly {
-    router: Router,
+    cores: Cores,
+    router: api::Routes,
     worker: Worker,
 }
 
@@ -78,6 +81,8 @@ impl Assembly {
         let store: Arc<dyn store::Store> = match opening {
             None => Arc::new(MemoryStore::with_limits(of_store, parts.delivery_limits)),
             Some(opening) => {
+                // Its answers come from there.
+                let _entered = parts.cores.first().handle().enter();
                 let store = opening.serve(of_store, parts.delivery_limits);
                 Arc::new(store.map_err(|error| unopenable(&error))?)
             }
@@ -87,7 +92,8 @@ impl Assembly {
         } else {
             EgressGuard::public_only()
         };
-        let worker = Worker::new(Arc::clone(&store), Arc::clone(&clock), Sender::new(guard));
+        let worker = Worker::new(Arc::clone(&store), Arc::clone(&clock), Sender::new(guard))
+            .spread_over(parts.cores.clone());
         let app = App::new(AppConfig {
             service: Service::new(store, clock),
             tenants: Tenants::new(parts.keys, parts.rate_limit),
@@ -96,6 +102,7 @@ impl Assembly {
             body_timeout: BODY_TIMEOUT,
         });
         Ok(Self {
+            cores: parts.cores,
             router: api::router(app),
             worker,
         })
@@ -110,8 +117,9 @@ impl Assembly {
         stop: impl Future<Output = ()> + Send + 'static,
     ) {
         let stop = futures_util::FutureExt::shared(stop);
-        let delivering = tokio::spawn(deliver(self.worker, stop.clone()));
-        server::serve(listener, self.router, limits, stop).await;
+        // On a core where attempts are made, since it is told of the end of each.
+        let delivering = self.cores.first().spawn(deliver(self.worker, stop.clone()));
+        server::serve_on(&self.cores, listener, self.router, limits, stop).await;
         // It ends by itself, and cannot fail.
         let _ = delivering.await;
     }

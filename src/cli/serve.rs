@@ -18,6 +18,7 @@ use super::CommandError;
 use super::assembly::{Assembly, Parts};
 use crate::{
     config::{ApiKey, ApiKeys, LISTEN, ServeArgs, ServeSettings, SettingError, local_url},
+    cores::{Cores, Threads},
     random,
     server::Limits,
     store::DeliveryLimits,
@@ -36,18 +37,22 @@ pub(super) fn run(args: ServeArgs) -> Result<(), CommandError> {
     // Ends last, so that it has the last lines of all else.
     let _log = telemetry::init(settings.log.clone(), settings.log_format)
         .map_err(|error| CommandError::new(&format!("cannot start logging: {error}")))?;
-    let runtime = runtime::Builder::new_multi_thread()
+    let no_threads = |error| CommandError::new(&format!("cannot start threads: {error}"));
+    let threads = Threads::start().map_err(no_threads)?;
+    // Of its own: what it does (accepting, claiming deliveries) is not to wait for the connections of one core.
+    let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| CommandError::new(&format!("cannot start threads: {error}")))?;
-    let outcome = runtime.block_on(serve(settings));
+        .map_err(no_threads)?;
+    let outcome = runtime.block_on(serve(settings, threads.cores().clone()));
+    threads.stop(LAST_WAIT);
     runtime.shutdown_timeout(LAST_WAIT);
     outcome
 }
 
 /// Everything that can fail comes first; from the first answered request on, nothing here does. A key is told last of
 /// all: whoever reads it can use it.
-async fn serve(settings: ServeSettings) -> Result<(), CommandError> {
+async fn serve(settings: ServeSettings, cores: Cores) -> Result<(), CommandError> {
     let mut stop = Stop::install()?;
     let listener = bind(LISTEN, &settings.listen).await?;
     let address = listener.local_addr().map_err(|error| {
@@ -65,6 +70,7 @@ async fn serve(settings: ServeSettings) -> Result<(), CommandError> {
         None => settings.api_keys,
     };
     let assembly = Assembly::new(Parts {
+        cores,
         store: settings.store,
         master_keys: settings.master_keys,
         keys: keys

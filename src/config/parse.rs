@@ -235,12 +235,15 @@ mod tests {
             ("sqlite::memory:", "use memory:"),
             (
                 "sqlite://PASSWORD/hookturn.db",
-                "write such as sqlite:/var/lib",
+                "write a path such as sqlite:/var/lib",
             ),
-            ("sqlite:///hookturn.db", "write such as sqlite:/var/lib"),
+            (
+                "sqlite:///hookturn.db",
+                "write a path such as sqlite:/var/lib",
+            ),
             (
                 "sqlite:file:hookturn.db?key=PASSWORD",
-                "write such as sqlite:/var/lib",
+                "write a path such as sqlite:/var/lib",
             ),
             ("SQLITE:hookturn.db", "use memory: or sqlite:PATH"),
             ("postgres://u:PASSWORD@db/x", "`postgres:`"),

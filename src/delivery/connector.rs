@@ -36,7 +36,7 @@ type Connecting<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
 /// The limit is not the attempt's: where an idle connection becomes free before a new one is ready,
 /// the pool takes the former for the attempt and lets the latter finish by itself. A receiver that
 /// never answers a TLS handshake would keep that one for ever.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) struct Connector {
     https: HttpsConnector<Dialer>,
     timeout: Duration,

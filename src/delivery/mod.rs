@@ -11,6 +11,7 @@ mod connector;
 pub mod dialer;
 pub mod egress;
 mod failure;
+mod hand;
 mod head;
 pub mod headers;
 pub mod message;

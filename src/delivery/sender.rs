@@ -27,7 +27,7 @@ use hyper::{
     header::{CONNECTION, CONTENT_LENGTH, RETRY_AFTER, TRANSFER_ENCODING},
 };
 use hyper_util::{
-    client::legacy::{self, Client},
+    client::legacy::{self, Client, ResponseFuture},
     rt::{TokioExecutor, TokioTimer},
 };
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
@@ -41,7 +41,7 @@ use super::{
     headers::Headers,
     rest::Rests,
     retry_after,
-    target::target,
+    target::Targets,
 };
 use crate::domain::Timestamp;
 
@@ -115,10 +115,12 @@ pub struct Reply {
 /// Makes attempts, and keeps the connections between them. Clones share those.
 #[derive(Clone, Debug)]
 pub struct Sender {
+    connector: Connector,
     client: Client<Connector, Full<Bytes>>,
     /// Makes a new connection for each request.
     unpooled: Client<Connector, Full<Bytes>>,
     rests: Rests,
+    targets: Targets,
     attempt_timeout: Duration,
 }
 
@@ -143,6 +145,24 @@ impl Sender {
             options.attempt_timeout,
             options.connection_life,
         );
+        Self::over(
+            connector,
+            Rests::new(options.attempt_timeout),
+            options.attempt_timeout,
+        )
+    }
+
+    /// The same sender with connections of its own, for another core: a connection is driven by the runtime that it was
+    /// opened on, and its use from another one costs a switch of threads each way.
+    pub(super) fn with_own_connections(&self) -> Self {
+        Self::over(
+            self.connector.clone(),
+            self.rests.clone(),
+            self.attempt_timeout,
+        )
+    }
+
+    fn over(connector: Connector, rests: Rests, attempt_timeout: Duration) -> Self {
         let mut builder = Client::builder(TokioExecutor::new());
         builder
             .pool_timer(TokioTimer::new())
@@ -153,12 +173,14 @@ impl Sender {
             // A request of which nothing was sent, since its connection turned out to be closed.
             .retry_canceled_requests(true);
         let client = builder.build(connector.clone());
-        let unpooled = builder.pool_max_idle_per_host(0).build(connector);
+        let unpooled = builder.pool_max_idle_per_host(0).build(connector.clone());
         Self {
+            connector,
             client,
             unpooled,
-            rests: Rests::new(options.attempt_timeout),
-            attempt_timeout: options.attempt_timeout,
+            rests,
+            targets: Targets::default(),
+            attempt_timeout,
         }
     }
 
@@ -174,31 +196,52 @@ impl Sender {
         body: Bytes,
         wall: Timestamp,
     ) -> Reply {
+        let headers = headers.into();
+        let make = || (headers.clone(), body.clone());
+        self.send_made(url, make(), make, wall).await
+    }
+
+    /// As [`send`](Self::send), with a request that is made another time where it has to be sent once more: that is so
+    /// rare that a copy of each would cost more.
+    pub(super) fn send_made<'a>(
+        &'a self,
+        url: &str,
+        (headers, body): (Headers, Bytes),
+        again: impl Fn() -> (Headers, Bytes) + Send + 'a,
+        wall: Timestamp,
+    ) -> impl Future<Output = Reply> + Send + 'a {
         let begun = Instant::now();
-        let deadline = begun + self.attempt_timeout;
-        let answer = match target(url) {
-            Some(uri) => timeout_at(deadline, self.exchange(uri, headers.into(), body))
-                .await
-                .unwrap_or_else(|_| Err("timed out".into())),
-            None => Err("invalid URL".into()),
-        };
-        let duration = begun.elapsed();
-        match answer {
-            Ok(answer) => {
-                let reply = Reply::to(&answer, wall, duration);
-                self.rests.read(answer.into_body()).await;
-                reply
+        // Begun here, and not in the future: an attempt should be small, as there are many.
+        let sending = self.targets.of(url).map(|uri| {
+            let first = self.client.request(request(uri.clone(), headers, body));
+            (first, uri)
+        });
+        async move {
+            let deadline = begun + self.attempt_timeout;
+            let answer = match sending {
+                Some((first, uri)) => timeout_at(deadline, self.exchange(first, uri, again))
+                    .await
+                    .unwrap_or_else(|_| Err("timed out".into())),
+                None => Err("invalid URL".into()),
+            };
+            let duration = begun.elapsed();
+            match answer {
+                Ok(answer) => {
+                    let reply = Reply::to(&answer, wall, duration);
+                    self.rests.read(answer.into_body()).await;
+                    reply
+                }
+                Err(error) => Reply {
+                    status: None,
+                    error: Some(error),
+                    retry_after: None,
+                    duration,
+                },
             }
-            Err(error) => Reply {
-                status: None,
-                error: Some(error),
-                retry_after: None,
-                duration,
-            },
         }
     }
 
-    /// Sends a request and waits for the head of its answer.
+    /// Waits for the head of the answer to a request.
     ///
     /// A receiver may end an idle connection at the very moment at which a request is on its way, by
     /// closing it or by a `408` for the request that it waited for in vain (RFC 9110, section 15.5.9).
@@ -208,18 +251,18 @@ impl Sender {
     /// and nothing else since; a receiver that ends new connections gets each request once.
     async fn exchange(
         &self,
+        first: ResponseFuture,
         uri: Uri,
-        headers: Headers,
-        body: Bytes,
+        again: impl Fn() -> (Headers, Bytes),
     ) -> Result<Response<Incoming>, Box<str>> {
-        let again = request(uri.clone(), headers.clone(), body.clone());
-        let mut answer = self.client.request(request(uri, headers, body)).await;
+        let mut answer = first.await;
         let needs_new_connection = match &answer {
             Ok(answer) => ends_idle_connection(answer),
             Err(error) => is_stale(error),
         };
         if needs_new_connection {
-            answer = self.unpooled.request(again).await;
+            let (headers, body) = again();
+            answer = self.unpooled.request(request(uri, headers, body)).await;
         }
         let answer = answer.map_err(|error| failure::describe(&error))?;
         if let Some(proven) = answer.extensions().get::<Proven>() {

@@ -15,6 +15,7 @@
 //! when it has written a request to its end, and not before.
 
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -198,8 +199,8 @@ impl<S: Read + Unpin> Read for Stream<S> {
             let Some(awaited) = &mut this.awaited else {
                 return Pin::new(&mut this.inner).poll_read(cx, to);
             };
-            let mut chunk = [0; 2048];
-            let mut chunk = ReadBuf::new(&mut chunk);
+            let mut chunk = [MaybeUninit::uninit(); 2048];
+            let mut chunk = ReadBuf::uninit(&mut chunk);
             ready!(Pin::new(&mut this.inner).poll_read(cx, chunk.unfilled()))?;
             if chunk.filled().is_empty() {
                 return Poll::Ready(Ok(()));

@@ -1,8 +1,11 @@
 //! The URL of an endpoint, as it is dialled and sent.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use hyper::Uri;
+use parking_lot::Mutex;
 use url::{Position, Url};
 
 /// The URL that a request goes to; `None` where no request can be made.
@@ -27,6 +30,29 @@ pub fn target(text: &str) -> Option<Uri> {
         push_encoded(&mut target, text.split_once('?').unwrap_or_default().1);
     }
     Uri::try_from(target).ok()
+}
+
+/// The URLs that were parsed lately: an endpoint's is used again and again. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Targets(Arc<Mutex<HashMap<Box<str>, Uri>>>);
+
+/// How many URLs are kept; then all are forgotten.
+const MOST_TARGETS: usize = 4096;
+
+impl Targets {
+    /// As [`target`].
+    pub fn of(&self, text: &str) -> Option<Uri> {
+        let mut known = self.0.lock();
+        if let Some(uri) = known.get(text) {
+            return Some(uri.clone());
+        }
+        let uri = target(text)?;
+        if known.len() >= MOST_TARGETS {
+            known.clear();
+        }
+        known.insert(text.into(), uri.clone());
+        Some(uri)
+    }
 }
 
 /// Writes a path or query with what is none of its characters percent-encoded.

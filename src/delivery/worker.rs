@@ -14,12 +14,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use futures_util::future::join_all;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
+use super::hand::Hand;
 use super::message::Message;
 use super::sender::{Reply, Sender};
 use crate::clock::{Clock, real_sleep};
+use crate::cores::Cores;
 use crate::domain::{Attempt, Timestamp, Verdict};
 use crate::random;
 use crate::store::{Claimed, Settled, Store, StoreError};
@@ -53,6 +57,8 @@ pub struct Worker {
     clock: Arc<dyn Clock>,
     sender: Sender,
     options: Options,
+    /// Where attempts are made; `None` is where [`run`](Self::run) is called.
+    cores: Option<Cores>,
 }
 
 impl Worker {
@@ -75,6 +81,17 @@ impl Worker {
             clock,
             sender,
             options,
+            cores: None,
+        }
+    }
+
+    /// Has the attempts made on `cores`, each on the one that has fewest under way. A core uses the connections that it
+    /// opened itself.
+    #[must_use]
+    pub fn spread_over(self, cores: Cores) -> Self {
+        Self {
+            cores: Some(cores),
+            ..self
         }
     }
 
@@ -87,8 +104,9 @@ impl Worker {
     pub async fn step(&self) -> Result<usize, StoreError> {
         unpanicking(self.store.sweep()).await?;
         let mut attempts = JoinSet::new();
+        let worker = Arc::new(self.clone());
         for claimed in unpanicking(self.store.claim(BATCH)).await?.claimed {
-            attempts.spawn(self.clone().attempt(claimed));
+            attempts.spawn(Arc::clone(&worker).attempt(claimed));
         }
         let count = attempts.len();
         attempts.join_all().await;
@@ -97,18 +115,26 @@ impl Worker {
 
     /// Makes attempts until `stop`, and then waits for those under way, for at most [`Options::drain`]. Has the store
     /// swept meanwhile. Does not panic, whatever the store does: that would end all attempts under way, and leave their
-    /// deliveries held for ever.
+    /// deliveries held for ever. Dropping it ends the attempts under way.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let mut attempts = JoinSet::new();
+        let cores = self.cores.clone().unwrap_or_else(Cores::current);
+        let ended = Arc::new(Notify::new());
+        let hand = |core| {
+            let worker = Arc::new(self.for_another_core());
+            let attempt = move |claimed| Arc::clone(&worker).attempt(claimed);
+            Hand::start(core, attempt, Arc::clone(&ended))
+        };
+        let mut hands: Vec<Hand> = cores.iter().map(hand).collect();
         tokio::select! {
             biased;
-            () = self.attempt_all(&mut attempts, stop) => {}
+            () = self.attempt_all(&mut hands, &ended, stop) => {}
             () = self.sweep_all() => {}
         }
-        let drained = tokio::time::timeout(self.options.drain, async {
-            while attempts.join_next().await.is_some() {}
-        });
-        if drained.await.is_err() {
+        let all_end = join_all(hands.into_iter().map(Hand::end));
+        if tokio::time::timeout(self.options.drain, all_end)
+            .await
+            .is_err()
+        {
             tracing::warn!("attempts that were under way will be made again");
         }
     }
@@ -128,8 +154,13 @@ impl Worker {
         }
     }
 
-    /// Makes attempts until `stop`.
-    async fn attempt_all(&self, attempts: &mut JoinSet<()>, stop: impl Future<Output = ()>) {
+    /// Makes attempts until `stop`. `ended` is told when some have ended.
+    async fn attempt_all(
+        &self,
+        hands: &mut [Hand],
+        ended: &Notify,
+        stop: impl Future<Output = ()>,
+    ) {
         tokio::pin!(stop);
         loop {
             let claims = tokio::select! {
@@ -151,8 +182,11 @@ impl Worker {
             let found = claims.claimed.len();
             let wait = self.until(claims.next_due);
             for claimed in claims.claimed {
-                attempts.spawn(self.clone().attempt(claimed));
+                if let Some(idlest) = hands.iter_mut().min_by_key(|hand| hand.under_way()) {
+                    idlest.take(claimed);
+                }
             }
+            hands.iter_mut().for_each(Hand::begin);
             if found == BATCH {
                 // There may be more of them. The others get their turn in between.
                 tokio::select! {
@@ -164,11 +198,17 @@ impl Worker {
             tokio::select! {
                 () = &mut stop => break,
                 () = self.store.work().notified() => {}
-                _ = attempts.join_next(), if !attempts.is_empty() => {
-                    while attempts.try_join_next().is_some() {}
-                }
+                () = ended.notified() => {}
                 () = wait => {}
             }
+        }
+    }
+
+    /// The same for a core: with connections of its own.
+    fn for_another_core(&self) -> Self {
+        Self {
+            sender: self.sender.with_own_connections(),
+            ..self.clone()
         }
     }
 
@@ -183,7 +223,7 @@ impl Worker {
     }
 
     /// One attempt, in a span of its own: what is logged meanwhile tells which delivery it is about.
-    fn attempt(self, claimed: Claimed) -> impl Future<Output = ()> {
+    fn attempt(self: Arc<Self>, claimed: Claimed) -> impl Future<Output = ()> {
         let span = tracing::info_span!(
             "attempt",
             tenant = claimed.tenant.as_str(),
@@ -194,13 +234,17 @@ impl Worker {
         self.make_attempt(claimed).instrument(span)
     }
 
-    async fn make_attempt(self, claimed: Claimed) {
+    async fn make_attempt(self: Arc<Self>, claimed: Claimed) {
         let sent = async {
             let wall = self.clock.wall();
-            let message = Message::new(&claimed, wall);
-            let url = &claimed.endpoint.settings.url;
-            let sent = self.sender.send(url, message.headers, message.body, wall);
-            (sent.await, message.signed_by)
+            let (claimed, url) = (&claimed, &claimed.endpoint.settings.url);
+            let make = move || {
+                let message = Message::new(claimed, wall);
+                ((message.headers, message.body), message.signed_by)
+            };
+            let (message, signed_by) = make();
+            let sent = self.sender.send_made(url, message, move || make().0, wall);
+            (sent.await, signed_by)
         };
         // A panic in there is a fault of ours, and must not leave the delivery held for ever.
         let sent = AssertUnwindSafe(sent).catch_unwind().await;

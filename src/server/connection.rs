@@ -2,21 +2,19 @@
 
 use std::{pin::pin, sync::Arc};
 
-use axum::{Router, http::Request};
+use super::{
+    App, Limits, Phase,
+    activity::Activity,
+    socket::Watched,
+    watchdog::{Expiry, Watchdog},
+};
+use axum::http::Request;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
 use tokio::{net::TcpStream, sync::watch};
-use tower::Service as _;
-
-use super::{
-    Limits, Phase,
-    activity::Activity,
-    socket::Watched,
-    watchdog::{Expiry, Watchdog},
-};
 
 /// Bytes of an HTTP/1 request head, and of an HTTP/2 header list. Also bounds the buffers of a connection.
 const MAX_HEAD: u32 = 32 * 1024;
@@ -57,7 +55,7 @@ pub(super) fn protocol() -> auto::Builder<TokioExecutor> {
 /// Serves one connection until it ends, its time is up, or the server ends.
 pub(super) async fn run(
     socket: TcpStream,
-    app: Router,
+    app: impl App,
     protocol: Arc<auto::Builder<TokioExecutor>>,
     limits: Arc<Limits>,
     mut phase: watch::Receiver<Phase>,

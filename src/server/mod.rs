@@ -14,14 +14,18 @@ mod refusal;
 mod socket;
 mod watchdog;
 
-use std::{io, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
 
-use axum::Router;
+use axum::{http::Request, response::Response};
+use hyper::body::Incoming;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
     time::{Instant, sleep_until, timeout},
 };
+use tower::Service;
+
+use crate::cores::{Cores, Spread};
 
 /// After a failed accept, such as for want of file descriptors: long enough not to spin, short enough not to be felt.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
@@ -53,6 +57,23 @@ impl Default for Limits {
     }
 }
 
+/// What answers the requests: a [`Router`](axum::Router), or what was put around one.
+pub trait App:
+    Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send>
+    + Clone
+    + Send
+    + 'static
+{
+}
+
+impl<S> App for S where
+    S: Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + 'static
+{
+}
+
 /// Where the server is on its way, for its connections to follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -74,12 +95,27 @@ enum Phase {
 /// Does not panic itself; a panic in `app` ends the connection it happened on, so `app` should catch its own.
 pub async fn serve(
     listener: TcpListener,
-    app: Router,
+    app: impl App,
     limits: Limits,
     shutdown: impl Future<Output = ()>,
 ) {
-    // Turns routes into services once; otherwise axum does so for each request.
-    let app = app.with_state(());
+    serve_on(&Cores::current(), listener, app, limits, shutdown).await;
+}
+
+/// As [`serve`], with the connections spread over `cores`: each stays on the one that has fewest when it comes, and
+/// none waits for a core that is busy while another one is not.
+///
+/// # Panics
+///
+/// As [`serve`].
+pub async fn serve_on(
+    cores: &Cores,
+    listener: TcpListener,
+    app: impl App,
+    limits: Limits,
+    shutdown: impl Future<Output = ()>,
+) {
+    let mut connections = Spread::over(cores);
     let protocol = Arc::new(connection::protocol());
     let places = Arc::new(Semaphore::new(
         limits.max_connections.clamp(1, Semaphore::MAX_PERMITS),
@@ -97,21 +133,23 @@ pub async fn serve(
         let (place, socket) = tokio::select! {
             biased;
             () = &mut shutdown => break,
+            () = connections.offer_again() => continue,
             accepted = accepted => match accepted {
                 Some(accepted) => accepted,
                 // Only a closed semaphore refuses, and nothing closes this one.
                 None => break,
             },
         };
-        let connection = connection::run(
-            socket,
-            app.clone(),
-            Arc::clone(&protocol),
-            Arc::clone(&limits),
-            phase.subscribe(),
-        );
-        tokio::spawn(async move {
-            connection.await;
+        // From here on it belongs to another runtime, or to none yet. That fails only where it is not open any more.
+        let Ok(socket) = socket.into_std() else {
+            continue;
+        };
+        let (app, protocol, limits) = (app.clone(), Arc::clone(&protocol), Arc::clone(&limits));
+        let phase = phase.subscribe();
+        connections.spawn(async move {
+            if let Ok(socket) = TcpStream::from_std(socket) {
+                connection::run(socket, app, protocol, limits, phase).await;
+            }
             drop(place);
         });
     }

@@ -1,4 +1,4 @@
-//! The receivers in `examples/receivers/`, as they are printed in the README, against what Hookturn signs.
+//! The receivers in `examples/receivers/`, as `docs/verify.md` and the README print them, against what Hookturn signs.
 //!
 //! Those in Python and JavaScript need what `examples/receivers/install.sh` installs; without it these tests fail.
 
@@ -249,21 +249,22 @@ fn hookturn_verifies_what_the_receivers_do() {
     }
 }
 
-/// The README prints the files that are tested above, and no others.
-#[test]
-fn the_readme_prints_what_is_tested() {
-    let readme = include_str!("../../README.md");
-    let (_, section) = readme
-        .split_once("\n## Verify deliveries\n")
-        .expect("the README has the section");
-    let (section, _) = section.split_once("\n## ").unwrap_or((section, ""));
+/// The code in the languages of the examples in a Markdown text.
+fn printed(markdown: &str) -> Vec<&str> {
     let mut printed = Vec::new();
-    for (number, block) in section.split("```").enumerate() {
-        let (language, code) = block.split_once('\n').expect("a line");
+    for (number, block) in markdown.split("```").enumerate() {
+        let (language, code) = block.split_once('\n').unwrap_or((block, ""));
         if number % 2 == 1 && ["python", "javascript", "rust"].contains(&language) {
-            printed.push(code.to_owned());
+            printed.push(code);
         }
     }
+    printed
+}
+
+/// `docs/verify.md` prints the files that are tested above, and no others; the README prints the
+/// first of them.
+#[test]
+fn the_documentation_prints_what_is_tested() {
     let files = [
         "python/standard_webhooks.py",
         "javascript/standard-webhooks.js",
@@ -276,7 +277,8 @@ fn the_readme_prints_what_is_tested() {
         let path = root().join("examples/receivers").join(file);
         fs::read_to_string(path).expect("the example is there")
     });
-    assert_eq!(printed, tested);
+    assert_eq!(printed(include_str!("../../docs/verify.md")), tested);
+    assert_eq!(printed(include_str!("../../README.md")), tested[..1]);
 }
 
 /// A lock file that names a registry would send everybody's installation there, whatever theirs is.

@@ -6,6 +6,7 @@
 
 mod stage;
 
+mod cores;
 mod disabled;
 mod documented;
 mod egress;

@@ -1,7 +1,9 @@
-//! Runs the commands of the README as they are printed, and compares what they print.
+//! Runs the commands of the README as they are printed and compares what they print, and checks the links of the
+//! documentation and its list of settings.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use hookturn_test::Program;
@@ -154,4 +156,71 @@ fn the_walk_through_prints_what_the_readme_says() {
     let expected: Vec<String> = expected.iter().map(|text| masked(text.trim())).collect();
     assert_eq!(printed.last().map(String::as_str), Some(""));
     assert_eq!(printed[..printed.len() - 1], expected[..]);
+}
+
+/// The README and the pages that it links to.
+const PAGES: [(&str, &str); 5] = [
+    ("README.md", include_str!("../../README.md")),
+    ("docs/api.md", include_str!("../../docs/api.md")),
+    ("docs/operate.md", include_str!("../../docs/operate.md")),
+    ("docs/settings.md", include_str!("../../docs/settings.md")),
+    ("docs/verify.md", include_str!("../../docs/verify.md")),
+];
+
+/// The anchors of the headings of a page, as GitHub makes them of plain words.
+fn anchors(page: &str) -> Vec<String> {
+    let headings = page.lines().filter(|line| line.starts_with('#'));
+    let anchor = |line: &str| {
+        line.trim_start_matches('#')
+            .trim()
+            .to_lowercase()
+            .replace(' ', "-")
+    };
+    headings.map(anchor).collect()
+}
+
+#[test]
+fn the_links_between_the_pages_lead_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut links = 0;
+    for (name, page) in PAGES {
+        for (at, _) in page.match_indices("](") {
+            let link = page[at + 2..].split(')').next().expect("a link");
+            if link.contains("://") {
+                continue;
+            }
+            links += 1;
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let path = root.join(name).parent().expect("a directory").join(file);
+            assert!(path.exists(), "{name}: {link}");
+            if !anchor.is_empty() {
+                let text = std::fs::read_to_string(path).expect("a page");
+                let is_there = anchors(&text).iter().any(|known| known == anchor);
+                assert!(is_there, "{name}: {link}");
+            }
+        }
+    }
+    assert!(links > 10, "the links were found");
+}
+
+#[test]
+fn the_list_of_settings_has_every_flag_and_variable() {
+    let (_, page) = PAGES[3];
+    let output = Command::new(env!("CARGO_BIN_EXE_hookturn"))
+        .args(["serve", "--help"])
+        .env_clear()
+        .output()
+        .expect("the program runs");
+    let help = String::from_utf8(output.stdout).expect("text");
+    let words = help.split(|char: char| !(char.is_ascii_alphanumeric() || "-_".contains(char)));
+    let settings = words.filter(|word| word.starts_with("--") || word.starts_with("HOOKTURN_"));
+    let mut count = 0;
+    for setting in settings.filter(|setting| *setting != "--help") {
+        count += 1;
+        let is_there = ['`', ' ']
+            .iter()
+            .any(|end| page.contains(&format!("`{setting}{end}")));
+        assert!(is_there, "{setting}");
+    }
+    assert!(count > 20, "the settings were found");
 }

@@ -1,6 +1,6 @@
 import { Webhook } from "standardwebhooks";
 
-/** Whether one of the secrets signed this delivery, at most five minutes ago. */
+/** Returns whether one of the secrets signed this delivery, at most five minutes ago. */
 export function verifyStandardWebhooks(headers, body, secrets) {
   return secrets.some((secret) => {
     try {

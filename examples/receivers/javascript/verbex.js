@@ -1,6 +1,6 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
 
-/** Whether one of the secrets made the X-Webhook-Signature, at most `tolerance` seconds ago. */
+/** Returns whether a secret made the X-Webhook-Signature, at most `tolerance` seconds ago. */
 export function verifyVerbex(signature, body, secrets, tolerance = 300) {
   const entries = signature.split(",").map((entry) => entry.split("="));
   const values = (key) => entries.filter(([name]) => name === key).map(([, value = ""]) => value);

@@ -2,7 +2,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 
 def verify_standard_webhooks(headers: dict, body: bytes, secrets: list[str]) -> bool:
-    """Whether one of the secrets signed this delivery, at most five minutes ago."""
+    """Returns whether one of the secrets signed this delivery, at most five minutes ago."""
     for secret in secrets:
         try:
             Webhook(secret).verify(body, headers, json_parse=False)

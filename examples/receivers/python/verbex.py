@@ -5,7 +5,7 @@ import time
 
 
 def verify_verbex(signature: str, body: bytes, secrets: list[str], tolerance=300) -> bool:
-    """Whether one of the secrets made the X-Webhook-Signature, at most `tolerance` seconds ago."""
+    """Returns whether a secret made the X-Webhook-Signature, at most `tolerance` seconds ago."""
     entries = [entry.partition("=")[::2] for entry in signature.split(",")]
     times = [value for name, value in entries if name == "t"]
     if len(times) != 1 or not re.fullmatch("[0-9]{1,12}", times[0]):

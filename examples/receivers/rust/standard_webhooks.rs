@@ -1,7 +1,7 @@
 use http::HeaderMap;
 use standardwebhooks::Webhook;
 
-/// Whether one of the secrets signed this delivery, at most five minutes ago.
+/// Returns whether one of the secrets signed this delivery, at most five minutes ago.
 pub fn verify_standard_webhooks(headers: &HeaderMap, body: &[u8], secrets: &[&str]) -> bool {
     secrets
         .iter()

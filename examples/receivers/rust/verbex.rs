@@ -3,7 +3,7 @@ use std::time::SystemTime;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-/// Whether one of the secrets made the `X-Webhook-Signature`, at most `tolerance` seconds ago.
+/// Returns whether a secret made the `X-Webhook-Signature`, at most `tolerance` seconds ago.
 pub fn verify_verbex(signature: &str, body: &[u8], secrets: &[&str], tolerance: u64) -> bool {
     let (mut times, mut given) = (Vec::new(), Vec::new());
     for entry in signature.split(',') {

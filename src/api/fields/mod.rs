@@ -1,7 +1,7 @@
 //! The fields of requests, each in one row of one table.
 //!
 //! A row says what a field is called, what the document says of it, whether it must be sent, what it may hold, and
-//! what is an example. [`fields!`] makes of a table: the struct that a handler gets, its reader, the schema in the
+//! what is an example. `fields!` makes of a table: the struct that a handler gets, its reader, the schema in the
 //! `OpenAPI` document, and the errors that the document shows as examples, which the reader itself makes. A limit is
 //! written once: the [`Rule`] that holds it serves the schema, the reader and the message.
 

@@ -24,6 +24,7 @@ use self::story::{Dialect, Story};
 use super::CommandError;
 use super::assembly::{Assembly, Parts};
 use crate::config::{Store, local_url};
+use crate::cores::Cores;
 use crate::random;
 use crate::server::Limits;
 use crate::store::DeliveryLimits;
@@ -52,6 +53,7 @@ async fn demo() -> Result<ExitCode, CommandError> {
 
     let key = random::correlation_id().simple().to_string();
     let assembly = Assembly::new(Parts {
+        cores: Cores::current(),
         store: Store::Memory,
         master_keys: None,
         keys: vec![(TENANT, &key)],

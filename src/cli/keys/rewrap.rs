@@ -64,7 +64,7 @@ fn in_words(first: &str, rewrapped: &Rewrapped) -> String {
     } = rewrapped;
     if *unopened > 0 {
         return format!(
-            "encrypted anew: {sealed}; cannot be decrypted: {unopened}; keep all master keys and \
+            "encrypted again: {sealed}; cannot be decrypted: {unopened}; keep all master keys and \
              run `hookturn check`"
         );
     }
@@ -76,5 +76,5 @@ fn in_words(first: &str, rewrapped: &Rewrapped) -> String {
             may_be_dropped.join(", ")
         )
     };
-    format!("encrypted anew: {sealed}; everything is encrypted with {first}; {dropped}")
+    format!("encrypted again: {sealed}; everything is encrypted with {first}; {dropped}")
 }

@@ -104,7 +104,7 @@ impl Target {
         let socket = TcpStream::connect((self.host.as_str(), self.port))
             .await
             .map_err(|error| match error.kind() {
-                io::ErrorKind::ConnectionRefused => "nothing listens there".to_owned(),
+                io::ErrorKind::ConnectionRefused => "no server listens there".to_owned(),
                 _ => error.to_string(),
             })?;
         // hyper's own message does not say what happened to the socket.

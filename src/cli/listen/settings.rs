@@ -118,7 +118,7 @@ impl ListenSettings {
             },
         };
         if settings.forward.is_some() && settings.status.is_some() {
-            let problem = "it goes with no --status: the target decides the status; leave one out";
+            let problem = "it cannot be used with --status, since the target decides the status; leave one out";
             return Err(SettingError::new(FORWARD, problem));
         }
         Ok(settings)

@@ -23,6 +23,7 @@ use super::open_error::OpenError;
 use super::paths::beside;
 use super::rollback_journal::Journal;
 use super::schema::APPLICATION_ID;
+use super::sql::offline;
 use super::wal::{Log, word};
 
 /// What the files are.
@@ -212,7 +213,7 @@ fn page_size(header: &[u8]) -> u32 {
 /// made can have the statements that make its tables in the log.
 fn is_empty_alone(real: &Path) -> bool {
     let tables = alone(real).and_then(|db| {
-        db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        db.query_row(offline::COUNT_PARTS, [], |row| row.get(0))
             .ok()
     });
     tables.is_none_or(|tables: u64| tables == 0)
@@ -294,11 +295,7 @@ fn is_of_another_generation(real: &Path, log: &Log) -> io::Result<bool> {
 /// Returns the page that has the numbers, and the numbers in the database without its log.
 fn numbers_of(real: &Path) -> Option<(u32, Generation)> {
     let db = alone(real)?;
-    let root = db.query_row(
-        "SELECT rootpage FROM sqlite_schema WHERE name = 'sqlite_sequence'",
-        [],
-        |row| row.get(0),
-    );
+    let root = db.query_row(offline::PAGE_OF_NUMBERS, [], |row| row.get(0));
     let root: u32 = root.ok().filter(|root| *root > 0)?;
     Some((root, Generation::of(&db).ok()?))
 }

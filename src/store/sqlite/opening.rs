@@ -140,7 +140,7 @@ impl Opening {
         let mut db = self.db;
         let checkpoints = Checkpoints::new(&mut db, gate).map_err(fault)?;
         let files = Files::new(&path, &self.lock);
-        let writer = Writer::new(writer::Parts {
+        let parts = writer::Parts {
             db,
             keys: self.keys,
             files: files.map_err(|error| fault(error.into()))?,
@@ -148,9 +148,8 @@ impl Opening {
             clock: Arc::clone(&clock),
             limits,
             work: Arc::clone(&work),
-            answers,
-        });
-        let writer = writer.map_err(fault)?;
+        };
+        let writer = Writer::new(parts, answers).map_err(fault)?;
         tokio::spawn(answer(answered));
         let (jobs, waiting) = mpsc::channel(WAITING);
         let thread = thread::Builder::new()

@@ -86,8 +86,7 @@ fn older_than_retention(
 
 /// Fails deliveries that have waited too long for a disabled endpoint: some of one endpoint.
 pub(super) fn overdue(tx: &mut Transaction<'_>, now: Timestamp) -> Result<bool, Fault> {
-    let first = tx.turns.deadlines.first().copied();
-    let Some((_, endpoint)) = first.filter(|(at, _)| *at <= now) else {
+    let Some(endpoint) = tx.turns.overdue(now) else {
         return Ok(false);
     };
     for (at, number) in queue::waiting(tx.reader(), tx.turns, endpoint, MOST)? {

@@ -45,7 +45,7 @@ pub(super) struct Turns {
     /// Endpoints that cannot be read. Their deliveries wait in the same way.
     unreadable_endpoints: HashSet<i64>,
     /// When the first waiting delivery of each disabled endpoint has waited too long.
-    pub deadlines: BTreeSet<(Timestamp, i64)>,
+    deadlines: BTreeSet<(Timestamp, i64)>,
     deadline_of: HashMap<i64, Timestamp>,
     effects: Vec<Effect>,
     /// Endpoints whose deliveries have changed.
@@ -94,6 +94,19 @@ impl Turns {
     pub fn touch(&mut self, endpoint: i64) {
         self.touched.insert(endpoint);
         self.is_news = true;
+    }
+
+    /// Returns a disabled endpoint for which a delivery has waited too long at `now`.
+    pub fn overdue(&self, now: Timestamp) -> Option<i64> {
+        let first = self.deadlines.first();
+        first
+            .filter(|(at, _)| *at <= now)
+            .map(|(_, endpoint)| *endpoint)
+    }
+
+    /// Returns when the first delivery will have waited too long for a disabled endpoint.
+    pub fn first_deadline(&self) -> Option<Timestamp> {
+        self.deadlines.first().map(|(at, _)| *at)
     }
 
     /// Notes that an attempt has ended.

@@ -3,6 +3,7 @@
 //! No test sleeps: each waits for the server to do something, within [`PATIENCE`](hookturn_test::PATIENCE). That time has passed is proved by a
 //! connection that the server ended for it.
 
+mod cores;
 mod half_close;
 mod refusals;
 

@@ -98,8 +98,8 @@ async fn it_can_be_brought_to_a_new_master_key() {
     let rewrapped = run(&["keys", "rewrap"], &variables);
     assert_eq!(rewrapped.code, Some(0), "{rewrapped:?}");
     let said = rewrapped.out;
-    assert!(said.contains("everything rests under k2"), "{said}");
-    assert!(said.contains("may be dropped"), "{said}");
+    assert!(said.contains("everything is encrypted with k2"), "{said}");
+    assert!(said.contains("can be removed"), "{said}");
 
     let setup = setup.with_keys(NEW_KEY);
     setup.assert_sound();

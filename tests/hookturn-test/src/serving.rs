@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 
 use axum::Router;
-use hookturn::server::{Limits, serve};
+use hookturn::cores::Cores;
+use hookturn::server::{App, Limits, serve_on};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -28,18 +29,37 @@ impl Serving {
         Self::on(listener, address, router, limits)
     }
 
+    /// Serves `router` on a free port, with its connections on these cores.
+    pub async fn start_on(cores: &Cores, router: Router, limits: Limits) -> Self {
+        let (listener, address) = listener().await;
+        Self::on_cores(cores.clone(), listener, address, router, limits)
+    }
+
     /// Serves `router` on this socket, whose address is given.
     pub(crate) fn on(
         listener: TcpListener,
         address: SocketAddr,
-        router: Router,
+        router: impl App,
+        limits: Limits,
+    ) -> Self {
+        Self::on_cores(Cores::current(), listener, address, router, limits)
+    }
+
+    fn on_cores(
+        cores: Cores,
+        listener: TcpListener,
+        address: SocketAddr,
+        router: impl App,
         limits: Limits,
     ) -> Self {
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(serve(listener, router, limits, async {
+        let stopped = async {
             // Also when the sender is dropped.
             let _ = stopped.await;
-        }));
+        };
+        let task = tokio::spawn(async move {
+            serve_on(&cores, listener, router, limits, stopped).await;
+        });
         Self {
             address,
             stop,

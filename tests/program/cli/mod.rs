@@ -73,15 +73,15 @@ fn a_bad_setting_is_one_line_that_names_it() {
             &["--store", "sqlite:SECRET.db"],
             "HOOKTURN_STORE",
             "sqlite:SECRET.db",
-            "--master-key (HOOKTURN_MASTER_KEYS): a store that outlives the program needs a master key, to encrypt \
-             what it keeps; `hookturn keys generate` makes one",
+            "--master-key (HOOKTURN_MASTER_KEYS): a store in a file needs a master key to \
+             encrypt it; `hookturn keys generate` makes one",
         ),
         (
             &["--store", "sqlite://SECRET/hookturn.db"],
             "HOOKTURN_STORE",
             "sqlite://SECRET/hookturn.db",
-            "--store (HOOKTURN_STORE): the store `sqlite:` has no host: all after the colon is the path; write such as \
-             sqlite:/var/lib/hookturn/hookturn.db",
+            "--store (HOOKTURN_STORE): the store `sqlite:` has no host, and everything after the \
+             colon is the path; write a path such as sqlite:/var/lib/hookturn/hookturn.db",
         ),
         (
             &["--store", "sqlite::memory:"],
@@ -93,7 +93,7 @@ fn a_bad_setting_is_one_line_that_names_it() {
             &["--store", "postgres://u:SECRET@db"],
             "HOOKTURN_STORE",
             "postgres://u:SECRET@db",
-            "--store (HOOKTURN_STORE): store `postgres:` is not supported by this version; use memory: or sqlite:PATH",
+            "--store (HOOKTURN_STORE): the store `postgres:` is not supported by this version; use memory: or sqlite:PATH",
         ),
         (
             &["--master-key", "k:SECRET"],
@@ -169,15 +169,15 @@ fn a_bad_command_line_is_one_line_that_quotes_no_value() {
         (&["openapi", "SECRET"], "write 2026-03-01 or verbex-v1"),
         (
             &["keys"],
-            "no command is named; there is generate and rewrap; see `hookturn keys --help`",
+            "no command is given; the commands are generate and rewrap; see `hookturn keys --help`",
         ),
         (
             &["keys", "SECRET"],
-            "unknown command; there is generate and rewrap",
+            "unknown command; the commands are generate and rewrap",
         ),
         (
             &["keys", "rewrap", "--master-key=SECRET"],
-            "--store (HOOKTURN_STORE): there is nothing to work on in memory",
+            "--store (HOOKTURN_STORE): the store `memory:` has no file; write sqlite:PATH",
         ),
         (
             &["keys", "rewrap", "--store=sqlite:x", "--master-key=SECRET"],
@@ -193,7 +193,7 @@ fn a_bad_command_line_is_one_line_that_quotes_no_value() {
         ),
         (
             &["backup", "x", "--store=SECRET"],
-            "--store (HOOKTURN_STORE): store URL is not supported",
+            "--store (HOOKTURN_STORE): the store URL is not supported",
         ),
         (
             &["keys", "generate", "--id"],
@@ -201,7 +201,7 @@ fn a_bad_command_line_is_one_line_that_quotes_no_value() {
         ),
         (
             &["keys", "generate", "--id", "SECRET key"],
-            "--id: write 1 to 64 of A-Z a-z 0-9 _ -",
+            "--id: write 1 to 64 characters of A-Z a-z 0-9 _ -",
         ),
     ] {
         let said = refusal(args, &[]);

@@ -209,7 +209,7 @@ async fn what_cannot_be_copied_is_one_line_and_leaves_nothing() {
     assert!(
         memory
             .refusal()
-            .starts_with("hookturn: --store (HOOKTURN_STORE): there is nothing")
+            .starts_with("hookturn: --store (HOOKTURN_STORE): the store `memory:` has no file")
     );
     fs::write(&place.path, [7; 9000]).expect("writable");
     let foreign = backup(&place, &target);

@@ -24,7 +24,7 @@ async fn a_file_that_a_server_left_is_clean_and_stays_as_it_is() {
         ended.out.lines().collect::<Vec<_>>(),
         [
             "no problems; endpoints: 5, key rings: 4, subscriptions: 5, answers: 4, events: 3, deliveries: 15; encrypted \
-             values: 16 under k1"
+             values: 16 with k1"
         ]
     );
     assert_eq!(place.files(), ["hookturn.db", "hookturn.db-lock"]);

@@ -64,15 +64,15 @@ async fn every_value_is_brought_to_the_first_key_and_nothing_is_left_under_the_o
     assert_eq!(ended.err, "");
     assert_eq!(
         ended.out,
-        "encrypted anew: 16; everything rests under k2-new; these master keys may be dropped, when no backup needs \
-         them: k1\n"
+        "encrypted again: 16; everything is encrypted with k2-new; these master keys can be removed when no \
+         backup needs them: k1\n"
     );
     assert_eq!(remains(&place.path, K1), 0);
     assert_eq!(place.files(), ["hookturn.db", "hookturn.db-lock"]);
     let checked = check(&place.path, K2);
     assert_eq!(checked.code, Some(0), "{checked:?}");
     assert!(
-        checked.out.ends_with("encrypted values: 16 under k2-new\n"),
+        checked.out.ends_with("encrypted values: 16 with k2-new\n"),
         "{}",
         checked.out
     );
@@ -82,7 +82,7 @@ async fn every_value_is_brought_to_the_first_key_and_nothing_is_left_under_the_o
     assert_eq!(again.code, Some(0), "{again:?}");
     assert_eq!(
         again.out,
-        "encrypted anew: 0; everything rests under k2-new; no other master key is needed\n"
+        "encrypted again: 0; everything is encrypted with k2-new; no other master key is needed\n"
     );
     assert!(values(&place.path) == before);
     let server = Server::start(&place.path, K2);
@@ -158,15 +158,18 @@ async fn one_that_was_killed_goes_on_where_it_was() {
     );
     let ended = rewrap(&place.path, &keys);
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    let anew = ended.out.strip_prefix("encrypted anew: ").expect("a count");
-    let anew: i64 = anew
+    let again = ended
+        .out
+        .strip_prefix("encrypted again: ")
+        .expect("a count");
+    let again: i64 = again
         .split(';')
         .next()
         .expect("a count")
         .parse()
         .expect("a number");
     // The rest of the events, and the answers.
-    assert_eq!(anew, 40_003 - after + 4);
+    assert_eq!(again, 40_003 - after + 4);
     assert_eq!(check(&place.path, K2).code, Some(0));
     assert_eq!(remains(&place.path, K1), 0);
 }
@@ -216,7 +219,8 @@ async fn what_does_not_open_is_told_and_keeps_the_old_keys() {
             "{ended:?}"
         );
         assert!(
-            lines[2].ends_with("do not open: 2; keep all master keys, and run `hookturn check`")
+            lines[2]
+                .ends_with("cannot be decrypted: 2; keep all master keys and run `hookturn check`")
         );
     }
     assert_eq!(problems(&place.path, &keys).len(), 2);
@@ -276,6 +280,6 @@ async fn old_values_that_somebody_reads_are_told() {
     drop(reader);
     let ended = rewrap(&place.path, &both(K2, K1));
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    assert!(ended.out.contains("may be dropped"), "{ended:?}");
+    assert!(ended.out.contains("can be removed"), "{ended:?}");
     assert_eq!(remains(&place.path, K1), 0);
 }

@@ -44,7 +44,7 @@ fn secrets_are_read_from_files_of_every_kind() {
             2,
             "starts with a byte order mark",
         ),
-        (utf16(&format!("{secret}\r\n")), 1, "is UTF-16"),
+        (utf16(&format!("{secret}\r\n")), 1, "is read as UTF-16"),
         (format!("\n \t{secret} \t\r\n").into_bytes(), 2, ""),
         (format!("\u{a0}{secret}\u{200b}\n").into_bytes(), 1, ""),
         (
@@ -134,8 +134,8 @@ fn saved_requests_are_read_from_files_of_every_kind() {
             "starts with a byte order mark",
         ),
         (marked(&whole), &[], "starts with a byte order mark"),
-        (utf16(&head), &with_body, "is UTF-16"),
-        (utf16(&whole), &[], "is UTF-16"),
+        (utf16(&head), &with_body, "is read as UTF-16"),
+        (utf16(&whole), &[], "is read as UTF-16"),
     ] {
         let file = scratch.file("head", &content);
         let args = [
@@ -157,10 +157,10 @@ fn saved_requests_are_read_from_files_of_every_kind() {
             format!("\u{feff}{BODY}").into_bytes(),
             "without the byte order mark",
         ),
-        (utf16(BODY), "as UTF-8, which is UTF-16 here"),
+        (utf16(BODY), "which is in UTF-16, converted to UTF-8"),
         (
             utf16(&format!("{BODY}\r\n")),
-            "which is UTF-16 here and without the line end",
+            "converted to UTF-8 and without the line end",
         ),
         (Vec::new(), "the body is empty"),
     ] {

@@ -111,18 +111,14 @@ fn what_python_and_javascript_write_again_is_found_out_by_name() {
             (
                 compact,
                 "python: json.dumps(raw.decode())",
-                "taken out of the JSON string",
+                "taken out of a JSON string",
             ),
             (
                 compact,
                 "python: repr(raw)",
-                "taken out of the Python literal",
+                "taken out of a Python literal",
             ),
-            (
-                compact,
-                "python: str(raw)",
-                "taken out of the Python literal",
-            ),
+            (compact, "python: str(raw)", "taken out of a Python literal"),
             (
                 compact,
                 "python: base64.b64encode(raw)",
@@ -141,17 +137,17 @@ fn what_python_and_javascript_write_again_is_found_out_by_name() {
             (
                 compact,
                 "node: JSON.stringify(raw)",
-                "the Buffer of Node.js",
+                "JSON of a Node.js Buffer",
             ),
             (
                 compact,
                 "node: JSON.stringify(raw.toString())",
-                "taken out of the JSON string",
+                "taken out of a JSON string",
             ),
             (
                 compact,
                 "node: String(JSON.parse(raw))",
-                "what JavaScript makes of a parsed object",
+                "a JavaScript object converted to a string",
             ),
             (
                 compact,

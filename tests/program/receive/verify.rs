@@ -92,7 +92,7 @@ fn bad_usage_of_verify_is_one_line_without_a_secret() {
         (&["verify"], "missing argument --headers <FILE>"),
         (
             &["verify", "--headers", &head],
-            "--secret (HOOKTURN_VERIFY_SECRETS): give one",
+            "--secret (HOOKTURN_VERIFY_SECRETS): give a secret",
         ),
         (
             &["verify", "--headers", &head, "--secret", bad],
@@ -112,7 +112,7 @@ fn bad_usage_of_verify_is_one_line_without_a_secret() {
         ),
         (
             &["verify", "--headers", &no_head, "--secret", &secret],
-            "line 2 is no header",
+            "line 2 is not a header",
         ),
         (
             &["verify", "--headers", &head, "--secret", &secret],

@@ -135,3 +135,6 @@ pub(in super::super) mod check {
 pub(in super::super) const PARTS: &str =
     "SELECT type, name, sql FROM sqlite_schema ORDER BY type, name";
 pub(in super::super) const COUNT_PARTS: &str = "SELECT count(*) FROM sqlite_schema";
+/// The page that has the numbers of logs.
+pub(in super::super) const PAGE_OF_NUMBERS: &str =
+    "SELECT rootpage FROM sqlite_schema WHERE name = 'sqlite_sequence'";

@@ -8,7 +8,6 @@ use rusqlite::Connection;
 use super::super::fault::Fault;
 use super::super::lock::Files;
 use super::super::{file, sql};
-use super::Writer;
 use crate::store::StoreError;
 
 /// The bytes that a trial writes, to find out whether the store can write again: more than the
@@ -78,35 +77,36 @@ impl Health {
         self.is_failing
     }
 
+    /// Notes that a batch which changed something was committed. Returns whether a
+    /// [trial](try_to_write) is needed to know that the store can write again.
+    pub fn note_success(&mut self) -> bool {
+        let has_tried = std::mem::take(&mut self.is_trying);
+        if !self.is_failing {
+            return false;
+        }
+        if has_tried {
+            self.note_recovery();
+            return false;
+        }
+        let is_recent = |at: Instant| at.elapsed() < TRY_AT_MOST_EVERY;
+        if self.tried_at.is_some_and(is_recent) {
+            return false;
+        }
+        self.tried_at = Some(Instant::now());
+        true
+    }
+
+    /// Notes how a trial ended that no caller had asked for.
+    pub fn note_trial(&mut self, has_succeeded: bool) {
+        self.is_trying = false;
+        if has_succeeded {
+            self.note_recovery();
+        }
+    }
+
     fn note_recovery(&mut self) {
         self.is_failing = false;
         tracing::info!("can write to the store again");
-    }
-}
-
-impl Writer {
-    /// Notes that a batch which changed something was committed. If the store could not write
-    /// before, the batch may have been small. So a large write is tried before the store counts as
-    /// healthy again.
-    pub(super) fn note_success(&mut self) {
-        let has_tried = std::mem::take(&mut self.health.is_trying);
-        if !self.health.is_failing {
-            return;
-        }
-        if has_tried {
-            self.health.note_recovery();
-            return;
-        }
-        let is_recent = |at: Instant| at.elapsed() < TRY_AT_MOST_EVERY;
-        if self.health.tried_at.is_some_and(is_recent) {
-            return;
-        }
-        self.health.tried_at = Some(Instant::now());
-        let tried = self.alone(|writer| try_to_write(&writer.db));
-        self.health.is_trying = false;
-        if tried.is_ok() {
-            self.health.note_recovery();
-        }
     }
 }
 

@@ -19,32 +19,25 @@
 //! What is in memory (the order of attempts, the attempts in flight) follows the commits: it
 //! changes after a commit, and not at all when one fails.
 
+mod database;
 mod health;
 mod job;
 mod upkeep;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
-use rusqlite::config::DbConfig;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 
-use self::health::Health;
+use self::database::Database;
+use self::health::try_to_write;
 use self::upkeep::Upkeep;
-use super::cache::Cache;
-use super::checkpoint::Checkpoints;
 use super::fault::Fault;
-use super::lock::Files;
-use super::read::Reader;
 use super::transaction::Transaction;
-use super::turns::Turns;
-use super::{claim, commit, events, generation, queue};
-use crate::clock::Clock;
-use crate::store::at_rest::MasterKeys;
-use crate::store::{Claims, CommitError, DeliveryLimits, StoreError};
+use super::{claim, commit, events};
+use crate::store::{Claims, CommitError, StoreError};
 
+pub(super) use self::database::Parts;
 pub(super) use self::job::{Answered, Ended, Job, Reply};
 
 /// The most jobs in one commit.
@@ -53,9 +46,6 @@ const MOST_JOBS: usize = 256;
 /// How long a batch may grow. If jobs are slow, such as an event for very many endpoints, they are
 /// committed before the batch takes more.
 const GROWS: Duration = Duration::from_millis(5);
-
-/// How many jobs run in savepoints after a job failed with some of its writes done.
-const CAREFUL_JOBS: u32 = 10_000;
 
 /// The answers of a batch's writes, and whether it was committed.
 pub(super) type AnsweredBatch = (Vec<Answered>, Result<(), StoreError>);
@@ -69,62 +59,22 @@ struct Written {
 
 /// The state of the writer thread.
 pub(super) struct Writer {
-    db: Connection,
-    keys: MasterKeys,
-    clock: Arc<dyn Clock>,
-    limits: DeliveryLimits,
-    turns: Turns,
-    cache: Cache,
+    database: Database,
     upkeep: Upkeep,
-    careful_jobs: u32,
     /// See [`GROWS`].
     grows: Duration,
     answers: mpsc::UnboundedSender<AnsweredBatch>,
-    work: Arc<Notify>,
-    health: Health,
-    checkpoints: Checkpoints,
-    /// Why the transaction of this batch ended too early.
-    lost: Option<StoreError>,
     written: Written,
 }
 
-/// What a writer is made of.
-pub(super) struct Parts {
-    pub db: Connection,
-    pub keys: MasterKeys,
-    pub files: Files,
-    pub checkpoints: Checkpoints,
-    pub clock: Arc<dyn Clock>,
-    pub limits: DeliveryLimits,
-    /// Notified when there may be new deliveries to claim.
-    pub work: Arc<Notify>,
-    /// Receives the answers of each batch.
-    pub answers: mpsc::UnboundedSender<AnsweredBatch>,
-}
-
 impl Writer {
-    pub fn new(parts: Parts) -> Result<Self, Fault> {
-        let reader = Reader {
-            db: &parts.db,
-            keys: &parts.keys,
-        };
-        let mut turns = Turns::new(parts.limits);
-        queue::find_all(reader, &mut turns)?;
+    pub fn new(parts: Parts, answers: mpsc::UnboundedSender<AnsweredBatch>) -> Result<Self, Fault> {
+        let mut database = Database::new(parts)?;
         Ok(Self {
-            upkeep: Upkeep::new(reader)?,
-            turns,
-            db: parts.db,
-            keys: parts.keys,
-            clock: parts.clock,
-            limits: parts.limits,
-            cache: Cache::default(),
-            careful_jobs: 0,
+            upkeep: Upkeep::new(&mut database)?,
+            database,
             grows: GROWS,
-            answers: parts.answers,
-            work: parts.work,
-            health: Health::new(parts.files),
-            checkpoints: parts.checkpoints,
-            lost: None,
+            answers,
             written: Written::default(),
         })
     }
@@ -148,13 +98,11 @@ impl Writer {
                 self.batch(job, &mut jobs);
             }
             if self.upkeep.is_rewrapping() {
-                self.rewrap_some();
+                self.upkeep.rewrap_some(&mut self.database);
             }
-            if self.checkpoints.is_due() && self.expect_files().is_ok() {
-                self.checkpoints.keep_short(&self.db);
-            }
+            self.database.keep_log_short();
         }
-        self.conclude_log();
+        self.database.conclude_log();
         tracing::info!(
             writes = self.written.jobs,
             commits = self.written.commits,
@@ -162,35 +110,18 @@ impl Writer {
         );
     }
 
-    /// Writes the number that tells logs which were copied before from the database that is left.
-    /// If a file is gone, leaves the log where it is instead: closing the database would write it
-    /// into whatever file is there now.
-    fn conclude_log(&mut self) {
-        let concluded = match self.expect_files() {
-            Ok(()) => generation::begin(&self.db),
-            Err(_) => self
-                .db
-                .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
-                .map(|_| ())
-                .map_err(Fault::from),
-        };
-        if let Err(error) = concluded {
-            tracing::debug!(%error, "cannot complete the log before closing the store");
-        }
-    }
-
     /// Commits the waiting writes, then does the jobs that read the committed state.
     fn batch(&mut self, first: Job, jobs: &mut mpsc::Receiver<Job>) {
         let began = Instant::now();
         let (mut answers, mut after) = (Vec::new(), Vec::new());
         let mut begun = None;
-        let changes_before = self.db.total_changes();
+        let changes_before = self.database.total_changes();
         let mut next = Some(first);
         while let Some(job) = next.take() {
             if matches!(job, Job::Claim { .. } | Job::Sweep { .. }) {
                 after.push(job);
             } else {
-                begun.get_or_insert_with(|| self.execute("BEGIN IMMEDIATE"));
+                begun.get_or_insert_with(|| self.database.begin());
                 answers.extend(self.write(job));
             }
             if answers.len() + after.len() < MOST_JOBS && began.elapsed() < self.grows {
@@ -200,7 +131,7 @@ impl Writer {
         if let Some(begun) = begun {
             self.written.jobs += answers.len() as u64;
             self.written.commits += 1;
-            let committed = self.commit_batch(begun, changes_before);
+            let committed = self.database.commit_batch(begun, changes_before);
             // If the answers cannot be sent, nobody waits for them any more.
             let _ = self.answers.send((answers, committed));
         }
@@ -209,12 +140,12 @@ impl Writer {
                 Job::Claim { most, reply } if !reply.is_closed() => {
                     let claimed = self.claim(most);
                     if let Err(Ok(unheard)) = reply.send(claimed) {
-                        self.take_back(unheard);
+                        self.database.take_back(unheard);
                     }
                 }
                 Job::Sweep { reply } if !reply.is_closed() => {
                     // If the caller is gone, the next call continues the sweep.
-                    let _ = reply.send(self.sweep());
+                    let _ = reply.send(self.upkeep.sweep(&mut self.database));
                 }
                 _ => {}
             }
@@ -244,10 +175,10 @@ impl Writer {
                 Ok(events::keep_clock_advance(tx, millis)?)
             }),
             Job::Try { reply } => {
-                let is_needed = self.health.begin_trial();
+                let is_needed = self.database.begin_trial();
                 self.answer(reply, Answered::Done, |tx| {
                     if is_needed {
-                        health::try_to_write(tx.db)?;
+                        try_to_write(tx.db)?;
                     }
                     Ok(())
                 })
@@ -265,179 +196,15 @@ impl Writer {
         if reply.is_closed() {
             return None;
         }
-        let ended = self.atomically(write);
+        let ended = self.database.atomically(write);
         Some(answer(reply, ended))
-    }
-
-    /// Commits a batch, unless a file of the store is gone. A file that goes during the commit is
-    /// found after it.
-    fn commit_batch(
-        &mut self,
-        begun: Result<(), Fault>,
-        changes_before: u64,
-    ) -> Result<(), StoreError> {
-        if let Err(fault) = self.expect_files() {
-            self.undo_batch();
-            return Err(fault.into());
-        }
-        let committed = begun.and_then(|()| self.execute("COMMIT"));
-        self.conclude(committed, changes_before)?;
-        Ok(self.expect_files()?)
-    }
-
-    /// Checks the files, see [`Health::expect_files`].
-    fn expect_files(&mut self) -> Result<(), Fault> {
-        self.health.expect_files(self.checkpoints.least_bytes())
-    }
-
-    /// Removes everything of a batch that was not committed.
-    fn undo_batch(&mut self) {
-        self.lost = None;
-        // The transaction may have ended already: SQLite ends it by itself when the disk fails.
-        let _ = self.execute("ROLLBACK");
-        self.turns.forget_batch();
-        self.cache.clear();
-    }
-
-    /// Updates what is in memory to what is committed.
-    fn conclude(
-        &mut self,
-        committed: Result<(), Fault>,
-        changes_before: u64,
-    ) -> Result<(), StoreError> {
-        match committed {
-            Ok(()) => {
-                if self.follow_commit() {
-                    self.work.notify_one();
-                }
-                // A batch with only refusals has not tested the disk.
-                if self.db.total_changes() > changes_before {
-                    self.note_success();
-                }
-                Ok(())
-            }
-            Err(fault) => {
-                let error = self.lost.take().unwrap_or_else(|| fault.into());
-                self.undo_batch();
-                self.health.note_failure(&error);
-                Err(error)
-            }
-        }
-    }
-
-    /// Runs a write so that it leaves nothing behind unless it succeeds.
-    fn atomically<T>(
-        &mut self,
-        write: impl FnOnce(&mut Transaction<'_>) -> Result<T, CommitError>,
-    ) -> Ended<T> {
-        if self.db.is_autocommit() {
-            // SQLite ends a transaction by itself when the disk fails. A savepoint would begin
-            // another one now.
-            let lost = self.lost.clone();
-            return Ok(Err(lost
-                .unwrap_or_else(|| Fault::NoTransaction.into())
-                .into()));
-        }
-        let is_careful = self.careful_jobs > 0;
-        if is_careful {
-            self.careful_jobs -= 1;
-            if let Err(fault) = self.execute("SAVEPOINT job") {
-                return Ok(Err(fault.into()));
-            }
-        }
-        let mark = self.turns.mark();
-        let (changes, tenants) = (self.db.total_changes(), self.cache.tenants_added());
-        let ended = catch_unwind(AssertUnwindSafe(|| write(&mut self.transaction())));
-        let has_succeeded = matches!(ended, Ok(Ok(_)));
-        if !has_succeeded {
-            self.turns.back_to(mark);
-        }
-        let tenants_added = self.cache.tenants_added() - tenants;
-        let written = (self.db.total_changes() - changes).saturating_sub(tenants_added);
-        let is_undone = match (has_succeeded, is_careful) {
-            (true, false) => return ended,
-            (true, true) => self.execute("RELEASE job").is_ok(),
-            (false, true) => {
-                // The tenants that the job added are rolled back with it.
-                self.cache.clear();
-                let undone = self.execute("ROLLBACK TO job");
-                undone.and_then(|()| self.execute("RELEASE job")).is_ok()
-            }
-            (false, false) => written == 0,
-        };
-        if !is_undone || self.db.is_autocommit() {
-            // SQLite ended the transaction, or it has the first writes of a failed job, so the jobs
-            // before this one are rolled back, too. The commit will fail, and every caller gets the
-            // error.
-            self.careful_jobs = CAREFUL_JOBS;
-            let _ = self.execute("ROLLBACK");
-            self.lost = match &ended {
-                Ok(Err(CommitError::Store(error))) => Some(error.clone()),
-                Err(_) => Some(Fault::Panicked.into()),
-                _ => None,
-            };
-        }
-        ended
-    }
-
-    /// Runs `write` in a transaction of its own, between batches.
-    fn alone<T>(&mut self, write: impl FnOnce(&mut Self) -> Result<T, Fault>) -> Result<T, Fault> {
-        self.expect_files()?;
-        self.execute("BEGIN IMMEDIATE")?;
-        let outcome = write(self).and_then(|outcome| {
-            self.execute("COMMIT")?;
-            Ok(outcome)
-        });
-        if outcome.is_err() {
-            let _ = self.execute("ROLLBACK");
-        }
-        outcome
     }
 
     /// Claims deliveries from the committed state.
     fn claim(&mut self, most: usize) -> Result<Claims, StoreError> {
-        self.expect_files()?;
-        let claim = AssertUnwindSafe(|| claim::claim(&mut self.transaction(), most));
+        self.database.expect_files()?;
+        let claim = AssertUnwindSafe(|| claim::claim(&mut self.database.transaction(), most));
         Ok(catch_unwind(claim).unwrap_or(Err(Fault::Panicked))?)
-    }
-
-    /// Releases the claims of a worker that is gone, since nobody would settle them.
-    fn take_back(&mut self, unheard: Claims) {
-        for claimed in unheard.claimed {
-            if let Some(endpoint) = self.turns.release(claimed.delivery.id, claimed.hold) {
-                let reader = Reader {
-                    db: &self.db,
-                    keys: &self.keys,
-                };
-                queue::find_first(reader, &mut self.turns, endpoint);
-            }
-        }
-        self.work.notify_one();
-    }
-
-    /// Updates the queues after a commit. Returns whether there may be new deliveries to claim.
-    fn follow_commit(&mut self) -> bool {
-        let reader = Reader {
-            db: &self.db,
-            keys: &self.keys,
-        };
-        queue::follow_commit(reader, &mut self.turns, self.clock.now())
-    }
-
-    fn transaction(&mut self) -> Transaction<'_> {
-        Transaction {
-            db: &self.db,
-            keys: &self.keys,
-            clock: &*self.clock,
-            limits: self.limits,
-            turns: &mut self.turns,
-            cache: &mut self.cache,
-        }
-    }
-
-    fn execute(&self, sql: &str) -> Result<(), Fault> {
-        self.db.prepare_cached(sql)?.execute([])?;
-        Ok(())
     }
 }
 

@@ -1,14 +1,22 @@
 //! Tests what one job of a batch does to the others.
 
+use std::sync::Arc;
+
+use rusqlite::Connection;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
-use super::super::checkpoint::Gate;
-use super::super::file;
-use super::super::lock::Lock;
-use super::*;
+use super::Parts;
+use super::database::Database;
+use super::job::Answered;
 use crate::clock::SystemClock;
-use crate::store::at_rest::MasterKey;
+use crate::store::at_rest::{MasterKey, MasterKeys};
+use crate::store::sqlite::checkpoint::{Checkpoints, Gate};
+use crate::store::sqlite::fault::Fault;
+use crate::store::sqlite::file;
+use crate::store::sqlite::lock::{Files, Lock};
+use crate::store::sqlite::transaction::Transaction;
+use crate::store::{CommitError, DeliveryLimits, StoreError};
 
 /// How a job of a batch ends.
 #[derive(Clone, Copy)]
@@ -53,8 +61,7 @@ fn run(tx: &Transaction<'_>, number: i64, ends: Ends) -> Result<(), CommitError>
 struct Stage {
     folder: TempDir,
     _lock: Lock,
-    writer: Writer,
-    _answers: mpsc::UnboundedReceiver<AnsweredBatch>,
+    database: Database,
 }
 
 impl Stage {
@@ -64,9 +71,8 @@ impl Stage {
         let keys = MasterKeys::new(vec![key]).expect("a key");
         let path = folder.path().join("hookturn.db");
         let (lock, mut db, _) = file::open(&path, &keys).expect("it opens");
-        let (of_writer, answers) = mpsc::unbounded_channel();
         let checkpoints = Checkpoints::new(&mut db, Gate::default()).expect("a log");
-        let writer = Writer::new(Parts {
+        let database = Database::new(Parts {
             db,
             keys,
             files: Files::new(&path, &lock).expect("files"),
@@ -74,32 +80,26 @@ impl Stage {
             clock: Arc::new(SystemClock),
             limits: DeliveryLimits::default(),
             work: Arc::default(),
-            answers: of_writer,
         });
-        let mut writer = writer.expect("a writer");
-        // Long enough for a panic to be printed.
-        writer.grows = Duration::from_secs(60);
         Self {
             folder,
             _lock: lock,
-            writer,
-            _answers: answers,
+            database: database.expect("a database"),
         }
     }
 
     /// Runs jobs as one batch, and returns how each ended and how many writes are in the file.
     fn batch(&mut self, ends: &[Ends]) -> (Vec<Was>, usize) {
-        let writer = &mut self.writer;
-        let begun = writer.execute("BEGIN IMMEDIATE");
-        let changes_before = writer.db.total_changes();
+        let database = &mut self.database;
+        let begun = database.begin();
+        let changes_before = database.total_changes();
         let mut callers = Vec::new();
         for (number, ends) in (0..).zip(ends.iter().copied()) {
             let (reply, answer) = oneshot::channel();
-            let ran = writer.answer(reply, Answered::Done, |tx| run(tx, number, ends));
-            let ran = ran.expect("its caller waits");
-            callers.push((ran, answer));
+            let ended = database.atomically(|tx| run(tx, number, ends));
+            callers.push((Answered::Done(reply, ended), answer));
         }
-        let committed = writer.commit_batch(begun, changes_before);
+        let committed = database.commit_batch(begun, changes_before);
         let answers = callers.into_iter().map(|(ran, answer)| {
             ran.send(committed.as_ref().copied());
             answer
@@ -116,7 +116,8 @@ impl Stage {
         let ended = ended.collect();
         let reader = Connection::open(self.folder.path().join("hookturn.db")).expect("it opens");
         let count = reader.query_row("SELECT count(*) FROM subscription", [], |row| row.get(0));
-        writer
+        database
+            .transaction()
             .db
             .execute("DELETE FROM subscription", [])
             .expect("it is emptied");

@@ -1,13 +1,12 @@
 //! Maintains the file between batches: sweeps, and encrypts every value with a new first master
 //! key.
 
-use super::super::fault::Fault;
-use super::super::read::Reader;
-use super::super::rewrap::{self, Stepped};
-use super::super::sweep::{self, Sweep};
-use super::Writer;
+use super::database::Database;
 use crate::domain::Timestamp;
 use crate::store::at_rest::sweeps::{Sweeps, Swept};
+use crate::store::sqlite::fault::Fault;
+use crate::store::sqlite::rewrap::steps::{self, Stepped};
+use crate::store::sqlite::sweep::{self, Sweep};
 
 /// The maintenance that is left to do.
 pub(super) struct Upkeep {
@@ -18,9 +17,9 @@ pub(super) struct Upkeep {
 
 impl Upkeep {
     /// Reads from the file what is left to do.
-    pub fn new(reader: Reader<'_>) -> Result<Self, Fault> {
+    pub fn new(database: &mut Database) -> Result<Self, Fault> {
         Ok(Self {
-            is_rewrapping: rewrap::is_unfinished(reader)?,
+            is_rewrapping: steps::is_unfinished(database.transaction().reader())?,
             sweeps: Sweeps::default(),
         })
     }
@@ -28,74 +27,65 @@ impl Upkeep {
     pub fn is_rewrapping(&self) -> bool {
         self.is_rewrapping
     }
-}
 
-impl Writer {
     /// Sweeps: see [`Store::sweep`](crate::store::Store::sweep).
-    pub(super) fn sweep(&mut self) -> Timestamp {
-        let now = self.clock.now();
-        let is_overdue = |writer: &Self| {
-            writer
-                .turns
-                .deadlines
-                .first()
-                .is_some_and(|(at, _)| *at <= now)
-        };
-        if is_overdue(self) {
-            let overdue = self.sweep_one(sweep::overdue, now);
-            self.upkeep.sweeps.note_overdue(overdue);
+    pub fn sweep(&mut self, database: &mut Database) -> Timestamp {
+        let now = database.transaction().now();
+        if database
+            .transaction()
+            .turns
+            .first_deadline()
+            .is_some_and(|at| at <= now)
+        {
+            let overdue = sweep_one(database, sweep::overdue, now);
+            self.sweeps.note_overdue(overdue);
         }
-        if self.upkeep.sweeps.is_due(now) {
+        if self.sweeps.is_due(now) {
             // Each kind has its own commit, so that a damaged record does not keep the others from
             // being deleted.
-            let swept = sweep::BY_AGE.map(|sweep| self.sweep_one(sweep, now));
-            let reader = Reader {
-                db: &self.db,
-                keys: &self.keys,
-            };
-            let earliest = sweep::earliest_expiry(reader, self.limits.retention);
+            let swept = sweep::BY_AGE.map(|sweep| sweep_one(database, sweep, now));
+            let tx = database.transaction();
+            let earliest = sweep::earliest_expiry(tx.reader(), tx.limits.retention);
             let earliest = earliest.unwrap_or_default();
-            self.upkeep.sweeps.note_by_age(now, &swept, earliest);
+            self.sweeps.note_by_age(now, &swept, earliest);
         }
-        let deadline = self.turns.deadlines.first().map(|(at, _)| *at);
-        self.upkeep.sweeps.next(now, deadline)
-    }
-
-    /// Runs one kind of sweep, in a commit of its own.
-    fn sweep_one(&mut self, sweep: Sweep, now: Timestamp) -> Swept {
-        match self.alone(|writer| sweep(&mut writer.transaction(), now)) {
-            Ok(is_more) => {
-                if self.follow_commit() {
-                    self.work.notify_one();
-                }
-                if is_more { Swept::Some } else { Swept::All }
-            }
-            Err(error) => {
-                self.turns.forget_batch();
-                if error.is_passing() {
-                    // The cause, such as a full disk, makes requests fail, too, and they report it.
-                    tracing::debug!(%error, "cannot delete expired records; trying again later");
-                } else {
-                    tracing::error!(%error, "cannot delete expired records; trying again later");
-                }
-                Swept::Failed
-            }
-        }
+        let deadline = database.transaction().turns.first_deadline();
+        self.sweeps.next(now, deadline)
     }
 
     /// Does one step of encrypting all values with the first master key, in a commit of its own. A
     /// failure is logged once, and the next start continues from there.
-    pub(super) fn rewrap_some(&mut self) {
-        let stepped = self.alone(|writer| rewrap::step_of_server(writer.transaction().reader()));
-        match stepped {
+    pub fn rewrap_some(&mut self, database: &mut Database) {
+        let step = |database: &mut Database| steps::step_of_server(database.transaction().reader());
+        match database.alone(step) {
             Ok((stepped, tidings)) => {
-                self.upkeep.is_rewrapping = matches!(stepped, Stepped::More);
-                tidings.tell(self.keys.first_id());
+                self.is_rewrapping = matches!(stepped, Stepped::More);
+                tidings.tell(database.first_key_id());
             }
             Err(error) => {
-                self.upkeep.is_rewrapping = false;
+                self.is_rewrapping = false;
                 tracing::error!(%error, "cannot encrypt all values with the first master key; the next start continues");
             }
+        }
+    }
+}
+
+/// Runs one kind of sweep, in a commit of its own.
+fn sweep_one(database: &mut Database, sweep: Sweep, now: Timestamp) -> Swept {
+    match database.alone(|database| sweep(&mut database.transaction(), now)) {
+        Ok(is_more) => {
+            database.follow_commit();
+            if is_more { Swept::Some } else { Swept::All }
+        }
+        Err(error) => {
+            database.transaction().turns.forget_batch();
+            if error.is_passing() {
+                // The cause, such as a full disk, makes requests fail, too, and they report it.
+                tracing::debug!(%error, "cannot delete expired records; trying again later");
+            } else {
+                tracing::error!(%error, "cannot delete expired records; trying again later");
+            }
+            Swept::Failed
         }
     }
 }

@@ -1,0 +1,138 @@
+//! Giving each task to the core that has least of them.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use tokio::time::{Instant, sleep_until};
+
+use super::{Core, Cores};
+
+/// How long a core may take to begin a task before the task is offered to another one.
+const BEGINS_WITHIN: Duration = Duration::from_millis(5);
+
+/// Tasks of one kind, each on the core that had fewest of them when it came.
+#[derive(Debug)]
+pub struct Spread {
+    places: Box<[Place]>,
+    /// Tasks that may not have begun, and when they should have; in the order of those times.
+    offered: VecDeque<(Instant, Offer)>,
+}
+
+#[derive(Debug)]
+struct Place {
+    core: Core,
+    load: Arc<Load>,
+}
+
+/// How many tasks a core has of one [`Spread`].
+#[derive(Debug, Default)]
+struct Load {
+    all: AtomicUsize,
+    /// Those that it has not begun: with any, it is busy with something else.
+    waiting: AtomicUsize,
+}
+
+/// A task that whichever core comes first begins.
+#[derive(Clone)]
+struct Offer(Arc<Mutex<Option<BoxFuture<'static, ()>>>>);
+
+impl std::fmt::Debug for Offer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Offer")
+    }
+}
+
+/// A task's part in the load of its core.
+struct Share(Arc<Load>);
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.0.all.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Spread {
+    /// No tasks on `cores` yet.
+    #[must_use]
+    pub fn over(cores: &Cores) -> Self {
+        let places = cores.iter().map(|core| Place {
+            core: core.clone(),
+            load: Arc::default(),
+        });
+        Self {
+            places: places.collect(),
+            offered: VecDeque::new(),
+        }
+    }
+
+    /// Runs `task` on the core that has fewest waiting, and of those on the one that has fewest in all.
+    pub fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        let offer = Offer(Arc::new(Mutex::new(Some(Box::pin(task)))));
+        let (_, place) = self.least_loaded();
+        place.offer(&offer);
+        if self.places.len() > 1 {
+            self.offered
+                .push_back((Instant::now() + BEGINS_WITHIN, offer));
+        }
+    }
+
+    /// Offers tasks that have not begun in time to other cores, for ever. Can be dropped and called again.
+    pub async fn offer_again(&mut self) {
+        loop {
+            while let Some((_, Offer(task))) = self.offered.front()
+                && task.lock().is_none()
+            {
+                self.offered.pop_front();
+            }
+            let Some((deadline, _)) = self.offered.front() else {
+                return std::future::pending().await;
+            };
+            sleep_until(*deadline).await;
+            if let Some((_, offer)) = self.offered.pop_front()
+                && offer.0.lock().is_some()
+            {
+                let (waiting, place) = self.least_loaded();
+                if waiting == 0 {
+                    place.offer(&offer);
+                }
+                self.offered
+                    .push_back((Instant::now() + BEGINS_WITHIN, offer));
+            }
+        }
+    }
+
+    /// The place that a task is given to, and how many wait there.
+    fn least_loaded(&self) -> (usize, &Place) {
+        let count = |of: &AtomicUsize| of.load(Ordering::Relaxed);
+        let key = |place: &Place| (count(&place.load.waiting), count(&place.load.all));
+        let keys = self.places.iter().map(|place| (key(place), place));
+        let least = keys.min_by_key(|(key, _)| *key);
+        let ((waiting, _), place) = least.unwrap_or(((0, 0), &self.places[0]));
+        (waiting, place)
+    }
+}
+
+impl Place {
+    fn offer(&self, Offer(task): &Offer) {
+        self.load.all.fetch_add(1, Ordering::Relaxed);
+        self.load.waiting.fetch_add(1, Ordering::Relaxed);
+        let share = Share(Arc::clone(&self.load));
+        let task = Arc::clone(task);
+        self.core.spawn(async move {
+            share.0.waiting.fetch_sub(1, Ordering::Relaxed);
+            let task = task.lock().take();
+            if let Some(task) = task {
+                task.await;
+            }
+            drop(share);
+        });
+    }
+}

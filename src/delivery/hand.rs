@@ -1,0 +1,122 @@
+//! The attempts that one core makes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, sleep_until};
+
+use crate::cores::Core;
+use crate::store::Claimed;
+
+/// How long after the end of an attempt the worker is told of it. The store tells at once where a delivery waited for
+/// its place; this is for those that are due later, of which the worker learns only when it looks again.
+const TELLING: Duration = Duration::from_millis(5);
+
+/// A core's part of the [`Worker`](super::Worker)'s attempts. Dropping it ends those under way.
+pub(super) struct Hand {
+    /// Taken, but not begun.
+    taken: Vec<Claimed>,
+    batches: mpsc::UnboundedSender<Vec<Claimed>>,
+    under_way: Arc<AtomicUsize>,
+    task: Task,
+}
+
+struct Task(JoinHandle<()>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Hand {
+    /// Makes attempts on `core` with `attempt`. `ended` is told when there is room for others.
+    pub fn start<A, F>(core: &Core, attempt: A, ended: Arc<Notify>) -> Self
+    where
+        A: Fn(Claimed) -> F + Send + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (batches, to_begin) = mpsc::unbounded_channel();
+        let under_way = Arc::new(AtomicUsize::new(0));
+        let task = core.spawn(make_attempts(
+            core.clone(),
+            attempt,
+            to_begin,
+            Arc::clone(&under_way),
+            ended,
+        ));
+        Self {
+            taken: Vec::new(),
+            batches,
+            under_way,
+            task: Task(task),
+        }
+    }
+
+    /// How many attempts it has that have not ended.
+    pub fn under_way(&self) -> usize {
+        self.under_way.load(Ordering::Relaxed)
+    }
+
+    /// Takes an attempt over, to [begin](Self::begin) it.
+    pub fn take(&mut self, claimed: Claimed) {
+        self.under_way.fetch_add(1, Ordering::Relaxed);
+        self.taken.push(claimed);
+    }
+
+    /// Begins what it took, all together: the core is woken once.
+    pub fn begin(&mut self) {
+        if !self.taken.is_empty() {
+            // It is there until this is dropped, unless the whole core has ended.
+            let _ = self.batches.send(std::mem::take(&mut self.taken));
+        }
+    }
+
+    /// Waits for the attempts under way.
+    pub async fn end(self) {
+        let Self {
+            batches, mut task, ..
+        } = self;
+        drop(batches);
+        let _ = (&mut task.0).await;
+    }
+}
+
+async fn make_attempts<F: Future<Output = ()> + Send + 'static>(
+    core: Core,
+    attempt: impl Fn(Claimed) -> F,
+    mut batches: mpsc::UnboundedReceiver<Vec<Claimed>>,
+    under_way: Arc<AtomicUsize>,
+    ended: Arc<Notify>,
+) {
+    let mut attempts = JoinSet::new();
+    let mut tell_at = None;
+    loop {
+        tokio::select! {
+            batch = batches.recv() => {
+                let Some(batch) = batch else {
+                    break;
+                };
+                for claimed in batch {
+                    attempts.spawn(core.reachable(attempt(claimed)));
+                }
+            }
+            _ = attempts.join_next(), if !attempts.is_empty() => {
+                let mut count = 1;
+                while attempts.try_join_next().is_some() {
+                    count += 1;
+                }
+                under_way.fetch_sub(count, Ordering::Relaxed);
+                tell_at.get_or_insert_with(|| Instant::now() + TELLING);
+            }
+            () = sleep_until(tell_at.unwrap_or_else(Instant::now)), if tell_at.is_some() => {
+                tell_at = None;
+                ended.notify_one();
+            }
+        }
+    }
+    while attempts.join_next().await.is_some() {}
+}
