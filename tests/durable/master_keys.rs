@@ -101,7 +101,7 @@ async fn base(setup: Setup) -> Base {
     }
 }
 
-/// Waits until nothing rests under an old key any more.
+/// Waits until no value is encrypted with an old key any more.
 fn until_brought(program: Program) -> Program {
     block_in_place(|| {
         let said = |log: &str| log.contains("can be removed").then_some(());
@@ -111,8 +111,8 @@ fn until_brought(program: Program) -> Program {
 }
 
 impl Base {
-    /// Starts with these keys and kills again and again until the log says that the old ones may be dropped. Returns how
-    /// often it was killed half-way. `half_way` is called each time.
+    /// Starts with these keys and kills again and again until the log says that the old ones can be
+    /// removed. Returns how often it was killed half-way. `half_way` is called each time.
     async fn bring(&self, keys: &str, dice: &mut Dice, half_way: impl Fn(&Setup)) -> usize {
         let setup = self.setup.with_keys(keys);
         let mut kills = 0;

@@ -31,7 +31,7 @@ struct ReadSoFar {
     unreadable: usize,
 }
 
-/// See [`Store::claim`](crate::store::Store::claim).
+/// Claims deliveries that are due: see [`Store::claim`](crate::store::Store::claim).
 pub(super) fn claim(tx: &mut Transaction<'_>, most: usize) -> Result<Claims, Fault> {
     let now = tx.now();
     let mut claims = Claims::default();

@@ -218,7 +218,7 @@ pub(super) fn update_delivery(
     })
 }
 
-/// See [`Store::settle`](crate::store::Store::settle).
+/// Settles a claimed delivery: see [`Store::settle`](crate::store::Store::settle).
 pub(super) fn settle(
     tx: &mut Transaction<'_>,
     claimed: &Claimed,

@@ -1,4 +1,4 @@
-//! The steps of a rewrap, each within the caller's transaction.
+//! Does the steps of a rewrap, each within the caller's transaction.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! Runs transactions on the file, and keeps what is in memory in step with them.
+//! Runs transactions on the file, and updates what is in memory after them.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -36,7 +36,7 @@ pub(in crate::store::sqlite) struct Parts {
     pub work: Arc<Notify>,
 }
 
-/// The database, with what the writer keeps in memory beside it.
+/// The database, with what the writer keeps in memory for it.
 pub(super) struct Database {
     db: Connection,
     keys: MasterKeys,
@@ -53,7 +53,7 @@ pub(super) struct Database {
 }
 
 impl Database {
-    /// The database, with the queues that are in the file.
+    /// Reads the queues from the file.
     pub fn new(parts: Parts) -> Result<Self, Fault> {
         let reader = Reader {
             db: &parts.db,
@@ -76,7 +76,7 @@ impl Database {
         })
     }
 
-    /// What was written so far, in rows: see [`Connection::total_changes`].
+    /// Returns how many rows were written so far: see [`Connection::total_changes`].
     pub fn total_changes(&self) -> u64 {
         self.db.total_changes()
     }
@@ -86,12 +86,12 @@ impl Database {
         self.execute("BEGIN IMMEDIATE")
     }
 
-    /// See [`Health::begin_trial`].
+    /// Begins a trial: see [`Health::begin_trial`].
     pub fn begin_trial(&mut self) -> bool {
         self.health.begin_trial()
     }
 
-    /// The id of the master key that encrypts.
+    /// Returns the id of the master key that encrypts.
     pub fn first_key_id(&self) -> &str {
         self.keys.first_id()
     }
@@ -136,7 +136,7 @@ impl Database {
         Ok(self.expect_files()?)
     }
 
-    /// Checks the files, see [`Health::expect_files`].
+    /// Checks the files: see [`Health::expect_files`].
     pub fn expect_files(&mut self) -> Result<(), Fault> {
         self.health.expect_files(self.checkpoints.least_bytes())
     }
@@ -270,7 +270,8 @@ impl Database {
         self.work.notify_one();
     }
 
-    /// Updates the queues after a commit. Notifies the worker if there may be new deliveries to claim.
+    /// Updates the queues after a commit. Notifies the worker if there may be new deliveries to
+    /// claim.
     pub fn follow_commit(&mut self) {
         let reader = Reader {
             db: &self.db,
