@@ -14,8 +14,8 @@ use tokio::{
 };
 use zeroize::Zeroizing;
 
-use super::CommandError;
 use super::assembly::{Assembly, Parts};
+use crate::cli::command_error::CommandError;
 use crate::{
     config::{ApiKey, ApiKeys, LISTEN, ServeArgs, ServeSettings, SettingError, local_url},
     cores::{Cores, Threads},
