@@ -11,7 +11,7 @@ use crate::api::auth::Tenants;
 use crate::api::body::BODY_TIMEOUT;
 use crate::api::{self, App, AppConfig};
 use crate::clock::{Clock, SystemClock, TestClock, real_sleep};
-use crate::config::{MASTER_KEY, STORE, SettingError, Store};
+use crate::config::{MASTER_KEY, STORE, SettingError, StoreUrl};
 use crate::cores::Cores;
 use crate::delivery::{EgressGuard, Sender, Worker};
 use crate::server::{self, Limits};
@@ -24,7 +24,7 @@ use crate::store::{self, DeliveryLimits, MemoryStore};
 pub(super) struct Parts<'a> {
     /// The cores that serve connections and make deliveries.
     pub cores: Cores,
-    pub store: Store,
+    pub store: StoreUrl,
     /// Needed by every durable store.
     pub master_keys: Option<MasterKeys>,
     /// Pairs of a tenant's name and a key.
@@ -52,8 +52,8 @@ impl Assembly {
     /// [`CommandError`] when the store cannot be opened.
     pub fn new(parts: Parts<'_>) -> Result<Self, CommandError> {
         let mut opening = match parts.store {
-            Store::Memory => None,
-            Store::Sqlite { path } => {
+            StoreUrl::Memory => None,
+            StoreUrl::Sqlite { path } => {
                 let keys = parts.master_keys.ok_or_else(SettingError::no_master_key)?;
                 Some(Opening::new(&path, keys).map_err(|error| unopenable(&error))?)
             }

@@ -8,8 +8,10 @@
 //! a password, not even one in the wrong flag.
 
 mod api_keys;
+mod error;
 mod parse;
 mod store;
+mod store_url;
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -18,7 +20,10 @@ use tracing_subscriber::EnvFilter;
 use zeroize::Zeroizing;
 
 pub use self::api_keys::{ApiKey, ApiKeys};
-pub use self::store::{MasterKeysArg, Store, StoreArg};
+use self::error::named;
+pub use self::error::{LISTEN, MASTER_KEY, STORE, SettingError};
+pub use self::store::{MasterKeysArg, StoreArg};
+pub use self::store_url::StoreUrl;
 use crate::store::at_rest::MasterKeys;
 use crate::telemetry::LogFormat;
 
@@ -101,9 +106,9 @@ pub struct ServeSettings {
     /// `--api-key`: the tenants and their keys. When it is empty, the command must generate a key.
     pub api_keys: ApiKeys,
     /// `--store`: where records are kept.
-    pub store: Store,
+    pub store: StoreUrl,
     /// `--master-key`: the keys that encrypt the store. There is at least one unless the store is
-    /// [`Store::Memory`].
+    /// [`StoreUrl::Memory`].
     pub master_keys: Option<MasterKeys>,
     /// `--rate-limit`: requests per second for each tenant, at most 1,000,000; `None` for no limit.
     pub rate_limit: Option<NonZeroU32>,
@@ -124,47 +129,6 @@ pub struct ServeSettings {
     /// `--delivery-retention`: how long finished deliveries are kept, 1 to 365 days.
     pub delivery_retention: Duration,
 }
-
-/// A setting that cannot be used.
-///
-/// The text is one line that names the flag and the variable and says how to fix it. It never shows
-/// a value that may hold a secret.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{setting}: {problem}")]
-pub struct SettingError {
-    setting: &'static str,
-    problem: String,
-}
-
-impl SettingError {
-    /// Makes the error of `setting`, which is written `--flag (VARIABLE)`.
-    #[must_use]
-    pub fn new(setting: &'static str, problem: impl Into<String>) -> Self {
-        Self {
-            setting,
-            problem: problem.into(),
-        }
-    }
-
-    /// Makes the error of a durable store without a master key. Secrets are never stored
-    /// unencrypted.
-    #[must_use]
-    pub fn no_master_key() -> Self {
-        Self::new(
-            MASTER_KEY,
-            "a store in a file needs a master key to encrypt it; `hookturn keys generate` makes one",
-        )
-    }
-}
-
-/// How `--listen` is named in errors.
-pub const LISTEN: &str = "--listen (HOOKTURN_LISTEN)";
-
-/// How `--store` is named in errors.
-pub const STORE: &str = "--store (HOOKTURN_STORE)";
-
-/// How `--master-key` is named in errors.
-pub const MASTER_KEY: &str = "--master-key (HOOKTURN_MASTER_KEYS)";
 
 impl ServeSettings {
     /// Parses the settings.
@@ -218,15 +182,11 @@ impl ServeSettings {
                 "it cannot be used with --dev (HOOKTURN_DEV), which keeps the test clock; give one of the two",
             ));
         }
-        if settings.store != Store::Memory && settings.master_keys.is_none() {
+        if settings.store != StoreUrl::Memory && settings.master_keys.is_none() {
             return Err(SettingError::no_master_key());
         }
         Ok(settings)
     }
-}
-
-fn named<T>(setting: &'static str, parsed: Result<T, String>) -> Result<T, SettingError> {
-    parsed.map_err(|problem| SettingError { setting, problem })
 }
 
 pub(crate) use parse::listen as listen_address;

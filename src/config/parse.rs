@@ -10,7 +10,7 @@ use tracing_subscriber::EnvFilter;
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::Store;
+use super::store_url::StoreUrl;
 use crate::store::at_rest::{MasterKey, MasterKeys, UnfitKeys};
 use crate::telemetry::LogFormat;
 
@@ -30,12 +30,12 @@ pub(crate) fn listen(text: String) -> Result<String, String> {
     }
 }
 
-pub(super) fn store(text: &str) -> Result<Store, String> {
+pub(super) fn store(text: &str) -> Result<StoreUrl, String> {
     if text == "memory:" {
-        return Ok(Store::Memory);
+        return Ok(StoreUrl::Memory);
     }
     if let Some(path) = text.strip_prefix("sqlite:") {
-        return sqlite_path(path).map(|path| Store::Sqlite { path });
+        return sqlite_path(path).map(|path| StoreUrl::Sqlite { path });
     }
     // Only the scheme is shown, since the rest of a store's URL may hold a password.
     let scheme = text
@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn stores_are_known_by_their_scheme_and_no_password_is_shown() {
-        assert_eq!(store("memory:"), Ok(Store::Memory));
+        assert_eq!(store("memory:"), Ok(StoreUrl::Memory));
         for path in [
             "hookturn.db",
             "/var/lib/hookturn/hookturn.db",
@@ -228,7 +228,7 @@ mod tests {
             "/",
         ] {
             let parsed = store(&format!("sqlite:{path}"));
-            assert_eq!(parsed, Ok(Store::Sqlite { path: path.into() }));
+            assert_eq!(parsed, Ok(StoreUrl::Sqlite { path: path.into() }));
         }
         for (bad, shown) in [
             ("sqlite:", "needs the path of a file"),

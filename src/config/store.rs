@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use zeroize::Zeroizing;
 
-use super::{MASTER_KEY, STORE, SettingError, named, parse};
+use super::error::{MASTER_KEY, STORE, SettingError, named};
+use super::parse;
+use super::store_url::StoreUrl;
 use crate::store::at_rest::MasterKeys;
 
 /// The unparsed `--store`.
@@ -43,27 +45,13 @@ pub struct MasterKeysArg {
     pub(super) master_keys: Vec<String>,
 }
 
-/// A store that this version can open.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Store {
-    /// `memory:`. The records end with the process.
-    Memory,
-    /// `sqlite:PATH`. The records are in a file, and their secret parts are encrypted with a master
-    /// key.
-    Sqlite {
-        /// The file's path: not empty, and absolute or relative to the working directory.
-        path: PathBuf,
-    },
-}
-
 impl StoreArg {
     /// Parses the store. The default is `memory:`.
     ///
     /// # Errors
     ///
     /// [`SettingError`] when this version cannot open it.
-    pub fn parse(self) -> Result<Store, SettingError> {
+    pub fn parse(self) -> Result<StoreUrl, SettingError> {
         let text = self.store.filter(|text| !text.is_empty());
         named(STORE, parse::store(text.as_deref().unwrap_or("memory:")))
     }
@@ -75,8 +63,8 @@ impl StoreArg {
     /// [`SettingError`] when the store cannot be used or has no file.
     pub fn parse_path(self) -> Result<PathBuf, SettingError> {
         match self.parse()? {
-            Store::Sqlite { path } => Ok(path),
-            Store::Memory => Err(SettingError::new(
+            StoreUrl::Sqlite { path } => Ok(path),
+            StoreUrl::Memory => Err(SettingError::new(
                 STORE,
                 "the store `memory:` has no file; write sqlite:PATH, as for the server",
             )),

@@ -23,7 +23,7 @@ use self::receiver::Receiver;
 use self::story::{Dialect, Story};
 use super::CommandError;
 use super::assembly::{Assembly, Parts};
-use crate::config::{Store, local_url};
+use crate::config::{StoreUrl, local_url};
 use crate::cores::Cores;
 use crate::random;
 use crate::server::Limits;
@@ -54,7 +54,7 @@ async fn demo() -> Result<ExitCode, CommandError> {
     let key = random::correlation_id().simple().to_string();
     let assembly = Assembly::new(Parts {
         cores: Cores::current(),
-        store: Store::Memory,
+        store: StoreUrl::Memory,
         master_keys: None,
         keys: vec![(TENANT, &key)],
         rate_limit: None,
