@@ -1,4 +1,5 @@
-//! Connections: a [`Dialer`] with TLS and the rules of [`Stream`] over it, and what the pool learns of them.
+//! Opens connections: a [`Dialer`], TLS where the URL asks for it, and the rules of [`Stream`] on
+//! top.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -16,11 +17,11 @@ use super::stream::Stream;
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Connecting<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
 
-/// A [`Dialer`] with TLS over it where the URL says so, and a limit on all of it together.
+/// A [`Dialer`] with TLS where the URL asks for it, and one time limit for all steps together.
 ///
-/// The limit is not the attempt's: where an idle connection becomes free before a new one is ready,
-/// the pool takes the former for the attempt and lets the latter finish by itself. A receiver that
-/// never answers a TLS handshake would keep that one for ever.
+/// The time limit of the attempt is not enough. If an idle connection becomes free before a new one
+/// is ready, the pool uses the idle one and lets the new one finish in the background. If the
+/// receiver never answered the TLS handshake, the new connection would stay open for ever.
 #[derive(Clone, Debug)]
 pub(super) struct Connector {
     https: HttpsConnector<Dialer>,
@@ -29,8 +30,8 @@ pub(super) struct Connector {
 }
 
 impl Connector {
-    /// `timeout` is for all steps together. Connections begin requests for as long as
-    /// `connection_life`.
+    /// Creates a connector. `timeout` limits all steps together. A connection accepts new requests
+    /// for `connection_life`.
     pub(super) fn new(
         dialer: Dialer,
         tls: rustls::ClientConfig,

@@ -1,23 +1,25 @@
-//! From a host to a TCP connection: resolve, ask the guard, dial.
+//! Opens a TCP connection to a host: resolves the host, checks each address with the guard, dials.
 //!
-//! Names and literals go the same way, so there is one place where an address is decided on, and no
-//! spelling that goes around it. (hyper's own connector takes literals past its resolver, which is
-//! why a guarded resolver under it is not enough, and why its version of RFC 8305 is not used.)
+//! Host names and IP addresses in URLs take the same way. So addresses are checked in one place,
+//! and no spelling of an address avoids the check. (hyper's own connector does not pass IP
+//! addresses to its resolver. So a guarded resolver is not enough, and its version of RFC 8305
+//! cannot be used.)
 //!
-//! An address that leads nowhere must not cost an attempt while another one works, so they are dialled
-//! one after the other without waiting for each to fail (RFC 8305, "Happy Eyeballs").
+//! An address that leads nowhere must not cost an attempt if another address works. So the
+//! addresses are dialled one after the other, without waiting for each to fail (RFC 8305, "Happy
+//! Eyeballs").
 
 use std::collections::HashSet;
-use std::fmt;
-use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use std::{fmt, io};
 
 use async_trait::async_trait;
-use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use hyper::Uri;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -27,22 +29,23 @@ use super::blocks::Blocked;
 use super::egress::EgressGuard;
 use super::socket::Socket;
 
-/// How many addresses of one host are dialled at most. A host's answer must not make this server
-/// knock at hundreds of doors.
+/// The maximum number of addresses of one host that are dialled, so that the DNS response of one
+/// host cannot make this server connect to hundreds of addresses.
 const MAX_ADDRESSES: usize = 8;
 
-/// After how long without a connection the next address is dialled beside those before it (RFC 8305,
-/// section 8).
+/// How long to wait for a connection before the next address is dialled as well (RFC 8305, section
+/// 8).
 const NEXT_ADDRESS: Duration = Duration::from_millis(250);
 
 /// Finds the addresses of hosts.
 #[async_trait]
 pub trait Resolve: fmt::Debug + Send + Sync {
-    /// The addresses of `host`, which is a name or an address without brackets, best first.
+    /// Returns the addresses of `host`, best first. `host` is a name or an IP address without
+    /// brackets.
     ///
     /// # Errors
     ///
-    /// When there is none. The attempt fails with `host not found` then.
+    /// Returns an error when the host has no address. The attempt then fails with `host not found`.
     async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>>;
 }
 
@@ -57,7 +60,7 @@ impl Resolve for SystemResolver {
     }
 }
 
-/// Why there is no connection. Prints as the text of the attempt's `error`.
+/// The reason why no connection was opened. It prints as the text of the attempt's `error`.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DialError {
     #[error("host not found")]
@@ -75,14 +78,14 @@ pub(super) enum DialError {
 pub(super) struct Dialer {
     pub(super) guard: EgressGuard,
     pub(super) resolver: Arc<dyn Resolve>,
-    /// For each address of a host.
+    /// The time limit for each address of a host.
     pub(super) timeout: Duration,
 }
 
 impl Dialer {
     async fn dial(self, uri: Uri) -> Result<Socket, DialError> {
         let host = uri.host().unwrap_or_default();
-        // An IPv6 literal stands in brackets in a URL (RFC 3986, section 3.2.2), and nowhere else.
+        // Only a URL has brackets around an IPv6 address (RFC 3986, section 3.2.2).
         let host = host
             .strip_prefix('[')
             .and_then(|host| host.strip_suffix(']'))
@@ -99,10 +102,10 @@ impl Dialer {
         Socket::new(stream).map_err(DialError::Io)
     }
 
-    /// A connection to the address that is connected first. The other ones are given up.
+    /// Returns a connection to the address that connects first. The other connections are dropped.
     async fn dial_first_of(&self, addresses: Vec<SocketAddr>) -> Result<TcpStream, DialError> {
-        // In the end the last failure is reported; a closed address counts only when there is
-        // nothing else to tell.
+        // If no address connects, the last failure is reported. A closed address is reported only
+        // if nothing else failed.
         let mut closed = None;
         let mut failure = None;
         let mut permitted = in_turn(addresses)
@@ -160,9 +163,10 @@ impl Service<Uri> for Dialer {
     }
 }
 
-/// The addresses in the order in which they are dialled: both families in turn, beginning with the
-/// first one's, else in the order of the resolver (RFC 8305, section 4). Each of them once, in the form
-/// in which it is checked and dialled.
+/// Returns the addresses in the order in which they are dialled: the two address families
+/// alternate, beginning with the family of the first address, and within a family the resolver's
+/// order is kept (RFC 8305, section 4). Each address appears once, in the form in which it is
+/// checked and dialled.
 fn in_turn(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let mut seen = HashSet::new();
     let (mut first, mut second) = (Vec::new(), Vec::new());

@@ -1,39 +1,42 @@
-//! Which addresses a delivery may be sent to.
+//! Decides which addresses deliveries may be sent to.
 //!
-//! Whoever may create an endpoint chooses where this server connects to. Without a guard it would
-//! connect for them to what stands behind the firewall with it: databases, consoles, the metadata
-//! service that hands out a cloud machine's credentials.
+//! A caller who may create an endpoint chooses where this server connects. Without a guard the
+//! server would connect to everything behind its firewall on behalf of that caller: databases,
+//! consoles, and the metadata service that hands out the credentials of a cloud machine.
 //!
 //! Rules:
 //!
-//! 1. **The address decides, not the name or the URL.** The connector asks for
-//!    each address just before it dials that very address. So a name whose answer changes between a
-//!    check and its use ("rebinding") gains nothing, and every spelling of an address is the same.
-//! 2. **IPv4 is open unless listed, IPv6 closed unless in `2000::/3`**, the one block that IANA has
-//!    opened for global unicast. A special-purpose block that is named there later is closed by
-//!    itself, unless it is carved out of that one.
-//! 3. **An IPv4 address inside an IPv6 address is decided like that IPv4 address** where a network
-//!    still carries it there: IPv4-mapped and the well-known NAT64 prefix, through which a host with
-//!    IPv6 alone reaches the IPv4 internet. The other embeddings are closed as a whole
-//!    ([`Blocked::Transition`]): all are deprecated or for local use, and no receiver needs them.
+//! 1. **The address decides, not the name or the URL.** The connector checks each address
+//!    immediately before it dials that same address. So a name that resolves differently between
+//!    the check and its use ("rebinding") gains nothing, and the spelling of an address does not
+//!    matter.
+//! 2. **IPv4 is open unless listed. IPv6 is closed unless it is in `2000::/3`**, the one block that
+//!    IANA has opened for global unicast. A special-purpose block that IANA assigns later is closed
+//!    automatically, unless it lies within `2000::/3`.
+//! 3. **An IPv4 address inside an IPv6 address is treated like that IPv4 address** if networks
+//!    still carry it: IPv4-mapped addresses and the well-known NAT64 prefix, which gives a host
+//!    that has only IPv6 access to the IPv4 internet. The other embeddings are closed entirely
+//!    ([`Blocked::Transition`]): all of them are deprecated or for local use, and no receiver needs
+//!    them.
 //!
 //! The sources are IANA's IPv4 and IPv6 Special-Purpose Address Registries (RFC 6890 with its
-//! updates), IANA's multicast and IPv6 address space registries, and the documents of the clouds
-//! for their metadata services. Where a registry carves a globally reachable assignment out of a
-//! closed block (`192.0.0.9`, `2001:20::/28` and the like), the whole block stays closed: those are
-//! for protocols, not for web servers.
+//! updates), IANA's registries of multicast addresses and of the IPv6 address space, and the
+//! documents of cloud providers about their metadata services. Where a registry assigns a globally
+//! reachable part of a closed block (such as `192.0.0.9` or `2001:20::/28`), the whole block stays
+//! closed: these parts are for protocols, not for web servers.
 //!
-//! What no list of addresses can know: a NAT64 with a prefix of its operator's own, and an internal
+//! No list of addresses can cover a NAT64 with a prefix that its operator chose, or an internal
 //! network that uses public addresses. Such networks need a firewall around this server.
 //!
-//! Why not a library: the few that know the registries decide IPv6 embeddings differently from each
-//! other and from rule 3, and the whole matter is the two tables of `blocks.rs`.
+//! This is not a library, because the few libraries that know the registries disagree with each
+//! other and with rule 3 on IPv6 embeddings, and the code is little more than the two tables in
+//! `blocks.rs`.
 
 use std::net::IpAddr;
 
 use super::blocks::{self, Blocked};
 
-/// Decides which addresses may be dialled. Cheap to copy.
+/// Decides which addresses may be dialled. Copying it is cheap.
 ///
 /// ```
 /// use hookturn::delivery::{Blocked, EgressGuard};
@@ -49,24 +52,26 @@ pub struct EgressGuard {
 }
 
 impl EgressGuard {
-    /// Only public unicast addresses: for servers that others can create endpoints on.
+    /// Creates a guard that permits only public unicast addresses. Use it where others can create
+    /// endpoints.
     #[must_use]
     pub const fn public_only() -> Self {
         Self { local: false }
     }
 
-    /// Also loopback, private networks and the shared address space (RFC 6598, where overlay
-    /// networks live): for `--dev`. All else stays closed, the metadata services above all.
+    /// Creates a guard that also permits loopback, private networks and the shared address space
+    /// (RFC 6598, where overlay networks live). It is for `--dev`. All other addresses stay closed,
+    /// above all the metadata services.
     #[must_use]
     pub const fn with_local() -> Self {
         Self { local: true }
     }
 
-    /// Whether `address` may be dialled.
+    /// Checks whether `address` may be dialled.
     ///
     /// # Errors
     ///
-    /// The class of an address that may not.
+    /// Returns the class of an address that may not be dialled.
     pub fn check(&self, address: IpAddr) -> Result<(), Blocked> {
         let class = match address {
             IpAddr::V4(v4) => blocks::class_of_v4(v4),
@@ -88,7 +93,7 @@ mod tests {
 
     use super::*;
 
-    /// Closed blocks, written apart from the tables, and whether `--dev` opens them.
+    /// The closed blocks, written independently of the tables, and whether `--dev` opens them.
     const CLOSED: [(&str, u32, bool); 55] = [
         ("0.0.0.0", 8, false),
         ("10.0.0.0", 8, true),
@@ -107,7 +112,7 @@ mod tests {
         ("224.0.0.0", 4, false),
         ("240.0.0.0", 4, false),
         ("255.255.255.255", 32, false),
-        // The shared address space, in parts around the one address in it that stays closed.
+        // The shared address space, without the one address in it that stays closed.
         ("100.64.0.0", 11, true),
         ("100.96.0.0", 14, true),
         ("100.100.0.0", 18, true),
@@ -159,7 +164,7 @@ mod tests {
         )
     }
 
-    /// The address in `network` whose host bits are those of `random`.
+    /// Returns the address in `network` that has the host bits of `random`.
     fn within(network: IpAddr, length: u32, random: u128) -> IpAddr {
         match network {
             IpAddr::V4(v4) => {
@@ -275,7 +280,7 @@ mod tests {
             let (network, length, local) = block;
             let address = within(ip(network), length, random);
             prop_assert!(EgressGuard::public_only().check(address).is_err());
-            // Blocks that are open to `--dev` hold some closed addresses, never the other way round.
+            // A block that `--dev` opens can hold closed addresses, but not the other way round.
             prop_assert!(local || EgressGuard::with_local().check(address).is_err());
         }
 
@@ -299,7 +304,7 @@ mod tests {
             let v4 = u128::from(bits);
             let prefix = random << 64;
             for (form, address) in [
-                // All of ::/96 but its loopback, which is nobody's embedding.
+                // All of ::/96 except its loopback address, which embeds no IPv4 address.
                 ("IPv4-compatible", if v4 == 1 { 0 } else { v4 }),
                 ("IPv4-translated", 0xffff_u128 << 48 | v4),
                 ("local NAT64", 0x64_ff9b_0001_u128 << 80 | v4),

@@ -1,18 +1,20 @@
-//! The short texts of failed attempts.
+//! Describes failed attempts in short texts.
 //!
-//! They are shown to whoever owns the endpoint and are kept with the delivery, so they are fixed
-//! words: nothing in them comes from the URL, a header, or what the receiver said.
+//! The texts are shown to the owner of the endpoint and stored with the delivery. So they are
+//! fixed: no part of them comes from the URL, a header, or the response.
 
-use std::{error::Error, io};
+use std::error::Error;
+use std::io;
 
 use hyper_util::client::legacy;
 use rustls::{CertificateError, Error as TlsError};
 
-use super::{dialer::DialError, stream::StreamError};
+use super::dialer::DialError;
+use super::stream::StreamError;
 
-/// The text for a request that got no answer.
+/// Returns the text for a request that got no response.
 ///
-/// The deepest cause that there are words for is the one that is told.
+/// The text describes the deepest cause that has a text.
 pub(super) fn describe(failure: &legacy::Error) -> Box<str> {
     let mut text = "request failed";
     let mut next: Option<&(dyn Error + 'static)> = failure.source();
@@ -31,7 +33,8 @@ pub(super) fn describe(failure: &legacy::Error) -> Box<str> {
             text = of_http(http).unwrap_or(text);
         } else if let Some(io) = error.downcast_ref::<io::Error>() {
             text = of_io(io.kind(), failure.is_connect()).unwrap_or(text);
-            // An `io::Error` gives the source of the error in it, and not that error itself.
+            // `io::Error::source` returns the source of the inner error and skips the inner error
+            // itself.
             if let Some(inner) = io.get_ref() {
                 next = Some(inner);
             }
@@ -40,7 +43,7 @@ pub(super) fn describe(failure: &legacy::Error) -> Box<str> {
     text.into()
 }
 
-/// Whether the connection ended before a byte of an answer came.
+/// Whether the connection ended before the first byte of a response arrived.
 pub(super) fn is_cut_off(failure: &legacy::Error) -> bool {
     let mut next: Option<&(dyn Error + 'static)> = failure.source();
     while let Some(error) = next {
@@ -59,7 +62,7 @@ pub(super) fn is_cut_off(failure: &legacy::Error) -> bool {
     false
 }
 
-/// Whether the connection was too old to begin the request.
+/// Whether the connection was too old for a new request.
 pub(super) fn is_retired(failure: &legacy::Error) -> bool {
     let mut next: Option<&(dyn Error + 'static)> = failure.source();
     while let Some(error) = next {
@@ -90,7 +93,7 @@ fn of_io(kind: io::ErrorKind, connecting: bool) -> Option<&'static str> {
         io::ErrorKind::HostUnreachable => "host unreachable",
         io::ErrorKind::NetworkUnreachable => "network unreachable",
         io::ErrorKind::TimedOut => "connection timed out",
-        // Only a handshake reads before there is a connection.
+        // Before the connection is established, only a handshake reads.
         io::ErrorKind::UnexpectedEof if connecting => "tls: connection closed in the handshake",
         kind if is_end(kind) => "connection closed before an answer",
         _ => return None,

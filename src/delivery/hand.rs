@@ -1,4 +1,4 @@
-//! The attempts that one core makes.
+//! Makes the attempts of one core.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,13 +11,17 @@ use tokio::time::{Instant, sleep_until};
 use crate::cores::Core;
 use crate::store::Claimed;
 
-/// How long after the end of an attempt the worker is told of it. The store tells at once where a delivery waited for
-/// its place; this is for those that are due later, of which the worker learns only when it looks again.
+/// How long after the end of an attempt the worker is notified.
+///
+/// If the limits on attempts in flight make a delivery wait, the store notifies the worker at once.
+/// This notification is for deliveries that are due later: the worker learns of them only when it
+/// claims again.
 const TELLING: Duration = Duration::from_millis(5);
 
-/// A core's part of the [`Worker`](super::Worker)'s attempts. Dropping it ends those under way.
+/// One core's share of the [`Worker`](super::Worker)'s attempts. Dropping it ends the attempts in
+/// flight.
 pub(super) struct Hand {
-    /// Taken, but not begun.
+    /// Deliveries that were taken and whose attempts have not begun.
     taken: Vec<Claimed>,
     batches: mpsc::UnboundedSender<Vec<Claimed>>,
     under_way: Arc<AtomicUsize>,
@@ -33,7 +37,8 @@ impl Drop for Task {
 }
 
 impl Hand {
-    /// Makes attempts on `core` with `attempt`. `ended` is told when there is room for others.
+    /// Starts a task on `core` that makes attempts with `attempt`. It notifies `ended` when
+    /// attempts have ended.
     pub fn start<A, F>(core: &Core, attempt: A, ended: Arc<Notify>) -> Self
     where
         A: Fn(Claimed) -> F + Send + 'static,
@@ -56,26 +61,27 @@ impl Hand {
         }
     }
 
-    /// How many attempts it has that have not ended.
+    /// Returns the number of attempts that have not ended.
     pub fn under_way(&self) -> usize {
         self.under_way.load(Ordering::Relaxed)
     }
 
-    /// Takes an attempt over, to [begin](Self::begin) it.
+    /// Takes a claimed delivery. Its attempt starts with the next call of [`begin`](Self::begin).
     pub fn take(&mut self, claimed: Claimed) {
         self.under_way.fetch_add(1, Ordering::Relaxed);
         self.taken.push(claimed);
     }
 
-    /// Begins what it took, all together: the core is woken once.
+    /// Begins all attempts that were taken since the last call, so that the core is woken only
+    /// once.
     pub fn begin(&mut self) {
         if !self.taken.is_empty() {
-            // It is there until this is dropped, unless the whole core has ended.
+            // The receiving task runs until `self` is dropped, unless the whole core has ended.
             let _ = self.batches.send(std::mem::take(&mut self.taken));
         }
     }
 
-    /// Waits for the attempts under way.
+    /// Waits for the attempts in flight.
     pub async fn end(self) {
         let Self {
             batches, mut task, ..

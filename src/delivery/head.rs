@@ -1,33 +1,34 @@
-//! The head of a receiver's answer, read leniently.
+//! Parses the head of a receiver's response leniently.
 //!
-//! The status decides an attempt, so no other line of a head may make it fail: receivers send folded
-//! lines, white space before colons, control bytes in values and hundreds of headers, and other
-//! clients take them. Of a head only the status, the framing, `Connection` and `Retry-After` count,
-//! and [`Head::render`] writes a new head with nothing else, which hyper then parses and acts on.
+//! The status decides an attempt, so no other line of the head may make the attempt fail. Receivers
+//! send folded lines, white space before colons, control bytes in values and hundreds of headers,
+//! and other clients accept them. Only the status, the framing, `Connection` and `Retry-After`
+//! matter. [`Head::render`] writes a new head with nothing else, which hyper then parses and obeys.
 //!
-//! What must stay an error (RFC 9112, section 6.3) is a `Content-Length` that is no number, or another
-//! one each time.
+//! One thing must stay an error (RFC 9112, section 6.3): a `Content-Length` that is not a number,
+//! or several that differ.
 //!
-//! Why not hyper's own options for this: they still refuse NUL and more headers than a fixed number,
-//! and to raise that number costs each answer time, 1.7 µs for 1,024 headers.
+//! hyper's own options for lenient parsing are not enough: they still refuse NUL and more than a
+//! fixed number of headers, and raising that number costs time for each response (1.7 µs for 1,024
+//! headers).
 
 use std::io::Write as _;
 
-/// What the bytes that have come so far are.
+/// What the bytes that have arrived so far contain.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Parsed {
     /// The beginning of a head.
     Partial,
-    /// No answer of HTTP/1.
+    /// Not an HTTP/1 response.
     NotHttp,
-    /// A head, and how many bytes it takes.
+    /// A complete head, and its length in bytes.
     Whole(Head, usize),
 }
 
-/// The longest body, in bytes: with more, hyper takes the length for none.
+/// The maximum length of a body, in bytes. hyper does not take a greater number as a length.
 const MAX_LENGTH: u64 = u64::MAX >> 1;
 
-/// What counts of a head.
+/// The parts of a head that matter.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Head {
     pub(super) status: u16,
@@ -38,24 +39,24 @@ pub(super) struct Head {
     retry_after: Option<Vec<u8>>,
 }
 
-/// Where the body ends.
+/// How the end of the body is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Framing {
     UntilClosed,
     Length(u64),
-    /// Lengths that differ, or that are none.
+    /// Lengths that differ or are not numbers.
     BadLength,
     Chunked,
 }
 
 impl Head {
     /// Whether another head follows for the same request (RFC 9110, section 15.2). After a `101`
-    /// nothing does: the connection is no longer HTTP's.
+    /// none follows: the connection no longer carries HTTP.
     pub(super) fn is_interim(&self) -> bool {
         self.status < 200 && self.status != 101
     }
 
-    /// Writes a head that says the same in the strict form.
+    /// Writes a head with the same meaning in the strict form.
     pub(super) fn render(&self, out: &mut Vec<u8>) {
         let minor = u8::from(!self.is_http_1_0);
         // Writing to memory cannot fail.
@@ -63,7 +64,7 @@ impl Head {
         let _ = match self.framing {
             Framing::UntilClosed => Ok(()),
             Framing::Length(length) => write!(out, "Content-Length: {length}\r\n"),
-            // hyper refuses it.
+            // hyper refuses this value, as it must.
             Framing::BadLength => write!(out, "Content-Length: -\r\n"),
             Framing::Chunked => write!(out, "Transfer-Encoding: chunked\r\n"),
         };
@@ -81,18 +82,18 @@ impl Head {
     }
 }
 
-/// Reads the head that `bytes` begin with. The first `scanned` bytes are known to hold no whole one.
-/// Lines end with CR LF or LF.
+/// Parses the head at the beginning of `bytes`. The first `scanned` bytes are known to hold no
+/// complete head. Lines end with CR LF or LF.
 pub(super) fn parse(bytes: &[u8], scanned: usize) -> Parsed {
     const PREFIX: &[u8] = b"HTTP/1.";
-    /// Within so many bytes a line that is no status line is seen before the end of the head.
+    /// The number of bytes in which an invalid status line is noticed before the head is complete.
     const STATUS_LINE: usize = 256;
     let shorter = PREFIX.len().min(bytes.len());
     if bytes[..shorter] != PREFIX[..shorter] {
         return Parsed::NotHttp;
     }
     let end = end_of_head(bytes, scanned);
-    // Whatever comes a byte at a time must not be read from its beginning each time.
+    // A head that arrives byte by byte must not be scanned from its beginning each time.
     let looked_at = end.unwrap_or(bytes.len().min(STATUS_LINE));
     let first_end = bytes[..looked_at].iter().position(|byte| *byte == b'\n');
     let Some(first_end) = first_end else {
@@ -111,9 +112,10 @@ pub(super) fn parse(bytes: &[u8], scanned: usize) -> Parsed {
     Parsed::Whole(fields.into_head(is_http_1_0, status), len)
 }
 
-/// Whether the version is 1.0, and the status: the status line after `HTTP/1.`, without its LF.
+/// Parses the status line after `HTTP/1.`, without its LF. Returns whether the version is 1.0, and
+/// the status.
 ///
-/// A minor version above 1 is read as 1 (RFC 9110, section 2.5). The reason does not matter.
+/// A minor version above 1 is read as 1 (RFC 9110, section 2.5). The reason phrase does not matter.
 fn status_line(rest: &[u8]) -> Option<(bool, u16)> {
     let (minor, rest) = rest.split_first()?;
     let code = rest.trim_ascii_start();
@@ -128,9 +130,9 @@ fn status_line(rest: &[u8]) -> Option<(bool, u16)> {
     Some((*minor == b'0', status))
 }
 
-/// Where the first empty line ends.
+/// Returns the position after the first empty line.
 fn end_of_head(bytes: &[u8], scanned: usize) -> Option<usize> {
-    // Up to two bytes of the end may have been there before: LF CR LF.
+    // Up to two bytes of the end (LF CR LF) may have arrived before.
     let from = scanned.saturating_sub(2);
     let mut lines = bytes[from..].iter().enumerate();
     lines.find_map(|(index, byte)| {
@@ -143,7 +145,7 @@ fn end_of_head(bytes: &[u8], scanned: usize) -> Option<usize> {
     })
 }
 
-/// The headers that count.
+/// The headers that matter.
 #[derive(Clone, Copy)]
 enum Field {
     Connection,
@@ -152,21 +154,21 @@ enum Field {
     TransferEncoding,
 }
 
-/// The lines of the headers that count. Repeated ones are one list (RFC 9110, section 5.3).
+/// The values of the headers that matter. Repeated headers form one list (RFC 9110, section 5.3).
 #[derive(Default)]
 struct Fields {
     connection: Option<Vec<u8>>,
     content_length: Option<Vec<u8>>,
     retry_after: Option<Vec<u8>>,
     transfer_encoding: Option<Vec<u8>>,
-    /// The last line's, if it counts, which a folded line goes on with.
+    /// The header of the last line, if it matters. A folded line continues its value.
     last: Option<Field>,
 }
 
 impl Fields {
     fn add_line(&mut self, line: &[u8]) {
         if matches!(line.first(), Some(b' ' | b'\t')) {
-            // A folded line, obsolete (RFC 9112, section 5.2).
+            // A folded line, which is obsolete (RFC 9112, section 5.2).
             if let Some(value) = self.last.and_then(|field| self.value(field).as_mut()) {
                 value.push(b' ');
                 value.extend(line.iter().copied().map(printable));
@@ -192,7 +194,7 @@ impl Fields {
         self.last = Some(field);
         match self.value(field) {
             None => *self.value(field) = Some(value.iter().copied().map(printable).collect()),
-            // The first one counts, as it is no list.
+            // `Retry-After` is not a list, so only the first one counts.
             Some(_) if matches!(field, Field::RetryAfter) => self.last = None,
             Some(list) => {
                 list.push(b',');
@@ -220,7 +222,7 @@ impl Fields {
             (None, None) => Framing::UntilClosed,
             (None, Some(lengths)) => match length(lengths) {
                 Some(length) if length <= MAX_LENGTH => Framing::Length(length),
-                // Nobody can send so much.
+                // No receiver can send that many bytes.
                 Some(_) => {
                     closes = true;
                     Framing::UntilClosed
@@ -228,8 +230,8 @@ impl Fields {
                 None => Framing::BadLength,
             },
             (Some(codings), length) => {
-                // With a length beside it, or in HTTP/1.0, this may have been sent by somebody who reads
-                // the end of the body otherwise (RFC 9112, section 6.1).
+                // With a length as well, or in HTTP/1.0, an intermediary may find the end of the
+                // body elsewhere (RFC 9112, section 6.1).
                 closes |= length.is_some() || is_http_1_0;
                 let last = elements(Some(codings)).last().unwrap_or_default();
                 if last.eq_ignore_ascii_case(b"chunked") && !is_http_1_0 {
@@ -254,12 +256,12 @@ impl Fields {
     }
 }
 
-/// A control byte counts as a space (RFC 9110, section 5.5).
+/// Turns a control byte into a space (RFC 9110, section 5.5).
 fn printable(byte: u8) -> u8 {
     if byte.is_ascii_control() { b' ' } else { byte }
 }
 
-/// The elements of a list that are not empty (RFC 9110, section 5.6.1).
+/// Returns the elements of a list that are not empty (RFC 9110, section 5.6.1).
 fn elements(list: Option<&[u8]>) -> impl Iterator<Item = &[u8]> {
     list.into_iter()
         .flat_map(|list| list.split(|byte| *byte == b','))
@@ -267,7 +269,7 @@ fn elements(list: Option<&[u8]>) -> impl Iterator<Item = &[u8]> {
         .filter(|element| !element.is_empty())
 }
 
-/// The length that all elements of the list name.
+/// Returns the length if all elements of the list are the same number.
 fn length(lengths: &[u8]) -> Option<u64> {
     let mut lengths = elements(Some(lengths)).map(digits);
     let first = lengths.next()??;
@@ -276,7 +278,7 @@ fn length(lengths: &[u8]) -> Option<u64> {
 
 fn digits(text: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(text).ok()?;
-    // `parse` would take a plus sign.
+    // `parse` would also accept a plus sign.
     text.bytes()
         .all(|byte| byte.is_ascii_digit())
         .then_some(())?;

@@ -1,5 +1,5 @@
-//! The headers of a delivery: which names an endpoint's owner may choose, and in which case all of
-//! them are sent.
+//! Builds the headers of a delivery: which names the owner of an endpoint may choose, and in which
+//! case each name is sent.
 
 use std::convert::Infallible;
 use std::sync::LazyLock;
@@ -18,10 +18,12 @@ use tokio::io::AsyncWriteExt as _;
 
 use crate::domain::HeaderEntry;
 
-/// Names that an owner may not choose: what the documents name, and what is about the connection or the
-/// framing of a request (RFC 9110, sections 6.6.2, 7.6.1 and 10.1; RFC 9112, appendix C.2.2). Said by
-/// somebody who does not act on it, a receiver waits for what never comes, or reads the next request
-/// where there is none.
+/// The names that an owner may not choose.
+///
+/// These are the names that the documents reserve, and the names that concern the connection or the
+/// framing of a request (RFC 9110, sections 6.6.2, 7.6.1 and 10.1; RFC 9112, appendix C.2.2). If
+/// such a header were sent and not acted on, the receiver would wait for something that never
+/// arrives, or would read the next request at the wrong place.
 const RESERVED: [&str; 12] = [
     "host",
     "connection",
@@ -37,15 +39,17 @@ const RESERVED: [&str; 12] = [
     "upgrade",
 ];
 
-/// Beginnings of names that an owner may not choose.
+/// The prefixes of names that an owner may not choose.
 const RESERVED_PREFIXES: [&str; 3] = ["content-", "webhook-", "x-webhook-"];
 
-/// The names that are not sent in title case, as Standard Webhooks writes them.
+/// The names that are sent in lower case, as Standard Webhooks writes them.
 const LOWER_CASE: [&str; 3] = ["webhook-id", "webhook-timestamp", "webhook-signature"];
 
-/// A name as the receivers read it that can tell the fewest names apart: CGI and WSGI (RFC 3875,
-/// section 4.1.18) turn `-` into `_`, upper case into lower or the other way round, and several servers
-/// turn whatever is no letter or digit into `_`. Names with the same form count as the same.
+/// Returns the form of a name that the least precise receivers see. Two names with the same form
+/// count as the same name.
+///
+/// CGI and WSGI (RFC 3875, section 4.1.18) turn `-` into `_` and change the case of letters.
+/// Several servers turn every character that is neither a letter nor a digit into `_`.
 #[must_use]
 pub fn folded(name: &str) -> String {
     let fold = |char: char| {
@@ -58,7 +62,8 @@ pub fn folded(name: &str) -> String {
     name.chars().map(fold).collect()
 }
 
-/// Whether the server sets the header of that name, or the receiver could take it for one that it sets.
+/// Whether the server sets the header with this name, or a receiver could mistake it for one that
+/// the server sets.
 #[must_use]
 pub fn is_reserved(name: &str) -> bool {
     let name = folded(name);
@@ -68,9 +73,9 @@ pub fn is_reserved(name: &str) -> bool {
 
 /// The headers of a request, with the case of their names.
 ///
-/// Names are sent in title case (`X-Webhook-Event`), but for those of Standard Webhooks, which are in
-/// lower case, and those that an owner wrote otherwise. Case has no meaning in HTTP (RFC 9110, section
-/// 5.1), but there are receivers that compare it.
+/// Names are sent in title case (`X-Webhook-Event`), with two exceptions: the names of Standard
+/// Webhooks are in lower case, and a name that an owner wrote differently stays as written. Case
+/// has no meaning in HTTP (RFC 9110, section 5.1), but some receivers compare it.
 #[derive(Clone, Debug)]
 pub struct Headers {
     pub(super) map: HeaderMap,
@@ -93,10 +98,10 @@ impl From<HeaderMap> for Headers {
 }
 
 impl Headers {
-    /// Adds the headers that an owner chose. They take the place of those of the same names.
+    /// Adds the headers that an owner chose. They replace headers of the same name.
     ///
-    /// A store may hold names that have been reserved since: those are left out, since a receiver could
-    /// take them for what the server sets.
+    /// A store may hold names that were reserved only later. These are left out, because a receiver
+    /// could mistake them for headers that the server sets.
     #[must_use]
     pub fn with_own(mut self, entries: &[HeaderEntry]) -> Self {
         let mut cased: Vec<&str> = Vec::new();
@@ -106,7 +111,7 @@ impl Headers {
             let (Ok(name), Ok(mut value)) = (name, value) else {
                 continue;
             };
-            // Kept out of `Debug` output and compression tables.
+            // This keeps the value out of `Debug` output and of compression tables.
             value.set_sensitive(true);
             self.map.insert(name, value);
             if !is_title_case(&entry.name) {
@@ -121,8 +126,8 @@ impl Headers {
     }
 }
 
-/// Whether the name is as hyper writes names in title case: capital letters after each `-` and at the
-/// beginning, and no others.
+/// Whether the name is already in hyper's title case: upper-case letters at the beginning and after
+/// each `-`, and lower-case letters elsewhere.
 fn is_title_case(name: &str) -> bool {
     let mut is_first = true;
     name.bytes().all(|byte| {
@@ -136,11 +141,12 @@ fn is_title_case(name: &str) -> bool {
     })
 }
 
-/// What makes hyper send these names in this case.
+/// Returns the request extensions that make hyper send these names in this case.
 ///
-/// hyper keeps the case of the names of a request that it receives, for those that forward it, and has
-/// no other way to set it. So a request with these names is received here, from memory. Nothing waits in
-/// it. Should hyper no longer do it, names are in title case.
+/// hyper keeps the case of the names only in a request that it receives, so that the request can be
+/// forwarded. There is no other way to set it. So this function lets hyper receive a request with
+/// these names from memory, which never waits. If a later hyper no longer keeps the case, names are
+/// sent in title case.
 fn case_of(names: &[&str]) -> Extensions {
     let mut head = "GET / HTTP/1.1\r\n".to_owned();
     for name in names {
@@ -224,7 +230,8 @@ mod tests {
 
     #[test]
     fn the_case_of_any_name_is_kept() {
-        // As many as there may be, as long as they may be, and all characters of a name.
+        // The maximum number of names, the maximum length, and every character that a name may
+        // contain.
         let mut names = vec!["x-a!#$%&'*+.^_`|~Z".to_owned()];
         names.extend((1..100).map(|n| format!("x{n}{}", "Y".repeat(4090))));
         let names: Vec<_> = names.iter().map(String::as_str).collect();

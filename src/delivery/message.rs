@@ -1,4 +1,4 @@
-//! One attempt's request: body, headers and signatures, in the format of the endpoint.
+//! Builds the request of one attempt (body, headers and signatures) in the format of the endpoint.
 
 use bytes::Bytes;
 use hyper::http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
@@ -13,23 +13,25 @@ use crate::domain::{
 };
 use crate::store::Claimed;
 
-/// What deliveries call themselves.
+/// The `User-Agent` of deliveries.
 const AGENT: &str = concat!("Hookturn/", env!("CARGO_PKG_VERSION"));
 
-/// The version that a 2026-03-01 body names.
+/// The `api_version` in the body of a 2026-03-01 delivery.
 const API_VERSION: &str = "2026-03-01";
 
-/// A request to be sent. Not `Debug`, since its body holds what the event does.
+/// A request that is ready to be sent.
+///
+/// It does not implement `Debug`, because its body holds the data of the event.
 pub struct Message {
-    /// Its headers.
+    /// The headers.
     pub headers: Headers,
-    /// Its body.
+    /// The body.
     pub body: Bytes,
-    /// The secrets that signed it, in the order of the signatures.
+    /// The fingerprints of the secrets that signed the request, in the order of the signatures.
     pub signed_by: Box<[Fingerprint]>,
 }
 
-/// The body of a 2026-03-01 delivery. The same on every attempt.
+/// The body of a 2026-03-01 delivery. It is the same on every attempt.
 #[derive(Serialize)]
 struct StandardBody<'a> {
     id: &'a EventId,
@@ -42,7 +44,7 @@ struct StandardBody<'a> {
     data: Option<&'a RawValue>,
 }
 
-/// The body of a Verbex v1 delivery. The same on every attempt.
+/// The body of a Verbex v1 delivery. It is the same on every attempt.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct VerbexBody<'a> {
@@ -53,19 +55,21 @@ struct VerbexBody<'a> {
 }
 
 impl Message {
-    /// The request for an attempt of `claimed`, signed by the secrets that were live when it was
-    /// claimed (I2) in the order of the key ring (I3). The timestamps in the headers are those of the
-    /// `wall` clock, which receivers compare with their own.
+    /// Builds the request for an attempt of `claimed`.
+    ///
+    /// The secrets that were live when the delivery was claimed sign it (I2), in the order of the
+    /// key ring (I3). The timestamps in the headers are those of the `wall` clock, because
+    /// receivers compare them with their own clocks.
     #[must_use]
     pub fn new(claimed: &Claimed, wall: Timestamp) -> Self {
         let (endpoint, delivery) = (&claimed.endpoint, &claimed.delivery);
         let event = &delivery.event;
-        // What was accepted was an object, so this does not fail.
+        // This cannot fail: the server accepts only objects.
         let data = serde_json::from_str(&event.data).ok();
         let (signers, signed_by) = signers(endpoint, claimed.at);
         let mut headers = HeaderMap::new();
         let mut put = |name: &'static str, value: &str| {
-            // Ids, types, times and signatures are visible ASCII.
+            // This cannot fail: ids, types, times and signatures are visible ASCII.
             if let Ok(value) = HeaderValue::from_str(value) {
                 headers.insert(HeaderName::from_static(name), value);
             }
@@ -109,7 +113,7 @@ impl Message {
         };
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
-        // Not left out, since several firewalls take a request without it for a robot's.
+        // Several firewalls take a request without `Accept` for a bot's.
         headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
         Self {
             headers: Headers::from(headers).with_own(&endpoint.settings.headers),
@@ -119,7 +123,8 @@ impl Message {
     }
 }
 
-/// The secrets that are live at `at`, keyed, in signing order; none when signing is not enabled.
+/// Returns a signer for each secret that is live at `at`, in signing order, with the secret's
+/// fingerprint. Both lists are empty if signing is not enabled.
 fn signers(endpoint: &Endpoint, at: Timestamp) -> (Vec<Signer>, Box<[Fingerprint]>) {
     let live = endpoint
         .key_ring
@@ -137,6 +142,6 @@ fn signers(endpoint: &Endpoint, at: Timestamp) -> (Vec<Signer>, Box<[Fingerprint
 }
 
 fn json(body: &impl Serialize) -> Bytes {
-    // Structs of strings and JSON text: writing them cannot fail.
+    // Writing cannot fail: the body consists of strings and JSON text.
     serde_json::to_vec(body).unwrap_or_default().into()
 }

@@ -1,10 +1,11 @@
-//! How a signed event reaches its receiver.
+//! Delivers signed events to their receivers.
 //!
-//! Read [`egress`] first (which addresses may be dialled), then [`sender`] (how one request is sent, and
-//! what comes of it), [`message`] (what is in it, and which secrets sign it) and [`worker`] (which
-//! delivery's turn it is). How signatures are made is in
-//! [`domain::signature`](crate::domain::signature), when an attempt is made again in
-//! [`domain::retry`](crate::domain::retry).
+//! Read [`egress`] first: it decides which addresses the server may connect to. Then read
+//! [`sender`] (sends one request and reports the result), [`message`] (builds the request and
+//! chooses the secrets that sign it) and [`worker`] (decides which delivery comes next).
+//!
+//! Signatures are computed in [`domain::signature`](crate::domain::signature). The retry schedule
+//! is in [`domain::retry`](crate::domain::retry).
 
 mod blocks;
 mod connector;

@@ -1,4 +1,4 @@
-//! What follows the head of an answer: its body, which is read only for its connection's sake.
+//! Reads the bodies of responses, so that their connections can be used again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,33 +8,38 @@ use hyper::body::{Body as _, Incoming};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-/// How many bytes of an answer's body are read: 16 KiB.
+/// The maximum number of bytes of a response body that are read: 16 KiB.
 pub const MAX_ANSWER_BODY: usize = 16 * 1024;
 
-/// For how long an attempt itself waits for the body. Most bodies come with their head, and then the
-/// connection is free for the next attempt before this one is settled.
+/// The time that an attempt itself waits for the body.
+///
+/// Most bodies arrive together with their head. The connection is then free for the next attempt
+/// before this one is settled.
 const AT_HAND: Duration = Duration::from_millis(5);
 
-/// How many bodies are read aside at a time, since each of them holds a connection.
+/// The maximum number of bodies that are read in the background at a time. Each of them holds a
+/// connection.
 const MAX_ASIDE: usize = 256;
 
-/// Reads the bodies of answers to their ends, so that their connections can carry other attempts.
-/// Clones share the limit of bodies that are read aside.
+/// Reads response bodies to their ends, so that their connections can carry other attempts. Clones
+/// share the limit of bodies that are read in the background.
 #[derive(Clone, Debug)]
 pub(super) struct Rests {
     places: Arc<Semaphore>,
     timeout: Duration,
 }
 
-/// A body, and how many of its bytes may still come.
+/// A body, and the number of bytes that may still arrive.
 struct Rest {
     body: Incoming,
     left: usize,
 }
 
 impl Rests {
-    /// Each body is read aside for `timeout` at most. There are receivers that work on a delivery while
-    /// they answer, and stop where the connection is closed meanwhile.
+    /// Creates a reader that reads a body in the background for at most `timeout`.
+    ///
+    /// Bodies are read to the end because some receivers still work on a delivery while they
+    /// respond, and stop when the connection is closed.
     pub(super) fn new(timeout: Duration) -> Self {
         Self {
             places: Arc::new(Semaphore::new(MAX_ASIDE)),
@@ -42,9 +47,9 @@ impl Rests {
         }
     }
 
-    /// Reads `body`, for [`AT_HAND`] at most; what comes later is read in a task of its own.
+    /// Reads `body` for at most [`AT_HAND`]. A separate task reads what arrives later.
     ///
-    /// A body that is too long or too late costs its connection and nothing else.
+    /// If the body is too long or too late, its connection is closed. There is no other effect.
     pub(super) async fn read(&self, body: Incoming) {
         if body.is_end_stream() || body.size_hint().lower() > MAX_ANSWER_BODY as u64 {
             return;
@@ -68,7 +73,8 @@ impl Rests {
 }
 
 impl Rest {
-    /// Reads until the body ends or is too long. Can be dropped and called again.
+    /// Reads until the body ends or is too long. The future can be dropped and the method called
+    /// again.
     async fn read(&mut self) {
         while let Some(Ok(frame)) = self.body.frame().await {
             let Some(data) = frame.data_ref() else {

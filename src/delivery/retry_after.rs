@@ -1,21 +1,22 @@
-//! The `Retry-After` header.
+//! Parses the `Retry-After` header.
 
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::domain::Timestamp;
 
-/// For how long the receiver asks not to be tried again, from `wall` on (RFC 9110, section 10.2.3):
-/// whole seconds, or a date in any of the three forms of HTTP, which is compared with `wall`.
+/// Returns how long the receiver asks the server to wait, counted from `wall` (RFC 9110, section
+/// 10.2.3). The value is a number of whole seconds, or a date in any of HTTP's three forms, which
+/// is compared with `wall`.
 ///
-/// Zero for a date that has passed. More seconds than fit 32 bits (136 years) count as that many,
-/// so that the caller can calculate with them. `None` for anything else.
+/// Returns zero for a date in the past. More seconds than fit in 32 bits (136 years) are reduced to
+/// that maximum, so that the caller can calculate with them. Returns `None` for any other value.
 pub(super) fn parse(value: &str, wall: Timestamp) -> Option<Duration> {
     let value = value.trim_matches([' ', '\t']);
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
         let seconds = value.parse().unwrap_or(u32::MAX);
         return Some(Duration::from_secs(seconds.into()));
     }
-    // HTTP's dates begin in 1970 for this parser.
+    // This parser accepts dates from 1970 on.
     let date = httpdate::parse_http_date(value).ok()?;
     let date = date.duration_since(UNIX_EPOCH).ok()?;
     let wall = Duration::from_millis(u64::try_from(wall.as_millis()).unwrap_or(0));
@@ -26,7 +27,7 @@ pub(super) fn parse(value: &str, wall: Timestamp) -> Option<Duration> {
 mod tests {
     use super::*;
 
-    /// 1994-11-06T08:49:37Z, RFC 9110's example (section 5.6.7).
+    /// 1994-11-06T08:49:37Z, the example in RFC 9110 (section 5.6.7).
     const EXAMPLE: i64 = 784_111_777;
 
     #[test]

@@ -1,86 +1,86 @@
-//! One attempt: an HTTP POST, and what came of it.
+//! Makes one attempt: sends an HTTP POST request and reports the result.
 //!
 //! Rules:
 //!
-//! 1. **The status decides.** The attempt is over when the head of the answer is there, and nothing
-//!    that happens to the body changes the outcome. The body is read, and thrown away, only so that the
-//!    connection can carry another attempt; one that is longer than [`MAX_ANSWER_BODY`] and not at hand
-//!    already, or not there within the time of another attempt, costs the receiver its connection.
-//! 2. **One deadline for all of it**: looking up the host, connecting, TLS, sending and the answer's
-//!    head.
-//! 3. **Nowhere but where the URL says**, as far as the [guard](super::egress) permits: redirects are
-//!    not followed, and no proxy is used, whatever the environment says.
-//! 4. **Failures are told in fixed words** ([`Reply::error`]).
+//! 1. **The status decides.** The attempt ends when the head of the response has arrived. Nothing
+//!    that happens to the body changes the result. The body is read and discarded only so that the
+//!    connection can carry another attempt. The connection is closed if the body is longer than
+//!    [`MAX_ANSWER_BODY`] and has not arrived yet, or if it does not arrive within the time of
+//!    another attempt.
+//! 2. **One deadline covers everything**: the host lookup, connecting, TLS, sending, and the head
+//!    of the response.
+//! 3. **Requests go only where the URL says**, and only as far as the [guard](super::egress)
+//!    permits. Redirects are not followed. No proxy is used, whatever the environment says.
+//! 4. **Failures are described in fixed words** ([`Reply::error`]).
 //!
-//! HTTP/1.1 only. Every receiver speaks it, and a connection carries one attempt at a time, so that
-//! one which hangs holds up nothing else. With HTTP/2 all attempts to a receiver would share one
-//! connection, and its silent death would fail them all until it is noticed.
+//! Requests use HTTP/1.1 only. Every receiver supports it, and a connection carries one attempt at
+//! a time, so a connection that hangs delays no other attempt. With HTTP/2 all attempts to a
+//! receiver would share one connection. If that connection died silently, all of them would fail
+//! until it was noticed.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::{
-    Method, Request, Response, StatusCode, Uri, Version,
-    body::Incoming,
-    header::{CONNECTION, CONTENT_LENGTH, RETRY_AFTER, TRANSFER_ENCODING},
-};
-use hyper_util::{
-    client::legacy::{self, Client, ResponseFuture},
-    rt::{TokioExecutor, TokioTimer},
-};
-use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use hyper::body::Incoming;
+use hyper::header::{CONNECTION, CONTENT_LENGTH, RETRY_AFTER, TRANSFER_ENCODING};
+use hyper::{Method, Request, Response, StatusCode, Uri, Version};
+use hyper_util::client::legacy::{self, Client, ResponseFuture};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::crypto::ring;
+use rustls::{ClientConfig, RootCertStore};
 use tokio::time::{Instant, timeout_at};
 
-use super::{
-    connector::Connector,
-    dialer::{Dialer, Resolve, SystemResolver},
-    egress::EgressGuard,
-    failure,
-    headers::Headers,
-    rest::Rests,
-    retry_after,
-    socket::Proven,
-    target::Targets,
-};
+use super::connector::Connector;
+use super::dialer::{Dialer, Resolve, SystemResolver};
+use super::egress::EgressGuard;
+use super::headers::Headers;
+use super::rest::Rests;
+use super::socket::Proven;
+use super::target::Targets;
+use super::{failure, retry_after};
 use crate::domain::Timestamp;
 
 pub use super::rest::MAX_ANSWER_BODY;
 
-/// For how long a whole attempt may take.
+/// The maximum duration of a whole attempt.
 pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// For how long connecting to one of a host's addresses may take. The next ones are dialled meanwhile.
+/// The maximum time to connect to one of a host's addresses. The next addresses are dialled
+/// meanwhile.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// For how long requests may begin on a connection. An idle one is kept for 60 s, so that all are closed
-/// before they are five minutes old, and a name that moved to another address is followed.
+/// The time after which a connection accepts no new request.
+///
+/// With the 60 s that an idle connection is kept, every connection is closed before it is five
+/// minutes old, so the sender follows a host name that moves to another address.
 pub const CONNECTION_LIFE: Duration = Duration::from_secs(4 * 60);
 
-/// For how long an idle connection is kept. Receivers close theirs after 5 to 75 s, as a rule.
+/// The time that an idle connection is kept. Receivers usually close theirs after 5 to 75 s.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How many idle connections to one receiver are kept. Attempts beyond that many at a time work, but
-/// their connections end with them.
+/// The maximum number of idle connections that are kept to one receiver. More attempts can run at a
+/// time, but their connections are closed when they end.
 const MAX_IDLE_PER_RECEIVER: usize = 256;
 
-/// Bytes of a connection's buffers.
+/// The maximum size of a connection's buffers, in bytes.
 const MAX_BUFFER: usize = 64 * 1024;
 
-/// What may be set about a [`Sender`]. The default is what the server uses.
+/// The settings of a [`Sender`]. The server uses the default.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// For how long a whole attempt may take; see [`ATTEMPT_TIMEOUT`].
+    /// The maximum duration of a whole attempt; see [`ATTEMPT_TIMEOUT`].
     pub attempt_timeout: Duration,
-    /// For how long connecting to one address may take; see [`CONNECT_TIMEOUT`].
+    /// The maximum time to connect to one address; see [`CONNECT_TIMEOUT`].
     pub connect_timeout: Duration,
-    /// For how long requests may begin on a connection; see [`CONNECTION_LIFE`].
+    /// The time after which a connection accepts no new request; see [`CONNECTION_LIFE`].
     pub connection_life: Duration,
-    /// Finds the addresses of receivers: the operating system's resolver.
+    /// Finds the addresses of receivers. The default is the operating system's resolver.
     pub resolver: Arc<dyn Resolve>,
-    /// Who may vouch for a receiver's certificate: by default, Mozilla's list as it was when the
-    /// server was built, so that a container without one works.
+    /// The certificate authorities that may sign a receiver's certificate. The default is Mozilla's
+    /// list as it was when the server was built, so that a container without a list of its own
+    /// works.
     pub roots: RootCertStore,
 }
 
@@ -96,29 +96,31 @@ impl Default for Options {
     }
 }
 
-/// What came of an attempt.
+/// The result of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
-    /// The status of the answer, if there was one in time. 2xx is success.
+    /// The status of the response, if one arrived in time. 2xx is success.
     pub status: Option<u16>,
-    /// What went wrong, in a few fixed words that name neither the receiver nor what it said:
-    /// `timed out`, `host not found`, `connection refused`, `address not allowed: private`,
-    /// `tls: certificate expired` and the like. Always there without a status, and for a redirect;
-    /// other statuses speak for themselves.
+    /// What went wrong, in a few fixed words that contain neither the receiver's address nor
+    /// anything it sent: `timed out`, `host not found`, `connection refused`,
+    /// `address not allowed: private`, `tls: certificate expired` and similar.
+    ///
+    /// Always set when there is no status, and for a redirect. Other statuses need no explanation.
     pub error: Option<Box<str>>,
-    /// For how long the receiver asks not to be tried again (RFC 9110, section 10.2.3), from the
-    /// wall clock's time that the attempt was given. Never for a 2xx. It can be absurdly long.
+    /// How long the receiver asks the server to wait before the next attempt (RFC 9110, section
+    /// 10.2.3), counted from the wall-clock time that was passed for this attempt. `None` for a
+    /// 2xx. The time can be absurdly long.
     pub retry_after: Option<Duration>,
-    /// How long it took until the status, or the failure, was there.
+    /// The time until the status arrived or the attempt failed.
     pub duration: Duration,
 }
 
-/// Makes attempts, and keeps the connections between them. Clones share those.
+/// Makes attempts and keeps connections open between them. Clones share these connections.
 #[derive(Clone, Debug)]
 pub struct Sender {
     connector: Connector,
     client: Client<Connector, Full<Bytes>>,
-    /// Makes a new connection for each request.
+    /// Opens a new connection for each request.
     unpooled: Client<Connector, Full<Bytes>>,
     rests: Rests,
     targets: Targets,
@@ -126,13 +128,13 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// A sender that goes where `guard` permits.
+    /// Creates a sender that connects only where `guard` permits.
     #[must_use]
     pub fn new(guard: EgressGuard) -> Self {
         Self::with_options(guard, Options::default())
     }
 
-    /// A sender with other [`Options`] than the default ones.
+    /// Creates a sender with the given [`Options`].
     #[must_use]
     pub fn with_options(guard: EgressGuard, options: Options) -> Self {
         let dialer = Dialer {
@@ -153,8 +155,10 @@ impl Sender {
         )
     }
 
-    /// The same sender with connections of its own, for another core: a connection is driven by the runtime that it was
-    /// opened on, and its use from another one costs a switch of threads each way.
+    /// Returns the same sender with its own connections, for another core.
+    ///
+    /// The runtime that opened a connection also drives it. Using it from another runtime costs a
+    /// switch of threads in each direction.
     pub(super) fn with_own_connections(&self) -> Self {
         Self::over(
             self.connector.clone(),
@@ -171,7 +175,8 @@ impl Sender {
             .pool_max_idle_per_host(MAX_IDLE_PER_RECEIVER)
             .http1_max_buf_size(MAX_BUFFER)
             .http1_title_case_headers(true)
-            // A request of which nothing was sent, since its connection turned out to be closed.
+            // Retries a request of which nothing was sent because its connection was already
+            // closed.
             .retry_canceled_requests(true);
         let client = builder.build(connector.clone());
         let unpooled = builder.pool_max_idle_per_host(0).build(connector.clone());
@@ -185,11 +190,11 @@ impl Sender {
         }
     }
 
-    /// Sends `body` with `headers` to `url`, once. `wall` is the wall clock's time of the attempt,
-    /// which a date in `Retry-After` is compared with.
+    /// Sends `body` with `headers` to `url`, once. `wall` is the wall-clock time of the attempt; a
+    /// date in `Retry-After` is compared with it.
     ///
-    /// `Host` and `Content-Length` are added; `headers` must not contain anything about the
-    /// connection or the message's length. It is safe to drop the future: the attempt ends then.
+    /// The sender adds `Host` and `Content-Length`. `headers` must contain no header about the
+    /// connection or the length of the message. Dropping the future is safe and ends the attempt.
     pub async fn send(
         &self,
         url: &str,
@@ -202,8 +207,10 @@ impl Sender {
         self.send_made(url, make(), make, wall).await
     }
 
-    /// As [`send`](Self::send), with a request that is made another time where it has to be sent once more: that is so
-    /// rare that a copy of each would cost more.
+    /// Does the same as [`send`](Self::send), but calls `again` to build the request anew if it has
+    /// to be sent a second time.
+    ///
+    /// This is so rare that copying every request would cost more.
     pub(super) fn send_made<'a>(
         &'a self,
         url: &str,
@@ -212,7 +219,8 @@ impl Sender {
         wall: Timestamp,
     ) -> impl Future<Output = Reply> + Send + 'a {
         let begun = Instant::now();
-        // Begun here, and not in the future: an attempt should be small, as there are many.
+        // The request begins here and not inside the future. This keeps the future small, which
+        // matters because there are many attempts.
         let sending = self.targets.of(url).map(|uri| {
             let first = self.client.request(request(uri.clone(), headers, body));
             (first, uri)
@@ -242,14 +250,17 @@ impl Sender {
         }
     }
 
-    /// Waits for the head of the answer to a request.
+    /// Waits for the head of the response to a request.
     ///
-    /// A receiver may end an idle connection at the very moment at which a request is on its way, by
-    /// closing it or by a `408` for the request that it waited for in vain (RFC 9110, section 15.5.9).
-    /// Nobody can tell then whether it took the request. Such a request is sent once more, on a new
-    /// connection: receivers have to bear repetitions anyway, and an attempt should not fail by a race
-    /// that is no fault of theirs. It is known by its connection, which has carried an answer before,
-    /// and nothing else since; a receiver that ends new connections gets each request once.
+    /// A receiver may end an idle connection at the very moment that a request is on its way. It
+    /// closes the connection, or sends a `408` because no request arrived in time (RFC 9110,
+    /// section 15.5.9). The sender cannot know whether the receiver took the request.
+    ///
+    /// Such a request is sent once more, on a new connection. Receivers have to accept repeated
+    /// deliveries anyway, and an attempt should not fail because of a race that is not the
+    /// receiver's fault. The sender recognises this case by the connection: it has carried a
+    /// response before, and nothing since. A receiver that ends new connections gets each request
+    /// only once.
     async fn exchange(
         &self,
         first: ResponseFuture,
@@ -293,9 +304,9 @@ impl Reply {
     }
 }
 
-/// TLS 1.2 and 1.3, without client certificates.
+/// Returns the configuration of TLS 1.2 and 1.3, without client certificates.
 fn tls(roots: RootCertStore) -> ClientConfig {
-    // The provider is named here, since a process-wide default is whatever a dependency sets.
+    // The provider is set here because the process-wide default may be set by any dependency.
     ClientConfig::builder_with_provider(ring::default_provider().into())
         .with_safe_default_protocol_versions()
         .expect("ring has ciphers for both versions")
@@ -312,8 +323,8 @@ fn request(uri: Uri, headers: Headers, body: Bytes) -> Request<Full<Bytes>> {
     request
 }
 
-/// Whether a request failed since its connection, which had worked before, was closed meanwhile, or
-/// was too old to begin it.
+/// Whether a request failed because its connection, which had worked before, was closed meanwhile
+/// or was too old for a new request.
 fn is_stale(error: &legacy::Error) -> bool {
     let proven = error.connect_info().is_some_and(|connection| {
         let mut extras = hyper::http::Extensions::new();
@@ -323,7 +334,7 @@ fn is_stale(error: &legacy::Error) -> bool {
     proven && (failure::is_cut_off(error) || failure::is_retired(error))
 }
 
-/// Whether an answer ends a connection that had worked before, since no request came in time.
+/// Whether a response ends a connection that had worked before, because no request arrived in time.
 fn ends_idle_connection(answer: &Response<Incoming>) -> bool {
     let proven = answer.extensions().get::<Proven>();
     answer.status() == StatusCode::REQUEST_TIMEOUT
@@ -331,7 +342,7 @@ fn ends_idle_connection(answer: &Response<Incoming>) -> bool {
         && ends_connection(answer)
 }
 
-/// Whether the connection is closed after an answer (RFC 9112, sections 6.3 and 9.3).
+/// Whether the connection is closed after the response (RFC 9112, sections 6.3 and 9.3).
 fn ends_connection(answer: &Response<Incoming>) -> bool {
     let headers = answer.headers();
     match headers.get(CONNECTION) {

@@ -1,23 +1,17 @@
-//! TCP connections, and what the pool learns of them.
+//! Wraps TCP connections with a mark that tells whether they have worked.
 
-use std::{
-    io,
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    task::{Context, Poll},
-};
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::{
-    client::legacy::connect::{Connected, Connection},
-    rt::TokioIo,
-};
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-/// Whether a connection has carried an answer yet. Clones are of the same connection.
+/// Whether a connection has carried a response yet. Clones belong to the same connection.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Proven(Arc<AtomicBool>);
 
@@ -31,7 +25,7 @@ impl Proven {
     }
 }
 
-/// A TCP connection that is known to the pool by its [`Proven`].
+/// A TCP connection that passes its [`Proven`] mark to the pool.
 #[derive(Debug)]
 pub(super) struct Socket {
     io: TokioIo<TcpStream>,
@@ -40,7 +34,7 @@ pub(super) struct Socket {
 
 impl Socket {
     pub(super) fn new(stream: TcpStream) -> io::Result<Self> {
-        // A request is written whole; waiting for more of it (RFC 896) would only delay it.
+        // A request is written in one piece. Nagle's algorithm (RFC 896) would only delay it.
         stream.set_nodelay(true)?;
         Ok(Self {
             io: TokioIo::new(stream),

@@ -1,18 +1,22 @@
-//! A connection to a receiver, as hyper sees it.
+//! Wraps a connection to a receiver and limits what hyper sees of it.
 //!
 //! Rules:
 //!
-//! 1. **Of the head of an answer hyper reads what [`head`] writes.** All other bytes go through.
-//! 2. **What comes before the end of the head is bounded**: in bytes ([`MAX_HEAD`]), interim answers
-//!    included, and in interim answers ([`MAX_INTERIM`]). A receiver could keep a core busy otherwise.
-//! 3. **A connection that has lived long enough begins no other request.** Nothing of the request was
-//!    sent then, so it can be made on a new connection. Under steady traffic a connection would never
-//!    end otherwise, and a name that moved to another address would not be followed.
-//! 4. **A request is written within the time of an attempt, or the connection ends.** A receiver that answers early, or
-//!    never, and does not read would keep a connection for ever: nothing else waits for the rest of the request.
+//! 1. **hyper reads a rewritten response head**, the one that [`head`] writes. All other bytes pass
+//!    unchanged.
+//! 2. **The bytes before the end of the response head are limited**: to [`MAX_HEAD`] bytes, interim
+//!    responses included, and to [`MAX_INTERIM`] interim responses. Without these limits a receiver
+//!    could keep a core busy.
+//! 3. **A connection that is too old begins no new request.** Nothing of the request has been sent
+//!    at that point, so it can be sent on a new connection. Without this rule a connection under
+//!    steady traffic would never end, and a host name that moved to another address would not be
+//!    followed.
+//! 4. **A request must be written within the time of an attempt, or the connection ends.**
+//!    Otherwise a receiver that responds early or never, and does not read, would keep a connection
+//!    open for ever: nothing else waits for the rest of the request.
 //!
-//! A request begins with the first byte that is written after a flush: hyper flushes a connection
-//! when it has written a request to its end, and not before.
+//! A request begins with the first byte that is written after a flush. hyper flushes a connection
+//! when it has written a whole request, and not before.
 
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
@@ -27,13 +31,15 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::head::{self, Parsed};
 
-/// How many bytes may come until the head of an answer is at its end, all interim answers included.
+/// The maximum number of bytes up to the end of a response head, all interim responses included.
 pub(super) const MAX_HEAD: usize = 64 * 1024;
 
-/// How many interim answers (`100 Continue`, `103 Early Hints` and the like) a request may get.
+/// The maximum number of interim responses (`100 Continue`, `103 Early Hints` and similar) to a
+/// request.
 pub(super) const MAX_INTERIM: usize = 32;
 
-/// Why a connection cannot go on. Prints as the text of the attempt's `error`.
+/// The reason why a connection cannot be used any longer. It prints as the text of the attempt's
+/// `error`.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StreamError {
     #[error("response head too large")]
@@ -53,39 +59,39 @@ impl From<StreamError> for io::Error {
     }
 }
 
-/// A connection that follows the rules above.
+/// A connection that follows the rules of this module.
 #[derive(Debug)]
 pub(super) struct Stream<S> {
     inner: S,
-    /// When it may not begin another request.
+    /// The time from which the connection begins no new request.
     end_of_life: Instant,
-    /// How long the writing of a request may take.
+    /// How long it may take to write a request.
     patience: Duration,
-    /// When it must have been written.
+    /// The time by which the current request must be written.
     write_by: Instant,
-    /// Set while something waits to be written.
+    /// The timer for `write_by`. Set while a write is pending.
     waiting: Option<Pin<Box<Sleep>>>,
     has_begun: bool,
     is_flushed: bool,
-    /// The answer that is awaited, until its head is there.
+    /// The response that is awaited. Set until its head has arrived.
     awaited: Option<Awaited>,
-    /// What came and hyper has not read yet.
+    /// The bytes that have arrived and that hyper has not read yet.
     ready: Bytes,
 }
 
-/// An answer whose head is not at its end.
+/// A response whose head is incomplete.
 #[derive(Debug, Default)]
 struct Awaited {
     bytes: Vec<u8>,
-    /// How many of the bytes are known to hold no whole head.
+    /// The number of bytes that are known to hold no complete head.
     scanned: usize,
-    /// How many bytes of interim answers came before.
+    /// The number of bytes of interim responses that came before.
     dropped: usize,
     interim: usize,
 }
 
 impl Awaited {
-    /// What hyper is to read, as soon as the head is there.
+    /// Adds `more` bytes. Returns what hyper is to read as soon as the head is complete.
     fn take(&mut self, more: &[u8]) -> Result<Option<Bytes>, StreamError> {
         self.bytes.extend_from_slice(more);
         loop {
@@ -112,13 +118,13 @@ impl Awaited {
                     return Ok(None);
                 }
                 Parsed::Whole(..) | Parsed::Partial => return Err(StreamError::HeadTooLarge),
-                // hyper says what is wrong with it.
+                // hyper reports what is wrong.
                 Parsed::NotHttp => return Ok(Some(std::mem::take(&mut self.bytes).into())),
             }
         }
     }
 
-    /// Before a status line empty lines are passed over (RFC 9112, section 2.2).
+    /// Skips empty lines before a status line (RFC 9112, section 2.2).
     fn skip_empty_lines(&mut self) {
         let is_line_end = |byte: &&u8| matches!(byte, b'\r' | b'\n');
         let len = self.bytes.iter().take_while(is_line_end).count();
@@ -132,8 +138,10 @@ impl Awaited {
 }
 
 impl<S> Stream<S> {
-    /// A new connection, on which requests may begin for as long as `life`. The first one always may. Each must be
-    /// written within `patience`.
+    /// Wraps a new connection.
+    ///
+    /// Requests may begin on it for as long as `life`; the first one always may. Each request must
+    /// be written within `patience`.
     pub(super) fn new(inner: S, life: Duration, patience: Duration) -> Self {
         let now = Instant::now();
         Self {
@@ -149,7 +157,7 @@ impl<S> Stream<S> {
         }
     }
 
-    /// Called before each write.
+    /// Notes the beginning of a request. Must be called before each write.
     fn before_write(&mut self) -> Result<(), StreamError> {
         if self.is_flushed {
             let now = Instant::now();
@@ -164,7 +172,7 @@ impl<S> Stream<S> {
         Ok(())
     }
 
-    /// Ends a wait to write that has been too long.
+    /// Fails a pending write whose time is up.
     fn in_time<T>(
         &mut self,
         cx: &mut Context<'_>,

@@ -1,4 +1,4 @@
-//! The URL of an endpoint, as it is dialled and sent.
+//! Turns the URL of an endpoint into the URL that a request is sent to.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -8,12 +8,16 @@ use hyper::Uri;
 use parking_lot::Mutex;
 use url::{Position, Url};
 
-/// The URL that a request goes to; `None` where no request can be made.
+/// Returns the URL that a request is sent to, or `None` if no request can be sent there.
 ///
-/// The host is the parser's, which turns every spelling into one: `0x7f.1` is `127.0.0.1`,
-/// `bücher.example` is in Punycode. The path has no dot segments, and what is no character of a path or
-/// query (RFC 3986, sections 3.3 and 3.4) is percent-encoded, a `%` without two hex digits too: many
-/// servers refuse a request with one of those. Nothing else is changed.
+/// - The parser turns every spelling of a host into one: `0x7f.1` becomes `127.0.0.1`, and
+///   `bücher.example` becomes Punycode.
+/// - The path has no dot segments.
+/// - A character that is not allowed in a path or query (RFC 3986, sections 3.3 and 3.4) is
+///   percent-encoded, and so is a `%` without two hex digits. Many servers refuse a request with
+///   one of these.
+///
+/// Nothing else changes.
 #[must_use]
 pub fn target(text: &str) -> Option<Uri> {
     let url = Url::parse(text).ok()?;
@@ -25,22 +29,23 @@ pub fn target(text: &str) -> Option<Uri> {
     push_encoded(&mut target, url.path());
     if url.query().is_some() {
         target.push('?');
-        // As it was written, since the parser encodes `'` in a query, which is a sound character of it.
+        // The query is taken from the text, because the parser encodes `'`, which is allowed in a
+        // query.
         let text = text.split('#').next().unwrap_or_default();
         push_encoded(&mut target, text.split_once('?').unwrap_or_default().1);
     }
     Uri::try_from(target).ok()
 }
 
-/// The URLs that were parsed lately: an endpoint's is used again and again. Clones share them.
+/// A cache of parsed URLs: an endpoint's URL is used again and again. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Targets(Arc<Mutex<HashMap<Box<str>, Uri>>>);
 
-/// How many URLs are kept; then all are forgotten.
+/// The maximum number of cached URLs. When it is reached, the cache is cleared.
 const MOST_TARGETS: usize = 4096;
 
 impl Targets {
-    /// As [`target`].
+    /// Does the same as [`target`], with the cache.
     pub fn of(&self, text: &str) -> Option<Uri> {
         let mut known = self.0.lock();
         if let Some(uri) = known.get(text) {
@@ -55,7 +60,7 @@ impl Targets {
     }
 }
 
-/// Writes a path or query with what is none of its characters percent-encoded.
+/// Appends a path or query and percent-encodes the characters that are not allowed in it.
 fn push_encoded(target: &mut String, text: &str) {
     for (index, byte) in text.bytes().enumerate() {
         let is_kept = match byte {

@@ -1,12 +1,12 @@
-//! From a delivery that is due to what became of it.
+//! Makes the attempts of all deliveries that are due.
 //!
-//! One attempt is: claim, sign, send, settle. It signs with the key ring that came with the claim, read
-//! by the store in the same step, and never from anything that could be older. What ends the process
-//! before an attempt is settled leaves the delivery due, so an accepted event is delivered at least
-//! once.
+//! One attempt has four steps: claim, sign, send, settle. It signs with the key ring that the store
+//! reads in the same step as the claim, and never with anything that could be older. If the process
+//! ends before an attempt is settled, the delivery is still due. So every accepted event is
+//! delivered at least once.
 //!
-//! A store that fails, panics or hangs is asked again for as long as it takes, and costs no delivery
-//! anything but time.
+//! If the store fails, panics or hangs, the worker retries until the store works again. This delays
+//! deliveries but loses none.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -28,16 +28,16 @@ use crate::domain::{Attempt, Timestamp, Verdict};
 use crate::random;
 use crate::store::{Claimed, Settled, Store, StoreError};
 
-/// How many deliveries are claimed at once.
+/// The maximum number of deliveries in one claim.
 const BATCH: usize = 64;
 
-/// What may be set about a [`Worker`]. The default is what the server uses.
+/// The settings of a [`Worker`]. The server uses the default.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// How long to wait before a store that failed is asked again: 1 s.
+    /// How long to wait before a failed store is called again: 1 s.
     pub pause: Duration,
-    /// How long attempts under way may take to end when the program does: 20 s, longer than a whole
-    /// attempt.
+    /// How long attempts in flight may take to end when the program stops: 20 s, which is longer
+    /// than a whole attempt.
     pub drain: Duration,
 }
 
@@ -50,25 +50,26 @@ impl Default for Options {
     }
 }
 
-/// Makes the attempts of all deliveries of a store. Cheap to clone.
+/// Makes the attempts of all deliveries in a store. Cloning it is cheap.
 #[derive(Clone)]
 pub struct Worker {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     sender: Sender,
     options: Options,
-    /// Where attempts are made; `None` is where [`run`](Self::run) is called.
+    /// The cores that make the attempts. `None` means the runtime on which [`run`](Self::run) is
+    /// called.
     cores: Option<Cores>,
 }
 
 impl Worker {
-    /// A worker on `store`, which tells the time by `clock`.
+    /// Creates a worker that takes deliveries from `store` and the time from `clock`.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, sender: Sender) -> Self {
         Self::with_options(store, clock, sender, Options::default())
     }
 
-    /// A worker with other options than the default ones.
+    /// Creates a worker with the given options.
     #[must_use]
     pub fn with_options(
         store: Arc<dyn Store>,
@@ -85,8 +86,8 @@ impl Worker {
         }
     }
 
-    /// Has the attempts made on `cores`, each on the one that has fewest under way. A core uses the connections that it
-    /// opened itself.
+    /// Makes the attempts on `cores`, each on the core with the fewest attempts in flight. Each
+    /// core uses only connections that it opened itself.
     #[must_use]
     pub fn spread_over(self, cores: Cores) -> Self {
         Self {
@@ -95,12 +96,14 @@ impl Worker {
         }
     }
 
-    /// One bounded step: sweeps the store, makes one attempt of each of some deliveries that are due, and ends when all
-    /// of them are settled. Returns how many there were; 0 means that nothing is due now.
+    /// Runs one bounded step: sweeps the store, claims some deliveries that are due, makes one
+    /// attempt of each, and returns when all of them are settled.
+    ///
+    /// Returns the number of attempts. 0 means that nothing is due now.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when the store could not be swept, or nothing be claimed.
+    /// Returns a [`StoreError`] when the store cannot be swept or the claim fails.
     pub async fn step(&self) -> Result<usize, StoreError> {
         unpanicking(self.store.sweep()).await?;
         let mut attempts = JoinSet::new();
@@ -113,9 +116,11 @@ impl Worker {
         Ok(count)
     }
 
-    /// Makes attempts until `stop`, and then waits for those under way, for at most [`Options::drain`]. Has the store
-    /// swept meanwhile. Does not panic, whatever the store does: that would end all attempts under way, and leave their
-    /// deliveries held for ever. Dropping it ends the attempts under way.
+    /// Makes attempts and sweeps the store until `stop` completes. Then waits for the attempts in
+    /// flight, for at most [`Options::drain`].
+    ///
+    /// Does not panic, whatever the store does: a panic would end all attempts in flight and leave
+    /// their deliveries held for ever. Dropping the future ends the attempts in flight.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let cores = self.cores.clone().unwrap_or_else(Cores::current);
         let ended = Arc::new(Notify::new());
@@ -135,26 +140,26 @@ impl Worker {
             .await
             .is_err()
         {
-            tracing::warn!("attempts that were under way will be made again");
+            tracing::warn!("drain timeout reached; the attempts in flight will be made again");
         }
     }
 
-    /// Has the store take away what expires, for as long as this is polled.
+    /// Sweeps the store whenever something expires, for as long as the future is polled.
     async fn sweep_all(&self) {
         loop {
             match unpanicking(self.store.sweep()).await {
                 Ok(next) if next > self.clock.now() => self.clock.sleep_until(next).await,
-                // There is more to do. The others get their turn in between.
+                // There is more to do. Other tasks run in between.
                 Ok(_) => tokio::task::yield_now().await,
                 Err(error) => {
-                    tracing::error!(%error, "cannot sweep the store; trying again");
+                    tracing::error!(%error, "cannot sweep the store; retrying");
                     real_sleep(self.options.pause).await;
                 }
             }
         }
     }
 
-    /// Makes attempts until `stop`. `ended` is told when some have ended.
+    /// Makes attempts until `stop` completes. `ended` is notified when attempts have ended.
     async fn attempt_all(
         &self,
         hands: &mut [Hand],
@@ -166,13 +171,13 @@ impl Worker {
             let claims = tokio::select! {
                 biased;
                 claims = unpanicking(self.store.claim(BATCH)) => claims,
-                // A store that hangs must not keep the program from ending.
+                // A store that hangs must not keep the program from stopping.
                 () = &mut stop => break,
             };
             let claims = match claims {
                 Ok(claims) => claims,
                 Err(error) => {
-                    tracing::error!(%error, "cannot claim deliveries; trying again");
+                    tracing::error!(%error, "cannot claim deliveries; retrying");
                     tokio::select! {
                         () = &mut stop => break,
                         () = real_sleep(self.options.pause) => continue,
@@ -188,7 +193,7 @@ impl Worker {
             }
             hands.iter_mut().for_each(Hand::begin);
             if found == BATCH {
-                // There may be more of them. The others get their turn in between.
+                // There may be more deliveries. Other tasks run in between.
                 tokio::select! {
                     biased;
                     () = &mut stop => break,
@@ -204,7 +209,7 @@ impl Worker {
         }
     }
 
-    /// The same for a core: with connections of its own.
+    /// Returns the same worker for another core, with its own connections.
     fn for_another_core(&self) -> Self {
         Self {
             sender: self.sender.with_own_connections(),
@@ -212,17 +217,17 @@ impl Worker {
         }
     }
 
-    /// Waits until there is something to do, as far as a claim could tell.
+    /// Waits until the next delivery is due, as far as the last claim knew.
     async fn until(&self, next_due: Option<Timestamp>) {
         match next_due {
             Some(at) if at > self.clock.now() => self.clock.sleep_until(at).await,
-            // There is more to do now. The others get their turn in between.
+            // There is more to do now. Other tasks run in between.
             Some(_) => tokio::task::yield_now().await,
             None => std::future::pending().await,
         }
     }
 
-    /// One attempt, in a span of its own: what is logged meanwhile tells which delivery it is about.
+    /// Makes one attempt in its own span, so that every log line names the delivery.
     fn attempt(self: Arc<Self>, claimed: Claimed) -> impl Future<Output = ()> {
         let span = tracing::info_span!(
             "attempt",
@@ -246,7 +251,7 @@ impl Worker {
             let sent = self.sender.send_made(url, message, move || make().0, wall);
             (sent.await, signed_by)
         };
-        // A panic in there is a fault of ours, and must not leave the delivery held for ever.
+        // A panic here is a bug in this program. It must not leave the delivery held for ever.
         let sent = AssertUnwindSafe(sent).catch_unwind().await;
         let (reply, signed_by) = sent.unwrap_or_else(|_| {
             let reply = Reply {
@@ -274,7 +279,8 @@ impl Worker {
         self.settle(&claimed, &attempt, verdict).await;
     }
 
-    /// Settles, as often as it takes: nobody else can, while the delivery is held.
+    /// Settles the attempt and retries until this succeeds. Nothing else can settle the delivery
+    /// while it is held.
     async fn settle(&self, claimed: &Claimed, attempt: &Attempt, verdict: Verdict) {
         let mut has_failed = false;
         loop {
@@ -282,13 +288,22 @@ impl Worker {
             match unpanicking(settled).await {
                 Ok(Settled::Recorded) => return,
                 Ok(Settled::HoldLost) => {
-                    // After a failure this is the rule: it was written all the same.
-                    tracing::debug!(delivery = %claimed.delivery.id, has_failed, "the attempt is not recorded: its delivery is held no more");
+                    // After a failed call this is expected: the store recorded the attempt all the
+                    // same.
+                    tracing::debug!(
+                        delivery = %claimed.delivery.id,
+                        has_failed,
+                        "attempt not recorded: its delivery is no longer held"
+                    );
                     return;
                 }
                 Err(error) => {
                     if !has_failed {
-                        tracing::error!(%error, delivery = %claimed.delivery.id, "cannot record an attempt; retrying until it is recorded");
+                        tracing::error!(
+                            %error,
+                            delivery = %claimed.delivery.id,
+                            "cannot record the attempt; retrying"
+                        );
                     }
                     has_failed = true;
                     real_sleep(self.options.pause).await;
@@ -298,7 +313,7 @@ impl Worker {
     }
 }
 
-/// What a call of the store comes to, when a panic in it is a failure like any other.
+/// Calls the store and turns a panic into [`StoreError::Panicked`].
 async fn unpanicking<T>(
     call: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {

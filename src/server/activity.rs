@@ -1,30 +1,29 @@
-//! What one connection is doing: the facts that its deadlines are computed from.
+//! Records what one connection is doing. Its deadlines are computed from these facts.
 //!
-//! Three parties share one [`Activity`]: the [socket](super::socket) notes arriving bytes, the service notes requests that
-//! begin and end, and the [watchdog](super::watchdog) reads. Requests are the hot path, so the notes are plain atomic
-//! stores, and a clock is read once a request: when it ends.
+//! Three parties share one [`Activity`]. The [socket](super::socket) records bytes that arrive, the
+//! service records requests that begin and end, and the [watchdog](super::watchdog) reads. Every
+//! request passes here, so recording is a plain atomic store, and the clock is read only once per
+//! request, at its end.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
-};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use tokio::time::{Duration, Instant};
 
-/// [`Activity::last_ended`] before any request ended.
+/// The value of [`Activity::last_ended`] before the first request has ended.
 const NEVER: u64 = u64::MAX;
 
-/// The shared notes about one connection.
+/// The shared facts about one connection.
 #[derive(Debug)]
 pub(super) struct Activity {
     accepted: Instant,
-    /// Requests whose service call was made and whose response is not yet there.
+    /// The number of requests that were passed to the service and whose response is not ready yet.
     in_flight: AtomicUsize,
     /// Whether a complete request head was ever read.
     served: AtomicBool,
-    /// When the latest response was ready, in milliseconds after `accepted`; or [`NEVER`].
+    /// When the latest response was ready, in milliseconds after `accepted`, or [`NEVER`].
     last_ended: AtomicU64,
-    /// Whether bytes were read with no request in flight, and no request has begun since.
+    /// Whether bytes were read while no request was in flight, and no request has begun since.
     head_begun: AtomicBool,
     http2: AtomicBool,
 }
@@ -45,9 +44,10 @@ impl Activity {
         self.accepted
     }
 
-    /// Whether a request is being worked on.
+    /// Whether a request is in flight.
     pub(super) fn is_busy(&self) -> bool {
-        // Pairs with the release in `InFlight::drop`: who sees the count fall sees `last_ended` too.
+        // Pairs with the release in `InFlight::drop`: a reader that sees the lower count also sees
+        // `last_ended`.
         self.in_flight.load(Ordering::Acquire) > 0
     }
 
@@ -56,7 +56,8 @@ impl Activity {
         self.served.load(Ordering::Relaxed)
     }
 
-    /// When the latest response was ready, or the connection was accepted if there was none.
+    /// Returns when the latest response was ready, or when the connection was accepted if there was
+    /// none.
     pub(super) fn idle_since(&self) -> Instant {
         match self.last_ended.load(Ordering::Relaxed) {
             NEVER => self.accepted,
@@ -64,23 +65,25 @@ impl Activity {
         }
     }
 
-    /// Whether an HTTP/1 request head has begun to arrive and is not complete.
+    /// Whether an incomplete HTTP/1 request head has arrived.
     ///
-    /// Never on HTTP/2: there, an idle peer may well send PING or `WINDOW_UPDATE` frames.
+    /// Always false on HTTP/2, where an idle peer may send PING or `WINDOW_UPDATE` frames.
     pub(super) fn has_partial_head(&self) -> bool {
         self.head_begun.load(Ordering::Relaxed) && !self.http2.load(Ordering::Relaxed)
     }
 
-    /// Notes that bytes were read.
+    /// Records that bytes were read.
     pub(super) fn received(&self) {
-        // Bytes that come during a request are its body, or a pipelined successor's beginning, which cannot be told
-        // apart here. Both are bounded elsewhere: the body by its own timeout, the successor by the idle timeout.
+        // Bytes that arrive during a request are its body or the beginning of a pipelined request;
+        // the two cannot be told apart here. Both have limits elsewhere: the body has its own
+        // timeout, and the idle timeout covers the pipelined request.
         if !self.is_busy() {
             self.head_begun.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Notes that a request head is complete. The request counts as in flight until the guard is dropped.
+    /// Records that a request head is complete. The request is in flight until the returned guard
+    /// is dropped.
     pub(super) fn begin(self: &Arc<Self>, version: axum::http::Version) -> InFlight {
         if version == axum::http::Version::HTTP_2 {
             self.http2.store(true, Ordering::Relaxed);
@@ -92,7 +95,8 @@ impl Activity {
     }
 }
 
-/// One request in flight. A guard, since a response future can be dropped half-way as well as end.
+/// A guard for one request in flight. It is a guard because a response future may be dropped before
+/// it completes.
 #[derive(Debug)]
 pub(super) struct InFlight(Arc<Activity>);
 

@@ -1,40 +1,42 @@
-//! One connection: hyper drives it, the [watchdog](super::watchdog) ends it in time.
+//! Runs one connection: hyper drives it, and the [watchdog](super::watchdog) ends it in time.
 
-use std::{pin::pin, sync::Arc};
+use std::pin::pin;
+use std::sync::Arc;
 
-use super::{
-    App, Limits, Phase,
-    activity::Activity,
-    socket::Watched,
-    watchdog::{Expiry, Watchdog},
-};
 use axum::http::Request;
-use hyper::{body::Incoming, service::service_fn};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::conn::auto,
-};
-use tokio::{net::TcpStream, sync::watch};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
 
-/// Bytes of an HTTP/1 request head, and of an HTTP/2 header list. Also bounds the buffers of a connection.
+use super::activity::Activity;
+use super::socket::Watched;
+use super::watchdog::{Expiry, Watchdog};
+use super::{App, Limits, Phase};
+
+/// The maximum size of an HTTP/1 request head and of an HTTP/2 header list, in bytes. It also
+/// limits the buffers of a connection.
 const MAX_HEAD: u32 = 32 * 1024;
 
-/// HTTP/2 requests at a time on one connection.
+/// The maximum number of HTTP/2 requests at a time on one connection.
 const MAX_STREAMS: u32 = 200;
 
-/// HTTP/2 streams that a peer may reset before the server has taken them up, and streams that the server may have to
-/// reset for a peer's errors, before the connection is ended: the cure for "rapid reset" (CVE-2023-44487).
+/// The maximum number of HTTP/2 streams that a peer may reset before the server has accepted them.
+/// Then the connection is ended. This protects against "rapid reset" (CVE-2023-44487).
 const MAX_RESET_STREAMS: usize = 20;
-/// See [`MAX_RESET_STREAMS`].
+/// The maximum number of HTTP/2 streams that the server resets because of a peer's errors. Then the
+/// connection is ended, for the same reason as with [`MAX_RESET_STREAMS`].
 const MAX_ERROR_STREAMS: usize = 256;
 
-/// How hyper reads and writes every connection.
+/// Returns hyper's settings for every connection.
 ///
-/// HTTP/1 takes at most 100 header fields. That is hyper's default, and setting it explicitly would make hyper
-/// allocate for each request.
+/// HTTP/1 requests may have at most 100 header fields. This is hyper's default. Setting it
+/// explicitly would make hyper allocate memory for each request.
 ///
-/// An HTTP/1 client may end its sending after its request and still gets the answer. That the connection is reset
-/// meanwhile is for [`Watched`] to see.
+/// An HTTP/1 client may close its sending side after its request and still gets the response.
+/// [`Watched`] detects a connection that is reset meanwhile.
 pub(super) fn protocol() -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
@@ -52,7 +54,7 @@ pub(super) fn protocol() -> auto::Builder<TokioExecutor> {
     builder
 }
 
-/// Serves one connection until it ends, its time is up, or the server ends.
+/// Serves one connection until it ends, its time is up, or the server stops.
 pub(super) async fn run(
     socket: TcpStream,
     app: impl App,
@@ -76,7 +78,7 @@ pub(super) async fn run(
 
     loop {
         tokio::select! {
-            // In this order, since the watchdog looks at what the connection has just done.
+            // The order matters: the watchdog looks at what the connection has just done.
             biased;
             ended = connection.as_mut() => {
                 if let Err(error) = ended {

@@ -1,12 +1,16 @@
-//! The HTTP server: an accept loop that knows nothing of the API it serves.
+//! Accepts connections and serves an application on them, without knowing its API.
 //!
-//! It differs from [`axum::serve`](fn@axum::serve) in what a server on an open network needs: connections are counted, a request head
-//! that never completes and a connection that lies idle are ended, and a shutdown has an end. It speaks HTTP/1.1 and,
-//! with prior knowledge, HTTP/2 without TLS (RFC 9113, section 3.3); TLS belongs to the proxy in front.
+//! It differs from [`axum::serve`](fn@axum::serve) in what a server on an open network needs: it
+//! limits the number of connections, ends connections that are idle or whose request head never
+//! completes, and shuts down within a time limit. It supports HTTP/1.1 and, with prior knowledge,
+//! HTTP/2 without TLS (RFC 9113, section 3.3). The proxy in front of it terminates TLS.
 //!
-//! [`serve`] accepts, `connection` drives one connection with hyper, `socket` is what hyper reads and writes, `activity`
-//! notes what the connection does, `watchdog` says when its time is up, and `refusal` gives words to what hyper refuses by
-//! itself.
+//! - [`serve`] accepts connections.
+//! - `connection` drives one connection with hyper.
+//! - `socket` is what hyper reads and writes.
+//! - `activity` records what the connection is doing.
+//! - `watchdog` decides when its time is up.
+//! - `refusal` adds texts to the responses by which hyper itself refuses a request.
 
 mod activity;
 mod connection;
@@ -14,35 +18,43 @@ mod refusal;
 mod socket;
 mod watchdog;
 
-use std::{convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
+use std::convert::Infallible;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
 
-use axum::{http::Request, response::Response};
+use axum::http::Request;
+use axum::response::Response;
 use hyper::body::Incoming;
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::{Semaphore, watch},
-    time::{Instant, sleep_until, timeout},
-};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, sleep_until, timeout};
 use tower::Service;
 
 use crate::cores::{Cores, Spread};
 
-/// After a failed accept, such as for want of file descriptors: long enough not to spin, short enough not to be felt.
+/// The pause after a failed accept, for example for lack of file descriptors. It is long enough to
+/// avoid a busy loop and short enough to go unnoticed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
 
-/// What a connection may take, and how long.
+/// The limits on connections.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Connections at a time. More of them wait in the listener's queue, unaccepted. Default 4096; at least 1.
+    /// The maximum number of connections at a time. Further connections wait unaccepted in the
+    /// listener's queue. Default 4096; at least 1.
     pub max_connections: usize,
-    /// For a request head to be complete: from accepting the connection for its first one, from its first byte for a
-    /// later one on HTTP/1. On HTTP/2 only the first is bound by it: a later one comes in frames which hyper counts
-    /// and which cannot be told from an idle peer's PING. Default 10 s.
+    /// How long a request head may take to complete.
+    ///
+    /// For the first head of a connection, the time begins when the connection is accepted. For
+    /// later heads on HTTP/1 it begins with their first byte. Later heads on HTTP/2 have no such
+    /// limit: they arrive in frames that hyper counts and that cannot be told from the PING of an
+    /// idle peer. Default 10 s.
     pub header_timeout: Duration,
-    /// For a connection on which no request is in flight; also how long a peer may take to read the last response.
-    /// Default 75 s.
+    /// How long a connection may have no request in flight. Also how long a peer may take to read
+    /// the last response. Default 75 s.
     pub idle_timeout: Duration,
-    /// For requests in flight to finish when the server ends. Default 25 s.
+    /// How long requests in flight may take to finish when the server stops. Default 25 s.
     pub drain_timeout: Duration,
 }
 
@@ -57,7 +69,7 @@ impl Default for Limits {
     }
 }
 
-/// What answers the requests: a [`Router`](axum::Router), or what was put around one.
+/// The application that responds to requests: a [`Router`](axum::Router), or layers around one.
 pub trait App:
     Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send>
     + Clone
@@ -74,25 +86,27 @@ impl<S> App for S where
 {
 }
 
-/// Where the server is on its way, for its connections to follow.
+/// The phase of the server. Its connections follow it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Serving,
-    /// Finish what is in flight, then end.
+    /// Requests in flight finish, then the connections end.
     Draining,
-    /// End now.
+    /// The connections end at once.
     Over,
 }
 
-/// Serves `app` on `listener` until `shutdown` completes and the requests then in flight have finished, or
-/// [`Limits::drain_timeout`] has passed.
+/// Serves `app` on `listener` until `shutdown` completes and the requests in flight have finished,
+/// but for no longer than [`Limits::drain_timeout`] after `shutdown`.
 ///
-/// Must run within a multi-thread or current-thread tokio runtime with I/O and time enabled. It cannot fail: a
-/// connection's error ends that connection, and an accept that fails is logged and tried again.
+/// Must run in a tokio runtime with I/O and time enabled, either multi-thread or current-thread. It
+/// cannot fail: an error on a connection ends that connection, and a failed accept is logged and
+/// retried.
 ///
 /// # Panics
 ///
-/// Does not panic itself; a panic in `app` ends the connection it happened on, so `app` should catch its own.
+/// Does not panic itself. A panic in `app` ends the connection on which it happened, so `app`
+/// should catch its own panics.
 pub async fn serve(
     listener: TcpListener,
     app: impl App,
@@ -102,12 +116,14 @@ pub async fn serve(
     serve_on(&Cores::current(), listener, app, limits, shutdown).await;
 }
 
-/// As [`serve`], with the connections spread over `cores`: each stays on the one that has fewest when it comes, and
-/// none waits for a core that is busy while another one is not.
+/// Does the same as [`serve`], with the connections spread over `cores`.
+///
+/// A connection stays on the core that has the fewest connections when it arrives. No connection
+/// waits for a busy core while another one is free.
 ///
 /// # Panics
 ///
-/// As [`serve`].
+/// As for [`serve`].
 pub async fn serve_on(
     cores: &Cores,
     listener: TcpListener,
@@ -126,7 +142,8 @@ pub async fn serve_on(
 
     loop {
         let accepted = async {
-            // A place is taken before accepting, so that who finds none waits in the kernel's queue and costs nothing.
+            // A permit is taken before accepting, so that connections over the limit wait in the
+            // kernel's queue and cost nothing.
             let place = Arc::clone(&places).acquire_owned().await.ok()?;
             Some((place, accept(&listener).await))
         };
@@ -140,7 +157,8 @@ pub async fn serve_on(
                 None => break,
             },
         };
-        // From here on it belongs to another runtime, or to none yet. That fails only where it is not open any more.
+        // From here on the socket belongs to another runtime, or to none yet. The conversion fails
+        // only if the socket is no longer open.
         let Ok(socket) = socket.into_std() else {
             continue;
         };
@@ -154,33 +172,34 @@ pub async fn serve_on(
         });
     }
 
-    // Closes the port at once: a new client is refused, and can turn to another node, rather than left waiting.
+    // This closes the port at once, so that a new client is refused and can turn to another node
+    // instead of waiting.
     drop(listener);
     phase.send_replace(Phase::Draining);
-    // Every connection holds a receiver, so this waits for the last of them.
+    // Every connection holds a receiver, so this waits for the last connection.
     if timeout(limits.drain_timeout, phase.closed()).await.is_err() {
         tracing::warn!(
             connections = phase.receiver_count(),
-            "requests were still running at the end of the drain timeout and are cut off"
+            "drain timeout reached; cutting off the requests in flight"
         );
         phase.send_replace(Phase::Over);
     }
 }
 
-/// The next connection, however many attempts that takes.
+/// Returns the next connection. Retries until there is one.
 async fn accept(listener: &TcpListener) -> TcpStream {
     loop {
         match listener.accept().await {
             Ok((socket, _)) => {
-                // Answers are written whole, so waiting to fill a packet only delays them. A socket that refuses is
-                // already closed, which is found out soon enough.
+                // Responses are written in one piece, so Nagle's algorithm would only delay them.
+                // If this fails, the socket is already closed, and the next read reports it.
                 let _ = socket.set_nodelay(true);
                 return socket;
             }
-            // The peer gave up while it was in the queue: its problem alone.
+            // The peer gave up while it waited in the queue. This is no problem of the server.
             Err(error) if is_peers_own(&error) => {}
             Err(error) => {
-                tracing::error!(%error, "cannot accept a connection; trying again");
+                tracing::error!(%error, "cannot accept a connection; retrying");
                 sleep_until(Instant::now() + ACCEPT_PAUSE).await;
             }
         }

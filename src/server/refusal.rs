@@ -1,17 +1,21 @@
-//! What hyper refuses by itself: heads that are no HTTP/1 request, or too large.
+//! Adds texts to the responses by which hyper itself refuses a request: its head is not HTTP/1, or
+//! is too large.
 //!
-//! hyper answers these with a status and no body, before there is a request that the application could see. The
-//! [socket](super::socket::Watched) puts a line of text and a request id in its place.
+//! hyper sends a status without a body, before the application sees a request. The
+//! [socket](super::socket::Watched) replaces this response with one that has a line of text and a
+//! request id.
 
 use crate::random;
 
-/// The answer to send in place of `head`, if that is hyper's own; the same with a body that says what is wrong, and
-/// with a request id, by which the log knows it.
+/// Returns the response to send instead of `head`, or `None` if `head` is not a refusal of hyper's
+/// own. The new response is the same, with a body that says what is wrong and with the request id
+/// that is in the log.
 ///
-/// hyper's own have these three statuses, these three header fields and no other. An application's have more: with an
-/// `X-Request-Id` in each answer it need not fear to be mistaken.
+/// hyper's own refusals have one of these three statuses, and these three header fields and no
+/// others. A response of an application has more: with an `X-Request-Id` in each response, it is
+/// never mistaken for hyper's own.
 pub(super) fn explained(head: &[u8]) -> Option<Vec<u8>> {
-    // The first look is at one byte, since every answer passes here.
+    // The first check looks at one byte only, because every response passes here.
     if head.get(9) != Some(&b'4') || !head.starts_with(b"HTTP/1.") {
         return None;
     }
@@ -48,7 +52,7 @@ pub(super) fn explained(head: &[u8]) -> Option<Vec<u8>> {
          x-request-id: {request_id}\r\ncontent-length: {length}\r\n\r\n{text}"
     );
     answer.push_str(&rest);
-    tracing::info!(status, %request_id, "refused what is not an HTTP request");
+    tracing::info!(status, %request_id, "refused data that is not a valid HTTP request");
     Some(answer.into_bytes())
 }
 
@@ -58,7 +62,8 @@ mod tests {
 
     #[test]
     fn only_an_answer_of_hypers_own_is_replaced() {
-        let own = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\ndate: now\r\n\r\n";
+        let own = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\
+                   content-length: 0\r\ndate: now\r\n\r\n";
         let answer = explained(own.as_bytes()).expect("hyper's own");
         let answer = String::from_utf8(answer).expect("ASCII");
         let (head, body) = answer.split_once("\r\n\r\n").expect("a head");

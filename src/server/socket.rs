@@ -1,26 +1,25 @@
-//! The socket of a connection, as hyper reads and writes it.
+//! Wraps the socket of a connection, which hyper reads and writes.
 
-use std::{
-    io,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
-};
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 
-use super::{activity::Activity, refusal::explained};
+use super::activity::Activity;
+use super::refusal::explained;
 
-/// A socket that notes when bytes arrive, finds out when it is reset, and gives words to what hyper refuses by itself.
+/// A socket that records when bytes arrive, detects a reset, and adds texts to the responses by
+/// which hyper itself refuses a request.
 #[derive(Debug)]
 pub(super) struct Watched {
     io: TcpStream,
     activity: Arc<Activity>,
-    /// What is yet to be written in place of an answer of hyper's own; it comes last on its connection.
+    /// The rest of a response that replaces one of hyper's own. It is the last one on its
+    /// connection.
     refusal: Bytes,
 }
 
@@ -33,7 +32,8 @@ impl Watched {
         }
     }
 
-    /// Takes over an answer of hyper's own: how many bytes are then written for hyper.
+    /// Replaces `head` if it is a refusal of hyper's own. Returns the number of bytes that count as
+    /// written for hyper.
     fn refuse(&mut self, head: &[u8]) -> Option<usize> {
         self.refusal = explained(head)?.into();
         Some(head.len())
@@ -50,10 +50,12 @@ impl Watched {
         Poll::Ready(Ok(()))
     }
 
-    /// Why the socket can no longer be read, if it was reset. Looks without taking bytes, which are hyper's to read.
+    /// Returns the error if the socket was reset. Peeks and takes no bytes, because hyper reads
+    /// those.
     ///
-    /// A peer that closed its socket looks like one that ended its sending and waits for the answer: the two differ
-    /// only once the peer's system refuses what is written to it. So the work for either goes on to its end.
+    /// A peer that closed its socket looks like a peer that closed only its sending side and waits
+    /// for the response. They differ only when the peer's system refuses the data that is written
+    /// to it. So the work on the request continues in both cases.
     fn reset(&self, cx: &mut Context<'_>) -> Option<io::Error> {
         let mut byte = [0];
         match self.io.poll_peek(cx, &mut ReadBuf::new(&mut byte)) {
@@ -108,8 +110,9 @@ impl AsyncWrite for Watched {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // While a request is in flight, hyper does not read on, lest it take the end of the client's sending for the end
-        // of the connection. It would not see a reset either. But it flushes whenever it is woken.
+        // While a request is in flight, hyper does not read, because it would take the end of the
+        // client's sending side for the end of the connection. So it does not see a reset either.
+        // But it flushes whenever it is woken.
         if self.activity.is_busy()
             && let Some(error) = self.reset(cx)
         {

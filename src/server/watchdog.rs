@@ -1,53 +1,56 @@
-//! The deadlines of one connection, on one timer.
+//! Watches all deadlines of one connection with one timer.
 //!
-//! hyper's own header timeout does not fit: on a kept-alive connection it runs from the end of the previous response,
-//! so it would end connections that are merely idle; and while hyper waits to see which HTTP version a peer speaks,
-//! no timeout runs at all. So it is off, and this takes its place:
+//! hyper's own header timeout does not fit. On a kept-alive connection it starts at the end of the
+//! previous response, so it would end connections that are merely idle. And while hyper waits to
+//! see which HTTP version a peer uses, no timeout runs at all. So hyper's timeout is off, and these
+//! rules replace it:
 //!
-//! 1. While a request is in flight there is no deadline: how long a request may take is the application's to say.
+//! 1. While a request is in flight there is no deadline. The application decides how long a request
+//!    may take.
 //! 2. The first request head must be complete `header_timeout` after the connection was accepted.
 //! 3. A later HTTP/1 request head must be complete `header_timeout` after its first byte was read.
-//! 4. Otherwise the connection is asked to end after `idle_timeout` without a request in flight, which is also how
-//!    long a peer may take to read its last response.
-//! 5. A connection that was asked to end is cut [`CLOSE_GRACE`] later: a peer that never reads cannot refuse.
+//! 4. Otherwise the connection is asked to end after `idle_timeout` without a request in flight.
+//!    This is also how long a peer may take to read its last response.
+//! 5. A connection that was asked to end is cut off [`CLOSE_GRACE`] later, so that a peer that
+//!    never reads cannot keep it open.
 //!
-//! Requests move these deadlines constantly, almost always later. The timer is therefore left where it is until it
-//! fires and only then moved to where the deadline has gone, so that a request costs a comparison and no timer traffic.
-//! It is moved at once only when a deadline is earlier than the timer (rules 3 and 5).
+//! Requests change these deadlines constantly, almost always to a later time. So the timer stays as
+//! it is until it fires, and is only then set to the current deadline. A request thus costs a
+//! comparison and no change of the timer. The timer is changed at once only if a deadline is
+//! earlier than the timer (rules 3 and 5).
 
-use std::{
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
-};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use tokio::time::{Duration, Instant, Sleep};
 
-use super::{Limits, activity::Activity};
+use super::Limits;
+use super::activity::Activity;
 
-/// How long a connection that was asked to end may take for it.
+/// How long a connection may take to end after it was asked to.
 const CLOSE_GRACE: Duration = Duration::from_secs(3);
 
-/// What is to become of a connection whose time is up.
+/// What happens to a connection whose time is up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Expiry {
-    /// Ask it to end: it has been idle for long enough.
+    /// The connection is asked to end, because it was idle for too long.
     Close,
-    /// End it without more ado.
+    /// The connection is cut off.
     Cut,
 }
 
-/// How far the end of the connection has come.
+/// The state of a connection on its way to its end.
 #[derive(Clone, Copy, Debug)]
 enum Course {
     Open,
-    /// It was asked to end then.
+    /// The connection was asked to end at this time.
     Closing(Instant),
-    /// It was asked to end and has nothing that is worth waiting for.
+    /// The connection was asked to end at this time, and nothing on it is worth waiting for.
     Ending(Instant),
 }
 
-/// Compares the connection's deadline with one timer. Poll it after each poll of the connection.
+/// Compares the deadline of a connection with one timer. Poll it after each poll of the connection.
 pub(super) struct Watchdog {
     activity: Arc<Activity>,
     header_timeout: Duration,
@@ -73,13 +76,14 @@ impl Watchdog {
         }
     }
 
-    /// Notes that the connection was asked to end.
+    /// Records that the connection was asked to end.
     pub(super) fn closing(&mut self) {
         self.course = Course::Closing(Instant::now());
     }
 
-    /// Notes that the connection was asked to end since the server does. One that has sent no request, or only part of
-    /// a head, is owed nothing and gets no grace.
+    /// Records that the connection was asked to end because the server stops.
+    ///
+    /// A connection that has sent no request, or only part of a head, gets no grace period.
     pub(super) fn draining(&mut self) {
         let now = Instant::now();
         self.course = if self.activity.has_served() && !self.activity.has_partial_head() {
@@ -89,7 +93,7 @@ impl Watchdog {
         };
     }
 
-    /// Ready when the connection's time is up.
+    /// Completes when the connection's time is up.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Expiry> {
         loop {
             let deadline = self.deadline();
@@ -103,13 +107,15 @@ impl Watchdog {
             match deadline {
                 Some((at, verdict)) if at <= now => return Poll::Ready(verdict),
                 Some((at, _)) => self.timer.as_mut().reset(at),
-                // Busy: every deadline that can follow is either later than this, or resets the timer above.
+                // A request is in flight. Every deadline that can follow is later than this, or
+                // resets the timer above.
                 None => self.timer.as_mut().reset(now + self.idle_timeout),
             }
         }
     }
 
-    /// When the connection's time is up as things stand, and what then; `None` while a request is in flight.
+    /// Returns when the connection's time is up as things stand, and what happens then. Returns
+    /// `None` while a request is in flight.
     fn deadline(&mut self) -> Option<(Instant, Expiry)> {
         if self.activity.is_busy() {
             self.head_since = None;
@@ -129,8 +135,9 @@ impl Watchdog {
             return Some((self.activity.accepted() + self.header_timeout, Expiry::Cut));
         }
         if self.activity.has_partial_head() {
-            // hyper has just been polled, so the head is incomplete. The clock is read here and not where the bytes
-            // arrive: a head that arrives whole, as nearly all do, then needs no reading.
+            // hyper has just been polled, so the head is incomplete. The clock is read here and not
+            // when the bytes arrive. So a head that arrives in one piece, as nearly all do, costs
+            // no reading of the clock.
             let since = *self.head_since.get_or_insert_with(Instant::now);
             return Some((since + self.header_timeout, Expiry::Cut));
         }

@@ -269,7 +269,7 @@ async fn a_delivery_that_could_not_be_noted_is_noted_later() {
     receiver.wait_for(1).await;
     Limited.fill(&program, &setup);
     release.add_permits(10);
-    until(async || program.err.errors_with("cannot record an attempt") > 0).await;
+    until(async || program.err.errors_with("cannot record the attempt") > 0).await;
     Limited.make_room(&program);
     let path = format!("/webhooks/endpoints/{}/deliveries", text(&hook, "id"));
     until(async || api.all(&format!("{path}?status=succeeded")).await.len() == 1).await;

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// What hyper gets for this head.
+/// Returns what hyper reads for this head.
 fn rendered(head: &str) -> String {
     let Parsed::Whole(parsed, len) = parse(head.as_bytes(), 0) else {
         panic!("no whole head: {head:?}");
@@ -135,7 +135,9 @@ proptest! {
     }
 
     #[test]
-    fn nothing_makes_it_panic_or_write_what_hyper_refuses(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn nothing_makes_it_panic_or_write_what_hyper_refuses(
+        bytes in prop::collection::vec(any::<u8>(), 0..200),
+    ) {
         let bytes = [b"HTTP/1.1 200 OK\r\n", &bytes[..], b"\r\n\r\n"].concat();
         if let Parsed::Whole(head, _) = parse(&bytes, 0) && head.framing != Framing::BadLength {
             let mut out = Vec::new();
