@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 
-use super::CommandError;
 use crate::api::auth::Tenants;
 use crate::api::body::BODY_TIMEOUT;
 use crate::api::{self, App, AppConfig};
+use crate::cli::command_error::CommandError;
 use crate::clock::{Clock, SystemClock, TestClock, real_sleep};
 use crate::config::{MASTER_KEY, STORE, SettingError, StoreUrl};
 use crate::cores::Cores;

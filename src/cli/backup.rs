@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::runtime;
 
-use super::CommandError;
 use super::assembly::unopenable;
 use super::progress::{ProgressReport, print};
 use super::serve::Stop;
+use crate::cli::command_error::CommandError;
 use crate::config::{SettingError, StoreArg};
 use crate::store::sqlite::backup::{BackupError, backup};
 

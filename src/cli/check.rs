@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::CommandError;
 use super::progress::{ProgressReport, print};
+use crate::cli::command_error::CommandError;
 use crate::clock::SystemClock;
 use crate::config::{MASTER_KEY, MasterKeysArg, SettingError};
 use crate::store::sqlite::OpenError;

@@ -7,6 +7,7 @@
 mod assembly;
 mod backup;
 mod check;
+mod command_error;
 mod demo;
 mod keys;
 mod listen;
@@ -20,13 +21,14 @@ mod usage;
 mod verify;
 
 use std::ffi::OsString;
-use std::io;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
-use crate::config::{ServeArgs, SettingError};
+pub use self::command_error::CommandError;
+use self::command_error::written;
+use crate::config::ServeArgs;
 
 /// Rotates webhook signing secrets without dropping an event.
 #[derive(Parser)]
@@ -54,24 +56,6 @@ enum Command {
     Backup(backup::BackupArgs),
     /// Check the file of a store for problems, even while a server uses it
     Check(check::CheckArgs),
-}
-
-/// Why a command failed: one line, without the program's name.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct CommandError(String);
-
-impl CommandError {
-    fn new(problem: &str) -> Self {
-        // It may contain texts of the system and of libraries, which may have several lines.
-        Self(problem.lines().map(str::trim).collect::<Vec<_>>().join(" "))
-    }
-}
-
-impl From<SettingError> for CommandError {
-    fn from(error: SettingError) -> Self {
-        Self::new(&error.to_string())
-    }
 }
 
 /// Runs the command in `args`, the first of which is the program's name.
@@ -102,17 +86,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Command
         {
             written(error.print()).map(done)
         }
-        Err(error) => Err(CommandError::new(&usage::problem(&error, &args))),
-    }
-}
-
-/// Converts the outcome of writing to stdout. A reader that closed the pipe, such as `head`, is not
-/// an error.
-fn written(outcome: io::Result<()>) -> Result<(), CommandError> {
-    match outcome {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CommandError::new(
-            &format!("cannot write to standard output: {error}"),
-        )),
-        _ => Ok(()),
+        Err(error) => Err(CommandError::new(&usage::problem(
+            Cli::command(),
+            &error,
+            &args,
+        ))),
     }
 }

@@ -2,8 +2,8 @@
 
 use std::io::{self, Write as _};
 
-use super::{CommandError, written};
 use crate::api;
+use crate::cli::command_error::{CommandError, written};
 
 #[derive(clap::Args)]
 pub(super) struct OpenapiArgs {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{CommandError, written};
+use crate::cli::command_error::{CommandError, written};
 use crate::store::sqlite::Progress;
 
 /// The most findings that are printed.

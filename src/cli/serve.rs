@@ -10,8 +10,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::{runtime, task};
 use zeroize::Zeroizing;
 
-use super::CommandError;
 use super::assembly::{Assembly, Parts};
+use crate::cli::command_error::CommandError;
 use crate::config::{ApiKey, ApiKeys, LISTEN, ServeArgs, ServeSettings, SettingError, local_url};
 use crate::cores::{Cores, Threads};
 use crate::server::Limits;

@@ -2,16 +2,17 @@
 
 use std::ffi::OsString;
 
-use clap::CommandFactory as _;
 use clap::error::{ContextKind, ErrorKind};
 
-use super::Cli;
 use crate::nearest::nearest;
 
-/// Returns one line that says what is wrong with `args`, which clap rejected with `error`. It
+/// Returns one line that says what is wrong with `args`, which `program` rejected with `error`. It
 /// quotes nothing of what was typed but the name of a flag.
-pub(super) fn problem(error: &clap::Error, args: &[OsString]) -> String {
-    let mut program = Cli::command();
+pub(super) fn problem(
+    mut program: clap::Command,
+    error: &clap::Error,
+    args: &[OsString],
+) -> String {
     program.build();
     let mut command = &program;
     let mut path = program.get_name().to_owned();

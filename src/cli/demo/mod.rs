@@ -6,6 +6,7 @@
 //! code is 1.
 
 mod client;
+mod print;
 mod receiver;
 mod story;
 mod timeline;
@@ -19,10 +20,11 @@ use tokio::runtime;
 use tokio::sync::watch;
 
 use self::client::Client;
+use self::print::print_line;
 use self::receiver::Receiver;
 use self::story::{Dialect, Story};
-use super::CommandError;
 use super::assembly::{Assembly, Parts};
+use crate::cli::command_error::CommandError;
 use crate::config::{StoreUrl, local_url};
 use crate::cores::Cores;
 use crate::random;
@@ -97,9 +99,4 @@ async fn demo() -> Result<ExitCode, CommandError> {
 async fn bind() -> Result<TcpListener, CommandError> {
     let listener = TcpListener::bind("127.0.0.1:0").await;
     listener.map_err(|error| CommandError::new(&format!("cannot listen on 127.0.0.1: {error}")))
-}
-
-/// Prints a line. It ignores errors, since it does not matter when nobody reads any more.
-fn print_line(text: &str) {
-    let _ = io::Write::write_fmt(&mut io::stdout().lock(), format_args!("{text}\n"));
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::client::Client;
-use super::print_line;
+use super::print::print_line;
 use super::receiver::{Received, Receiver};
 use super::timeline::{self, Sent, Told};
 use crate::clock::{Clock as _, SystemClock};

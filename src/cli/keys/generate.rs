@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use zeroize::Zeroizing;
 
-use crate::cli::{CommandError, written};
+use crate::cli::command_error::{CommandError, written};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::SettingError;
 use crate::random;

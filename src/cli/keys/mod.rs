@@ -5,7 +5,7 @@ mod rewrap;
 
 use std::process::ExitCode;
 
-use super::CommandError;
+use crate::cli::command_error::CommandError;
 
 #[derive(clap::Args)]
 pub(super) struct KeysArgs {

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use crate::cli::CommandError;
 use crate::cli::assembly::unopenable;
+use crate::cli::command_error::CommandError;
 use crate::cli::progress::{ProgressReport, print};
 use crate::config::{MasterKeysArg, STORE, SettingError, StoreArg};
 use crate::store::sqlite::rewrap::{Rewrapped, rewrap};

@@ -33,7 +33,7 @@ pub(super) use self::settings::{ListenArgs, tolerance};
 use super::report_text::{Rows, headline};
 use super::secrets::Secrets;
 use super::serve::{LAST_WAIT, Stop, bind};
-use super::{CommandError, written};
+use crate::cli::command_error::{CommandError, written};
 use crate::clock::{Clock, SystemClock};
 use crate::config::local_url;
 use crate::domain::Timestamp;
