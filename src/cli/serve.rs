@@ -14,9 +14,10 @@ use super::assembly::{Assembly, Parts};
 use crate::cli::command_error::CommandError;
 use crate::config::{ApiKey, ApiKeys, LISTEN, ServeArgs, ServeSettings, SettingError, local_url};
 use crate::cores::{Cores, Threads};
+use crate::random;
 use crate::server::Limits;
 use crate::store::DeliveryLimits;
-use crate::{random, telemetry};
+use crate::telemetry;
 
 /// The tenant of a generated key.
 const DEFAULT_TENANT: &str = "default";
