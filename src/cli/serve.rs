@@ -10,7 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::{runtime, task};
 use zeroize::Zeroizing;
 
-use super::assembly::{Assembly, Parts};
+use super::build::{BuiltServer, Parts};
 use crate::cli::command_error::CommandError;
 use crate::config::{ApiKey, ApiKeys, LISTEN, ServeArgs, ServeSettings, SettingError, local_url};
 use crate::cores::{Cores, Threads};
@@ -67,7 +67,7 @@ async fn serve(settings: ServeSettings, cores: Cores) -> Result<(), CommandError
             .map_err(|problem| CommandError::new(&problem))?,
         None => settings.api_keys,
     };
-    let assembly = Assembly::new(Parts {
+    let built = BuiltServer::new(Parts {
         cores,
         store: settings.store,
         master_keys: settings.master_keys,
@@ -103,7 +103,7 @@ async fn serve(settings: ServeSettings, cores: Cores) -> Result<(), CommandError
         stop.asked().await;
         tracing::info!("stopping: requests in flight may finish");
     };
-    assembly.run(listener, limits, stopping).await;
+    built.run(listener, limits, stopping).await;
     tracing::info!("stopped");
     Ok(())
 }

@@ -38,13 +38,13 @@ pub(super) struct Parts<'a> {
 }
 
 /// A server that is ready to run.
-pub(super) struct Assembly {
+pub(super) struct BuiltServer {
     cores: Cores,
     router: api::Routes,
     worker: Worker,
 }
 
-impl Assembly {
+impl BuiltServer {
     /// Opens the store, which may take a while, and assembles the server.
     ///
     /// # Errors
