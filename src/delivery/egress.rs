@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_address_is_told_by_its_class() {
+    fn a_closed_address_is_reported_by_its_class() {
         for (address, class, text) in [
             ("0.0.0.0", Blocked::Unspecified, "unspecified"),
             ("0.1.2.3", Blocked::Reserved, "reserved"),

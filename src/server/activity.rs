@@ -75,8 +75,8 @@ impl Activity {
     /// Records that bytes were read.
     pub(super) fn received(&self) {
         // Bytes that arrive during a request are its body or the beginning of a pipelined request;
-        // the two cannot be told apart here. Both have limits elsewhere: the body has its own
-        // timeout, and the idle timeout covers the pipelined request.
+        // they look the same here. Both have limits elsewhere: the body has its own timeout, and
+        // the idle timeout covers the pipelined request.
         if !self.is_busy() {
             self.head_begun.store(true, Ordering::Relaxed);
         }

@@ -48,7 +48,7 @@ pub struct Limits {
     ///
     /// For the first head of a connection, the time begins when the connection is accepted. For
     /// later heads on HTTP/1 it begins with their first byte. Later heads on HTTP/2 have no such
-    /// limit: they arrive in frames that hyper counts and that cannot be told from the PING of an
+    /// limit: they arrive in frames that hyper counts, and those frames look like the PING of an
     /// idle peer. Default 10 s.
     pub header_timeout: Duration,
     /// How long a connection may have no request in flight. Also how long a peer may take to read

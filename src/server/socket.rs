@@ -50,8 +50,8 @@ impl Watched {
         Poll::Ready(Ok(()))
     }
 
-    /// Returns the error if the socket was reset. Peeks and takes no bytes, because hyper reads
-    /// those.
+    /// Returns the error if the socket was reset. Peeks without taking bytes, because hyper reads
+    /// them.
     ///
     /// A peer that closed its socket looks like a peer that closed only its sending side and waits
     /// for the response. They differ only when the peer's system refuses the data that is written
