@@ -1,4 +1,4 @@
-//! `/dev`: the test clock. These routes exist with `--dev` only.
+//! The test clock at `/dev`. These routes exist only with `--dev`.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ pub fn operations() -> Operations {
         })
 }
 
-/// Three days.
+/// Three days, in seconds.
 const EXAMPLE_SECONDS: u64 = 259_200;
 
 /// The server's time.

@@ -1,4 +1,4 @@
-//! What needs no key: health, and pages for people.
+//! Serves what needs no key: health checks, and pages for people.
 
 use askama::Template;
 use axum::extract::rejection::PathRejection;
@@ -15,7 +15,7 @@ use super::openapi::{Answers, Operations};
 use super::v2026_03_01::problem_types::{NOT_FOUND, PROBLEM_TYPES, ProblemType};
 use crate::service::Error;
 
-/// The operations that need no key, and the page at `/`.
+/// Returns the operations that need no key, and the page at `/`.
 pub fn operations() -> Operations {
     Operations::default()
         .with(routes!(problem), || {
@@ -32,7 +32,7 @@ pub fn operations() -> Operations {
         })
 }
 
-/// What is said when there is nothing to say.
+/// The body of a successful health check.
 const OK: &str = "ok\n";
 
 #[derive(Template)]

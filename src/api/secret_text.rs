@@ -1,4 +1,4 @@
-//! The one wire type that carries a secret's text.
+//! The only wire type that carries the text of a secret.
 
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;

@@ -1,10 +1,10 @@
-//! Headers of responses.
+//! Describes the headers of responses.
 
 use serde_json::{Value, json};
 
 use super::kind::Kind;
 
-/// The headers of a response, by name.
+/// Returns references to the headers of a response, by name.
 pub(super) fn header_references(kind: &Kind, status: &str, takes_keys: bool) -> Value {
     let mut names = vec!["X-Request-Id", "X-Content-Type-Options"];
     if kind.is_protected {
@@ -45,7 +45,7 @@ pub(super) fn header_references(kind: &Kind, status: &str, takes_keys: bool) -> 
     references
 }
 
-/// All headers of responses, as components that [`header_references`] refers to.
+/// Returns all headers of responses, as the components that [`header_references`] refers to.
 pub(super) fn headers() -> Value {
     let header = |description: &str, required: bool, schema: Value| json!({ "description": description, "required": required, "schema": schema });
     let count = json!({ "type": "integer", "minimum": 0 });

@@ -1,4 +1,4 @@
-//! The `OpenAPI` document of this dialect.
+//! Builds the `OpenAPI` document of this dialect.
 
 use serde_json::{Value, json};
 use utoipa::OpenApi;
@@ -6,7 +6,7 @@ use utoipa::OpenApi;
 use super::errors::{Problem, render};
 use crate::api::openapi::{Operations, Wording};
 
-/// What the document says as a whole.
+/// The parts of the document that belong to no operation.
 #[derive(OpenApi)]
 #[openapi(
     info(
@@ -33,7 +33,7 @@ use crate::api::openapi::{Operations, Wording};
 )]
 struct Outline;
 
-/// The whole document of `operations`.
+/// Returns the whole document of `operations`.
 #[must_use]
 pub fn of(operations: Operations) -> Value {
     let wording = Wording {
@@ -47,7 +47,7 @@ pub fn of(operations: Operations) -> Value {
     document
 }
 
-/// What a receiver gets: Standard Webhooks 1.0.0.
+/// Describes what a receiver gets: Standard Webhooks 1.0.0.
 fn webhooks() -> Value {
     let header = |name: &str, description: &str, schema: Value| {
         json!({
@@ -98,7 +98,7 @@ fn webhooks() -> Value {
     } } })
 }
 
-/// Errors of one field are told apart by the field's own code.
+/// Returns the name of an example: the code of its first field error, or else its own code.
 fn name(problem: &Value) -> String {
     let code = &problem["errors"][0]["code"];
     let code = if code.is_null() {

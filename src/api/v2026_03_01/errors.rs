@@ -1,4 +1,4 @@
-//! RFC 9457 problem documents: every failure in the words of this dialect.
+//! Renders every failure as an RFC 9457 problem document.
 
 use std::borrow::Cow;
 
@@ -55,7 +55,7 @@ pub struct ProblemField<'a> {
     code: &'a str,
 }
 
-/// `failure` as a problem document about a request to `path`.
+/// Renders `failure` as a problem document about a request to `path`.
 #[must_use]
 pub fn render(failure: &Failure, public_url: &str, path: &str) -> Rendered {
     let words = words(failure);
@@ -77,7 +77,7 @@ pub fn render(failure: &Failure, public_url: &str, path: &str) -> Rendered {
     Rendered {
         status: words.kind.status,
         content_type: "application/problem+json",
-        // A struct of strings and numbers: writing it cannot fail.
+        // A struct of strings and numbers: serializing it cannot fail.
         body: serde_json::to_vec(&problem).unwrap_or_default(),
     }
 }
@@ -276,7 +276,7 @@ fn service_words(error: &Error) -> Words<'_> {
             code: FieldCode::InvalidCursor,
             detail: CURSOR_DETAIL.to_owned(),
         }])),
-        // No request of this dialect carries a name; were one to, this is what it would mean.
+        // No request of this dialect has a name. This is what the error would mean if one had.
         Error::NameTaken => fields(Cow::Owned(vec![FieldError {
             param: "name".to_owned(),
             code: FieldCode::InvalidFormat,

@@ -1,4 +1,4 @@
-//! Events: publishing them.
+//! Publishes events.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -23,7 +23,7 @@ use crate::service::Error;
 use crate::service::events::NewEvent;
 use crate::store::Published;
 
-/// The operations on events.
+/// Returns the operations on events.
 pub fn operations() -> Operations {
     Operations::default().with(routes!(publish_event), || {
         let failures = vec![
@@ -37,7 +37,7 @@ pub fn operations() -> Operations {
     })
 }
 
-/// An event's type.
+/// The rule for the type of an event.
 const TYPE: Parsed<Box<str>> = Parsed {
     pattern: || r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$".to_owned(),
     max: Some(MAX_PATTERN_LENGTH),
@@ -49,7 +49,7 @@ const TYPE: Parsed<Box<str>> = Parsed {
     parse: |text| is_event_type(text).then(|| text.into()),
 };
 
-/// An event's id.
+/// The rule for the id of an event.
 const ID: Parsed<EventId> = Parsed {
     pattern: || format!("^[A-Za-z0-9_-]{{1,{MAX_EVENT_ID}}}$"),
     max: None,

@@ -1,4 +1,4 @@
-//! Signing secrets: rotating, listing and revoking them.
+//! Rotates, lists and revokes signing secrets.
 
 use std::time::Duration;
 
@@ -23,9 +23,9 @@ use crate::domain::{EndpointId, Fingerprint, Rotation, Timestamp};
 use crate::service::Error;
 use crate::service::rotation::SecretInfo;
 
-/// The operations on secrets.
+/// Returns the operations on secrets.
 pub fn operations() -> Operations {
-    // The path that the API's published client libraries call.
+    // The published client libraries of the API call this path.
     let alias = also_at(
         routes!(rotate_secret),
         "/webhooks/endpoints/{webhook_endpoint_id}/rotate-secret",
@@ -47,7 +47,7 @@ pub fn operations() -> Operations {
         })
 }
 
-/// The grace when none is asked for, in seconds.
+/// The grace period when the caller asks for none, in seconds.
 const DEFAULT_GRACE: u64 = 3600;
 
 fn rotation_answers() -> Answers {

@@ -1,4 +1,4 @@
-//! The error bodies of Verbex v1: every failure in the words of this dialect.
+//! Renders every failure as an error body of Verbex v1.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -103,7 +103,7 @@ pub struct ErrorDetails<'a> {
     next_expires_at: Option<Timestamp>,
 }
 
-/// `failure` in this dialect, about a request to `path`.
+/// Renders `failure` of a request to `path`.
 #[must_use]
 pub fn render(failure: &Failure, path: &str, trace_id: TraceId, now: Timestamp) -> Rendered {
     let Some(words) = words(failure) else {
@@ -130,7 +130,7 @@ fn rendered(status: StatusCode, body: &impl Serialize) -> Rendered {
     Rendered {
         status,
         content_type: "application/json",
-        // Structs of strings and numbers: writing them cannot fail.
+        // Structs of strings and numbers: serializing them cannot fail.
         body: serde_json::to_vec(body).unwrap_or_default(),
     }
 }
@@ -170,7 +170,7 @@ fn conflict(reason: &'static str, message: impl Into<Cow<'static, str>>) -> Word
     }
 }
 
-/// The words for a failure; `None` for the gateway's 401.
+/// Words a failure; `None` for 401, which has a body of its own.
 fn words(failure: &Failure) -> Option<Words<'_>> {
     Some(match failure {
         Failure::MissingToken | Failure::InvalidToken => return None,
@@ -228,7 +228,7 @@ fn service_words(error: &Error) -> Words<'_> {
             }
             words
         }
-        // No request of this dialect is about these; were one to, this is what they would mean.
+        // No request of this dialect causes these. This is what they would mean if one did.
         Error::DeliveryNotFound => {
             plain(ErrorType::NotFound, "No delivery exists for the given id")
         }
@@ -239,7 +239,7 @@ fn service_words(error: &Error) -> Words<'_> {
             "Idempotency-Key",
             "was used for another request; send a new one",
         ),
-        // No list of this dialect has a cursor; were one to, this is what it would mean.
+        // No list of this dialect has a cursor. This is what the error would mean if one had.
         Error::InvalidCursor => field("starting_after", "must be the id of a subscription"),
         Error::Internal(_) => internal(),
     }

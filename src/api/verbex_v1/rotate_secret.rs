@@ -1,4 +1,4 @@
-//! Rotating the signing secret of a subscription.
+//! Rotates the signing secret of a subscription.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::api::secret_text::SecretText;
 use crate::domain::{Rotation, Timestamp};
 use crate::service::Error;
 
-/// The operation.
+/// Returns the operation.
 pub fn operations() -> Operations {
     Operations::default().with(routes!(rotate_secret), || {
         let rotation = example::rotation(GRACE);
@@ -32,7 +32,7 @@ pub fn operations() -> Operations {
     })
 }
 
-/// The grace of this dialect: always 72 hours.
+/// The grace period of this dialect: always 72 hours.
 pub const GRACE: Duration = Duration::from_secs(72 * 3600);
 
 /// The two fields of a rotation, and no others. The secret is shown once.

@@ -1,14 +1,14 @@
-//! Tests that cannot share their process.
+//! Runs tests that cannot share their process.
 
 use std::process::Command;
 
-/// Tells the child process that it is one.
+/// The variable that tells the child process that it is the child.
 const VARIABLE: &str = "HOOKTURN_TEST_ALONE";
 
-/// Runs `test`, the body of the test called `name`, in a process of its own: for one that measures its process, which
-/// other tests would disturb.
+/// Runs `test`, the body of the test called `name`, in a process of its own. It is for a test that
+/// measures its process, which other tests would disturb.
 ///
-/// `name` is the whole name of the test, as `cargo test -- --list` shows it.
+/// `name` is the full name of the test, as `cargo test -- --list` shows it.
 pub fn alone(name: &str, test: impl FnOnce()) {
     if std::env::var_os(VARIABLE).is_some() {
         return test();

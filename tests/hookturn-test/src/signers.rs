@@ -1,4 +1,4 @@
-//! Who signed a delivery, decided without the code that signs.
+//! Finds the secrets that signed a delivery, without using the code that signs.
 
 use std::fmt::Write as _;
 
@@ -8,9 +8,11 @@ use standardwebhooks::Webhook;
 
 use crate::Received;
 
-/// The secrets among `known` that signed a delivery, in the order of its signatures, in whichever format it came.
+/// Returns the secrets among `known` that signed a delivery, in the order of its signatures, in
+/// either format.
 ///
-/// Fails when a signature is by none of them, and when one that is named so would not verify for its holder.
+/// Panics when none of them made a signature, or when a receiver with the secret could not verify
+/// the delivery.
 pub fn signers<'a>(received: &Received, known: &'a [String]) -> Vec<&'a str> {
     if received.headers.contains_key("webhook-id") {
         standard(received, known)
@@ -67,7 +69,7 @@ fn hex_hmac(secret: &str, timestamp: &str, body: &[u8]) -> String {
     hex(&mac.finalize().into_bytes())
 }
 
-/// The public name of a secret.
+/// Returns the fingerprint of a secret, by which answers name it.
 pub fn fingerprint(secret: &str) -> String {
     format!("sha256:{}", &hex(&Sha256::digest(secret))[..16])
 }

@@ -1,4 +1,4 @@
-//! Deliveries, as they are answered.
+//! Answers about deliveries.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -125,7 +125,7 @@ pub struct DeliveryList {
 }
 
 impl DeliveryList {
-    /// The page of these deliveries; `has_more` says whether older ones follow.
+    /// Creates a page of these deliveries; `has_more` says whether older ones follow.
     pub fn new(deliveries: &[domain::Delivery], has_more: bool) -> Self {
         Self {
             object: "list",

@@ -1,4 +1,4 @@
-//! Deliveries: reading and repeating them.
+//! Reads, sends and resends deliveries.
 
 mod answers;
 
@@ -22,7 +22,7 @@ use crate::domain::{self, DeliveryId};
 use crate::service::Error;
 use crate::store::Published;
 
-/// The operations on deliveries.
+/// Returns the operations on deliveries.
 pub fn operations() -> Operations {
     Operations::default()
         .with(routes!(send_test_event), || {

@@ -1,4 +1,4 @@
-//! Endpoints, as they are answered.
+//! Answers about endpoints.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -70,7 +70,8 @@ pub struct CreatedWebhookEndpoint {
 }
 
 impl CreatedWebhookEndpoint {
-    /// `endpoint`, just made with `secret`. Endpoints of this dialect are always signed.
+    /// Creates the answer about a new endpoint and its first secret. Endpoints of this dialect
+    /// always have one.
     pub fn new(endpoint: &domain::Endpoint, secret: Option<&domain::Secret>) -> Self {
         Self {
             endpoint: endpoint.into(),
@@ -93,7 +94,7 @@ pub struct WebhookEndpointList {
 }
 
 impl WebhookEndpointList {
-    /// The page of these endpoints; `has_more` says whether older ones follow.
+    /// Creates a page of these endpoints; `has_more` says whether older ones follow.
     pub fn new(endpoints: &[domain::Endpoint], has_more: bool) -> Self {
         Self {
             object: "list",

@@ -1,4 +1,4 @@
-//! Endpoints: creating, reading, changing and deleting them.
+//! Creates, reads, changes and deletes endpoints.
 
 mod answers;
 
@@ -22,7 +22,7 @@ use crate::domain::{Endpoint, EndpointId, EventPattern, Format, Secret, Settings
 use crate::service::Error;
 use crate::service::endpoints::SettingsPatch;
 
-/// The operations on endpoints.
+/// Returns the operations on endpoints.
 pub fn operations() -> Operations {
     Operations::default()
         .with(routes!(create_endpoint), || {
@@ -49,7 +49,7 @@ pub fn operations() -> Operations {
         .with(routes!(delete_endpoint), Answers::default)
 }
 
-/// The event patterns of this dialect: all that there are.
+/// The rule for event patterns: this dialect accepts all of them.
 const EVENTS: EventPatterns = EventPatterns {
     accepts: |_| true,
     detail: "must be an event type of dotted words of letters, digits and underscores, such a prefix followed by \

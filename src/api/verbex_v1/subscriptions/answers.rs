@@ -1,4 +1,4 @@
-//! Subscriptions, as they are answered.
+//! Answers about subscriptions.
 
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
@@ -72,7 +72,8 @@ pub enum Scope {
 }
 
 impl Subscription {
-    /// `endpoint` of `tenant`, with the secret that was just made for it, if one was.
+    /// Creates the answer about an endpoint of `tenant`, with the secret that was just created for
+    /// it, if any.
     #[must_use]
     pub fn new(tenant: &TenantId, endpoint: &Endpoint, secret: Option<&Secret>) -> Self {
         let settings = &endpoint.settings;
@@ -108,7 +109,7 @@ impl Subscription {
     }
 }
 
-/// The owner's headers, which this dialect reads back.
+/// The headers that the owner set, which this dialect shows when it reads a subscription.
 struct Headers(Box<[HeaderEntry]>);
 
 impl Headers {

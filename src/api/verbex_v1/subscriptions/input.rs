@@ -1,4 +1,4 @@
-//! Subscriptions, as they are sent to create or replace one.
+//! Reads subscriptions that are sent to create or replace one.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ use crate::api::fields::settings::{DESCRIPTION, EndpointUrl, EventPatterns, MAX_
 use crate::api::fields::{Boolean, List, Object, ReadFrom, Rule, Text, fields};
 use crate::domain::{EventPattern, HeaderEntry, Settings};
 
-/// The event patterns of this dialect, whose event types have two words at least.
+/// The rule for event patterns. Event types of this dialect have at least two words.
 const EVENTS: EventPatterns = EventPatterns {
     accepts: |pattern| match pattern {
         EventPattern::Exact(exact) => exact.contains('.'),
@@ -21,13 +21,13 @@ const EVENTS: EventPatterns = EventPatterns {
     detail: "must be Service.Event, a prefix followed by .*, or *",
 };
 
-/// The ids of what a subscription is about.
+/// The rule for the ids of agents or workspaces.
 const REFERENCES: List = List {
     max: MAX_ENTRIES,
     item: Text { min: 1, max: 255 },
 };
 
-/// The name of a subscription, which must not be blank.
+/// The rule for the name of a subscription, which must not be blank.
 struct Name;
 
 impl Name {
@@ -88,7 +88,7 @@ fields! {
 }
 
 impl SubscriptionInput {
-    /// The settings, and whether deliveries are signed.
+    /// Returns the settings, and whether deliveries are signed.
     pub fn into_settings(self) -> (Settings, bool) {
         let settings = Settings {
             url: self.url,
@@ -104,11 +104,11 @@ impl SubscriptionInput {
     }
 }
 
-/// A subscription, as it is sent to replace one: what was read can be sent back.
+/// A subscription, as it is sent to replace one. A body that was read can be sent back.
 pub struct SubscriptionReplacement;
 
 impl SubscriptionReplacement {
-    /// The fields that a read shows and that nobody sets.
+    /// The fields that a read shows and no request can set.
     const IGNORED: [&str; 6] = [
         "id",
         "organization_id",
@@ -118,11 +118,11 @@ impl SubscriptionReplacement {
         "updated_at",
     ];
 
-    /// Reads the fields that count.
+    /// Reads the fields, except the ignored ones.
     ///
     /// # Errors
     ///
-    /// [`Failure::InvalidFields`] with all that is wrong.
+    /// Returns [`Failure::InvalidFields`] with everything that is wrong.
     pub fn read(mut object: Object<'_>) -> Result<SubscriptionInput, Failure> {
         object.ignore(&Self::IGNORED);
         SubscriptionInput::read(object)

@@ -1,4 +1,4 @@
-//! Webhook subscriptions: creating, reading, replacing and deleting them.
+//! Creates, reads, replaces and deletes webhook subscriptions.
 
 mod answers;
 mod headers;
@@ -21,7 +21,7 @@ use crate::api::respond::{answer, json, respond};
 use crate::domain::{Endpoint, Format, Secret};
 use crate::service::Error;
 
-/// The operations on subscriptions.
+/// Returns the operations on subscriptions.
 pub fn operations() -> Operations {
     Operations::default()
         .with(routes!(create_subscription), || {
@@ -42,8 +42,8 @@ pub fn operations() -> Operations {
 }
 
 fn input_failures() -> Vec<Failure> {
-    let unsaid = r#"{"name":"Production receiver","url":"https://example.com/hook"}"#;
-    vec![SubscriptionInput::refusal(unsaid), Error::NameTaken.into()]
+    let incomplete = r#"{"name":"Production receiver","url":"https://example.com/hook"}"#;
+    vec![SubscriptionInput::refusal(incomplete), Error::NameTaken.into()]
 }
 
 fn example_body() -> Subscription {
