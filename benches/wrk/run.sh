@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Rotations under load from `wrk` (64 connections, 2 threads), the floor of `benches/http` and Hookturn in turn, and the
-# median of the rates. A second opinion: the project's own generator runs on one thread and costs less.
+# Measures rotations under load from `wrk` (64 connections, 2 threads), on the floor of `benches/http` and on Hookturn in
+# turn, and prints the median of the rates. It checks the results of the project's own generator, which runs on one thread
+# and costs less.
 #
 #   benches/wrk/run.sh [memory|sqlite] [ROUNDS (5)] [SECONDS (2)]
 #
-# Needs wrk, curl and a build; it builds the benchmark if there is none.
+# Needs wrk, curl and a release build of hookturn. It builds the benchmark if needed.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 store=${1:-memory} rounds=${2:-5} seconds=${3:-2}

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::runtime;
 
-use super::assembly::unopenable;
+use super::build::unopenable;
 use super::progress::{ProgressReport, print};
 use super::serve::Stop;
 use crate::cli::command_error::CommandError;

@@ -4,8 +4,8 @@
 //! to fix it, and exits with code 2. clap's own errors take several lines and quote what was typed,
 //! which may be a key in the wrong place, so they are reworded here.
 
-mod assembly;
 mod backup;
+mod build;
 mod check;
 mod command_error;
 mod demo;

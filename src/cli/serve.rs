@@ -1,45 +1,41 @@
-//! `hookturn serve`: from settings to a server that runs until it is told to stop.
+//! `hookturn serve`: runs the server until it is told to stop.
 
-use std::{
-    io::{self, Write as _},
-    time::Duration,
-};
+use std::io::{self, Write as _};
+use std::time::Duration;
 
-use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-use tokio::{
-    net::TcpListener,
-    runtime,
-    signal::unix::{Signal, SignalKind, signal},
-    task,
-};
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{runtime, task};
 use zeroize::Zeroizing;
 
-use super::assembly::{Assembly, Parts};
+use super::build::{BuiltServer, Parts};
 use crate::cli::command_error::CommandError;
-use crate::{
-    config::{ApiKey, ApiKeys, LISTEN, ServeArgs, ServeSettings, SettingError, local_url},
-    cores::{Cores, Threads},
-    random,
-    server::Limits,
-    store::DeliveryLimits,
-    telemetry,
-};
+use crate::config::{ApiKey, ApiKeys, LISTEN, ServeArgs, ServeSettings, SettingError, local_url};
+use crate::cores::{Cores, Threads};
+use crate::random;
+use crate::server::Limits;
+use crate::store::DeliveryLimits;
+use crate::telemetry;
 
 /// The tenant of a generated key.
 const DEFAULT_TENANT: &str = "default";
 
-/// For tasks that are still blocked in a system call when the server has ended. With the server's own drain timeout, and
-/// the second for the last lines of the log, it must stay below the 30 s within which the program promises to end.
+/// How long to wait at the end for tasks that are still blocked in a system call. Together with the
+/// server's own drain timeout and the second for the last lines of the log it must be below 30 s,
+/// within which the program promises to end.
 pub(super) const LAST_WAIT: Duration = Duration::from_secs(1);
 
 pub(super) fn run(args: ServeArgs) -> Result<(), CommandError> {
     let settings = ServeSettings::new(args)?;
-    // Ends last, so that it has the last lines of all else.
+    // Dropped last, so that the log has the last lines of everything else.
     let _log = telemetry::init(settings.log.clone(), settings.log_format)
         .map_err(|error| CommandError::new(&format!("cannot start logging: {error}")))?;
     let no_threads = |error| CommandError::new(&format!("cannot start threads: {error}"));
     let threads = Threads::start().map_err(no_threads)?;
-    // Of its own: what it does (accepting, claiming deliveries) is not to wait for the connections of one core.
+    // A separate runtime, so that accepting connections does not wait for the connections of one
+    // core.
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -50,8 +46,10 @@ pub(super) fn run(args: ServeArgs) -> Result<(), CommandError> {
     outcome
 }
 
-/// Everything that can fail comes first; from the first answered request on, nothing here does. A key is told last of
-/// all: whoever reads it can use it.
+/// Starts the server and runs it.
+///
+/// All steps that can fail come before the first request is answered. A generated key is printed
+/// only when the server is ready, so that it can be used at once.
 async fn serve(settings: ServeSettings, cores: Cores) -> Result<(), CommandError> {
     let mut stop = Stop::install()?;
     let listener = bind(LISTEN, &settings.listen).await?;
@@ -69,7 +67,7 @@ async fn serve(settings: ServeSettings, cores: Cores) -> Result<(), CommandError
             .map_err(|problem| CommandError::new(&problem))?,
         None => settings.api_keys,
     };
-    let assembly = Assembly::new(Parts {
+    let built = BuiltServer::new(Parts {
         cores,
         store: settings.store,
         master_keys: settings.master_keys,
@@ -91,7 +89,7 @@ async fn serve(settings: ServeSettings, cores: Cores) -> Result<(), CommandError
         tokio::select! {
             // A panic has been logged.
             told = told => told.unwrap_or(Ok(()))?,
-            // Nobody may be reading.
+            // The print may be blocked, when nobody reads standard output.
             () = stop.asked() => return Ok(()),
         }
     }
@@ -105,7 +103,7 @@ async fn serve(settings: ServeSettings, cores: Cores) -> Result<(), CommandError
         stop.asked().await;
         tracing::info!("stopping: requests in flight may finish");
     };
-    assembly.run(listener, limits, stopping).await;
+    built.run(listener, limits, stopping).await;
     tracing::info!("stopped");
     Ok(())
 }
@@ -117,7 +115,9 @@ pub(super) async fn bind(
 ) -> Result<TcpListener, SettingError> {
     TcpListener::bind(address).await.map_err(|error| {
         let mend = match error.kind() {
-            io::ErrorKind::AddrInUse => "stop what listens there, or choose another port",
+            io::ErrorKind::AddrInUse => {
+                "stop the program that listens there, or choose another port"
+            }
             io::ErrorKind::PermissionDenied => "choose a port above 1023",
             _ => "choose an address of this machine",
         };
@@ -128,13 +128,13 @@ pub(super) async fn bind(
     })
 }
 
-/// Tells the API key that was made, once, to whoever started the server.
+/// Prints the generated API key, once.
 fn announce(url: &str, key: &ApiKey) -> Result<(), CommandError> {
     let mut out = io::stdout().lock();
     let text = Zeroizing::new(format!(
         "Hookturn listens on {url} and is documented at {url}/docs\n\
          \n\
-         No API key is configured, so this one was made for tenant `{DEFAULT_TENANT}`; it is shown only here and ends\n\
+         No API key is configured, so this one was generated for tenant `{DEFAULT_TENANT}`. It is shown only here and ends\n\
          with this process:\n\
          \n    {key}\n\n\
          Register an endpoint:\n\
@@ -146,8 +146,8 @@ fn announce(url: &str, key: &ApiKey) -> Result<(), CommandError> {
         .and_then(|()| out.flush())
         .map_err(|error| {
             CommandError::new(&format!(
-                "--api-key (HOOKTURN_API_KEYS): none is configured, and the generated one cannot be told on standard \
-                 output: {error}; configure one"
+                "--api-key (HOOKTURN_API_KEYS): no key is configured, and the generated one cannot be \
+                 written to standard output: {error}; configure a key"
             ))
         })
 }
@@ -161,14 +161,14 @@ fn generate_key() -> Result<ApiKey, CommandError> {
     ApiKey::parse(&text).map_err(|problem| CommandError::new(&problem))
 }
 
-/// SIGTERM, as service managers send it, and SIGINT, which is Ctrl-C.
+/// The signals that stop the program: SIGTERM, from service managers, and SIGINT, from Ctrl-C.
 pub(super) struct Stop {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Stop {
-    /// From now on the signals do not end the process by themselves.
+    /// Takes over the signals, which no longer end the process by themselves.
     pub(super) fn install() -> Result<Self, CommandError> {
         let listen = |kind| {
             signal(kind)
@@ -180,7 +180,7 @@ impl Stop {
         })
     }
 
-    /// Completes when the process is asked to end.
+    /// Waits until the process is asked to stop.
     pub(super) async fn asked(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}

@@ -13,7 +13,7 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Core, Cores};
+use super::core::{Core, Cores};
 
 /// How long a core may take to begin a task before the task is offered to another one.
 const BEGINS_WITHIN: Duration = Duration::from_millis(5);

@@ -23,7 +23,7 @@ use self::client::Client;
 use self::print::print_line;
 use self::receiver::Receiver;
 use self::story::{Dialect, Story};
-use super::assembly::{Assembly, Parts};
+use super::build::{BuiltServer, Parts};
 use crate::cli::command_error::CommandError;
 use crate::config::{StoreUrl, local_url};
 use crate::cores::Cores;
@@ -54,7 +54,7 @@ async fn demo() -> Result<ExitCode, CommandError> {
     let (api_url, receiver_url) = (url(&api).map_err(told)?, url(&receiver).map_err(told)?);
 
     let key = random::correlation_id().simple().to_string();
-    let assembly = Assembly::new(Parts {
+    let built = BuiltServer::new(Parts {
         cores: Cores::current(),
         store: StoreUrl::Memory,
         master_keys: None,
@@ -73,7 +73,7 @@ async fn demo() -> Result<ExitCode, CommandError> {
             let _ = stopped.changed().await;
         }
     };
-    let server = tokio::spawn(assembly.run(api, Limits::default(), until_stop()));
+    let server = tokio::spawn(built.run(api, Limits::default(), until_stop()));
     let receiver = Receiver::start(receiver, until_stop());
 
     print_line(&format!("Hookturn listens on {api_url},"));

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::cli::assembly::unopenable;
+use crate::cli::build::unopenable;
 use crate::cli::command_error::CommandError;
 use crate::cli::progress::{ProgressReport, print};
 use crate::config::{MasterKeysArg, STORE, SettingError, StoreArg};

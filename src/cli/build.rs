@@ -1,4 +1,4 @@
-//! The parts of the server put together: store, clock, API and delivery worker.
+//! Assembles the server from its parts: store, clock, API and delivery worker.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -20,32 +20,32 @@ use crate::store::at_rest::MasterKeys;
 use crate::store::sqlite::{OpenError, Opening};
 use crate::store::{self, DeliveryLimits, MemoryStore};
 
-/// What a server is made of.
+/// The settings and parts of a server.
 pub(super) struct Parts<'a> {
-    /// Where connections are served and deliveries made.
+    /// The cores that serve connections and make deliveries.
     pub cores: Cores,
     pub store: StoreUrl,
-    /// Needed by every store that outlives the process.
+    /// Needed by every durable store.
     pub master_keys: Option<MasterKeys>,
     /// Pairs of a tenant's name and a key.
     pub keys: Vec<(&'a str, &'a str)>,
     pub rate_limit: Option<NonZeroU32>,
     pub public_url: String,
     pub dev: bool,
-    /// Whether a store whose test clock is ahead is brought back to real time.
+    /// Whether to bring a store whose test clock is ahead back to real time.
     pub end_test_clock: bool,
     pub delivery_limits: DeliveryLimits,
 }
 
 /// A server that is ready to run.
-pub(super) struct Assembly {
+pub(super) struct BuiltServer {
     cores: Cores,
     router: api::Routes,
     worker: Worker,
 }
 
-impl Assembly {
-    /// Opens the store, which may take its time, and puts the rest around it.
+impl BuiltServer {
+    /// Opens the store, which may take a while, and assembles the server.
     ///
     /// # Errors
     ///
@@ -66,7 +66,7 @@ impl Assembly {
             };
             real.map_err(|error| unopenable(&error))?;
         }
-        // A clock that was moved must not go back: what the store holds has happened by it.
+        // A clock that was moved must not go back, since the records in the store have its times.
         let ahead = opening
             .as_ref()
             .map_or(Duration::ZERO, Opening::clock_advance);
@@ -81,7 +81,7 @@ impl Assembly {
         let store: Arc<dyn store::Store> = match opening {
             None => Arc::new(MemoryStore::with_limits(of_store, parts.delivery_limits)),
             Some(opening) => {
-                // Its answers come from there.
+                // The store's answers come from the runtime in which it is opened.
                 let _entered = parts.cores.first().handle().enter();
                 let store = opening.serve(of_store, parts.delivery_limits);
                 Arc::new(store.map_err(|error| unopenable(&error))?)
@@ -108,8 +108,8 @@ impl Assembly {
         })
     }
 
-    /// Serves and delivers until `stop`, and then lets what is under way end: both at the same time, so
-    /// that neither adds to the other's time.
+    /// Serves and delivers until `stop`, and then finishes requests and attempts at the same time,
+    /// so that neither adds to the other's time.
     pub async fn run(
         self,
         listener: TcpListener,
@@ -117,15 +117,15 @@ impl Assembly {
         stop: impl Future<Output = ()> + Send + 'static,
     ) {
         let stop = futures_util::FutureExt::shared(stop);
-        // On a core where attempts are made, since it is told of the end of each.
+        // On a core that makes attempts, since the worker is notified of the end of each.
         let delivering = self.cores.first().spawn(deliver(self.worker, stop.clone()));
         server::serve_on(&self.cores, listener, self.router, limits, stop).await;
-        // It ends by itself, and cannot fail.
+        // The task ends by itself and cannot fail.
         let _ = delivering.await;
     }
 }
 
-/// The failure of whoever names a store that cannot be opened: of the setting that is to be mended.
+/// Converts the error of a store that cannot be opened to an error of the setting that causes it.
 pub(super) fn unopenable(error: &OpenError) -> SettingError {
     let setting = match error {
         OpenError::KeyMissing { .. } | OpenError::WrongKey { .. } => MASTER_KEY,
@@ -134,13 +134,13 @@ pub(super) fn unopenable(error: &OpenError) -> SettingError {
     SettingError::new(setting, error.to_string())
 }
 
-/// Delivers until `stop`. A panic of the worker would be a fault of ours, and must not end deliveries while the server
-/// goes on taking events.
+/// Delivers until `stop`. If the worker panics, it is started again, so that deliveries do not end
+/// while the server accepts events.
 async fn deliver(worker: Worker, stop: impl Future<Output = ()> + Clone + Send + 'static) {
     while let Err(error) = tokio::spawn(worker.clone().run(stop.clone())).await {
         tracing::error!(
             panicked = error.is_panic(),
-            "the delivery worker is started again"
+            "delivery worker ended; starting it again"
         );
         real_sleep(Duration::from_secs(1)).await;
     }

@@ -1,11 +1,4 @@
-//! The processor's cores, each with a single-threaded runtime of its own.
-//!
-//! A task stays on the core that it began on. So it is woken without a lock, what it touches stays in that core's cache,
-//! and nothing looks for work on other cores. In exchange nothing moves away from a core that is busy: whatever hands out
-//! work (connections, attempts of deliveries) gives it to the core that has least of it.
-
-mod mailbox;
-mod spread;
+//! A thread for each core, with its runtime.
 
 use std::{
     io,
@@ -15,77 +8,12 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    runtime::{self, Handle},
-    sync::oneshot,
-    task::JoinHandle,
+use tokio::{runtime, sync::oneshot};
+
+use super::{
+    core::{Core, Cores},
+    mailbox::Mailbox,
 };
-
-use mailbox::{Mailbox, Reachable};
-
-pub use spread::Spread;
-
-/// The runtimes that work is spread over; at least one. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Cores(Arc<[Core]>);
-
-/// One runtime. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Core {
-    handle: Handle,
-    /// Where it has a single thread.
-    mailbox: Option<Arc<Mailbox>>,
-}
-
-impl Cores {
-    /// The runtime of the caller alone, which may well be one that uses several cores.
-    ///
-    /// # Panics
-    ///
-    /// Outside a tokio runtime.
-    #[must_use]
-    pub fn current() -> Self {
-        Self(Arc::new([Core {
-            handle: Handle::current(),
-            mailbox: None,
-        }]))
-    }
-
-    /// The cores, always in the same order.
-    pub fn iter(&self) -> impl Iterator<Item = &Core> {
-        self.0.iter()
-    }
-
-    /// The first core.
-    #[must_use]
-    pub fn first(&self) -> &Core {
-        &self.0[0]
-    }
-}
-
-impl Core {
-    /// Runs `task` on this core.
-    pub fn spawn<T: Send + 'static>(
-        &self,
-        task: impl Future<Output = T> + Send + 'static,
-    ) -> JoinHandle<T> {
-        self.handle.spawn(self.reachable(task))
-    }
-
-    /// The runtime, for tasks that are not often woken by other threads.
-    #[must_use]
-    pub fn handle(&self) -> &Handle {
-        &self.handle
-    }
-
-    /// `task`, to be run on this core: other threads wake it cheaply.
-    pub fn reachable<F: Future + Send>(
-        &self,
-        task: F,
-    ) -> impl Future<Output = F::Output> + Send + use<F> {
-        Reachable::new(self.mailbox.clone(), task)
-    }
-}
 
 /// Threads with a runtime each.
 ///
@@ -125,10 +53,10 @@ impl Threads {
             let (stop_it, stopped) = oneshot::channel();
             stop.push(stop_it);
             let mailbox = Arc::new(Mailbox::default());
-            cores.push(Core {
-                handle: runtime.handle().clone(),
-                mailbox: Some(Arc::clone(&mailbox)),
-            });
+            cores.push(Core::of_thread(
+                runtime.handle().clone(),
+                Arc::clone(&mailbox),
+            ));
             let alive = alive.clone();
             thread::Builder::new()
                 .name(format!("hookturn-{number}"))
@@ -146,7 +74,7 @@ impl Threads {
                 })?;
         }
         Ok(Self {
-            cores: Cores(cores.into()),
+            cores: Cores::of(cores),
             stop,
             ended,
         })
