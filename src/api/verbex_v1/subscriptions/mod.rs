@@ -43,7 +43,10 @@ pub fn operations() -> Operations {
 
 fn input_failures() -> Vec<Failure> {
     let incomplete = r#"{"name":"Production receiver","url":"https://example.com/hook"}"#;
-    vec![SubscriptionInput::refusal(incomplete), Error::NameTaken.into()]
+    vec![
+        SubscriptionInput::refusal(incomplete),
+        Error::NameTaken.into(),
+    ]
 }
 
 fn example_body() -> Subscription {
