@@ -63,7 +63,7 @@ async fn home() -> Result<Response, Failure> {
 /// Whether the process is up
 #[utoipa::path(
     get, path = "/healthz", operation_id = "healthz", tag = "Server",
-    responses((status = 200, description = "It is.", body = String, content_type = "text/plain")),
+    responses((status = 200, description = "The process is up.", body = String, content_type = "text/plain")),
 )]
 async fn healthz() -> &'static str {
     OK
@@ -72,7 +72,7 @@ async fn healthz() -> &'static str {
 /// Whether the store answers
 #[utoipa::path(
     get, path = "/readyz", operation_id = "readyz", tag = "Server",
-    responses((status = 200, description = "It does.", body = String, content_type = "text/plain")),
+    responses((status = 200, description = "The store answers.", body = String, content_type = "text/plain")),
 )]
 async fn readyz(State(app): State<App>) -> Result<(StatusCode, &'static str), Failure> {
     app.service().store().ready().await.map_err(Error::from)?;

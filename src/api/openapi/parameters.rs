@@ -49,13 +49,13 @@ pub(super) fn header_parameters(takes_keys: bool) -> Vec<Value> {
     let mut parameters = vec![
         parameter(
             "X-Request-Id",
-            "A name for this request, which the response repeats: 1 to 128 visible ASCII characters. \
+            "An id for this request, which the response repeats: 1 to 128 visible ASCII characters. \
              Another value is replaced by a generated one.",
             json!({ "type": "string" }),
         ),
         parameter(
             "traceparent",
-            "W3C Trace Context. The trace id of a valid one is taken over into the log.",
+            "W3C Trace Context. The log shows the trace id of a valid one.",
             json!({ "type": "string" }),
         ),
     ];

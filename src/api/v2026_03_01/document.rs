@@ -13,7 +13,7 @@ use crate::api::openapi::{Operations, Wording};
         title = "Hookturn, 2026-03-01 API",
         version = "2026-03-01",
         description = "Manages webhook endpoints and rotates their signing secrets without dropping an event: \
-            during a grace that the caller chooses, every delivery is signed with both secrets.\n\n\
+            during a grace period that the caller chooses, every delivery is signed with both secrets.\n\n\
             Errors are problem documents (RFC 9457). The `type` of each is the address of a page about it. An \
             unknown path answers 404 with the code `route_not_found`, a wrong method 405 with \
             `method_not_allowed` and an `Allow` header. Without a valid key every path under `/webhooks`, \
@@ -23,12 +23,12 @@ use crate::api::openapi::{Operations, Wording};
     ),
     components(schemas(Problem)),
     tags(
-        (name = "Secrets", description = "Rotating signing secrets, and what is live."),
-        (name = "Endpoints", description = "What there is to rotate."),
-        (name = "Events", description = "What has happened, to be told to the endpoints."),
-        (name = "Deliveries", description = "What became of it, attempt by attempt."),
-        (name = "Test clock", description = "With `--dev` only: time that can be moved."),
-        (name = "Server", description = "Without a key."),
+        (name = "Secrets", description = "Rotating, listing and revoking signing secrets."),
+        (name = "Endpoints", description = "Endpoints, whose signing secrets are rotated."),
+        (name = "Events", description = "Publishing events to the endpoints that subscribe to them."),
+        (name = "Deliveries", description = "Deliveries of events to endpoints, with their attempts."),
+        (name = "Test clock", description = "With `--dev` only: a clock that can be moved."),
+        (name = "Server", description = "Health checks and pages, which need no key."),
     ),
 )]
 struct Outline;
@@ -91,8 +91,8 @@ fn webhooks() -> Value {
             "unevaluatedProperties": false,
         } } } },
         "responses": {
-            "2XX": { "description": "The event was taken." },
-            "410": { "description": "Nobody is here any more: the endpoint is disabled." },
+            "2XX": { "description": "The event was accepted." },
+            "410": { "description": "The receiver is gone: the endpoint is disabled." },
             "default": { "description": "The event is sent again later." },
         },
     } } })

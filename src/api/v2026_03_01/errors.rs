@@ -32,9 +32,9 @@ pub struct Problem<'a> {
     /// The path of the request, percent-encoded: a URI reference, never one to another host.
     #[schema(value_type = String, format = "uri-reference")]
     instance: Cow<'a, str>,
-    /// The machine's word for it.
+    /// The code of the problem, for programs.
     code: &'a str,
-    /// The one parameter, field or header that is at fault, where there is one.
+    /// The parameter, field or header that is at fault, if there is exactly one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, nullable = false)]
     param: Option<&'a str>,
@@ -47,11 +47,11 @@ pub struct Problem<'a> {
 /// What is wrong with one field.
 #[derive(Serialize, ToSchema)]
 pub struct ProblemField<'a> {
-    /// The field, with an index or a key where the fault lies inside it.
+    /// The field, with an index or a key if the fault is inside it.
     param: &'a str,
-    /// What would be right.
+    /// What would be valid.
     detail: &'a str,
-    /// The machine's word for it.
+    /// The code of the fault, for programs.
     code: &'a str,
 }
 

@@ -25,7 +25,7 @@ impl NoFields {
 
 impl PartialSchema for NoFields {
     fn schema() -> RefOr<Schema> {
-        let about = "Nothing to say: no body, or an object without fields.";
+        let about = "No body, or an object without fields.";
         body_schema(&[about], Vec::new())
     }
 }

@@ -86,8 +86,8 @@ fn webhooks() -> Value {
             "unevaluatedProperties": false,
         } } } },
         "responses": {
-            "2XX": { "description": "The event was taken." },
-            "410": { "description": "Nobody is here any more: the subscription is turned off." },
+            "2XX": { "description": "The event was accepted." },
+            "410": { "description": "The receiver is gone: the subscription is turned off." },
             "default": { "description": "The event is sent again later." },
         },
     } } })

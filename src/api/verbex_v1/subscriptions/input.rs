@@ -60,25 +60,28 @@ impl ReadFrom<Object<'_>> for Name {
 fields! {
     /// A subscription, as it is sent to create or replace one.
     pub struct SubscriptionInput from Object {
-        /// A name, not blank, and unique among those that the tenant gave.
+        /// A name, which must not be blank, and must be unique among the names that the tenant
+        /// gave.
         name: Box<str> = required(Name), example "Production receiver";
-        /// Where deliveries are sent: an absolute `https` or `http` URL, without user information, fragment
-        /// and backslash. Other characters that are none of a URL's are percent-encoded in the request.
+        /// Where deliveries are sent: an absolute `https` or `http` URL, without user information,
+        /// fragment or backslash. Other characters that a URL must not contain are percent-encoded
+        /// in the request.
         url: Box<str> = required(EndpointUrl { allow_http: true }), example "https://example.com/hook";
         /// Whether deliveries are signed.
         enable_signed_webhooks: bool = required(Boolean);
         /// Whether deliveries are made.
         active: bool = default(Boolean, true);
-        /// Which events are sent: `Service.Event` (case-sensitive), a prefix followed by `.*`, or `*`.
-        /// Empty or absent means all.
+        /// Which events are sent: `Service.Event` (case-sensitive), a prefix followed by `.*`, or
+        /// `*`. Empty or absent means all.
         events: Option<Box<[EventPattern]>> = optional(EVENTS), example ["Call.Started"];
-        /// Headers to send with each delivery, in HTTP/1.1 in the case that is given. Not `Host`, `Content-*`, `Connection`,
-        /// `Transfer-Encoding`, `User-Agent`, `webhook-*` or `X-Webhook-*`, nor others that are about the
-        /// connection: `Expect`, `HTTP2-Settings`, `Keep-Alive`, `Proxy-Authenticate`, `Proxy-Connection`,
-        /// `TE`, `Trailer` and `Upgrade`. Names are compared in any case, and with `_` and `-` for the same, as
-        /// many receivers read them.
+        /// Headers to send with each delivery; over HTTP/1.1, in the case that is given. These are
+        /// not allowed: `Host`, `Content-*`, `Connection`, `Transfer-Encoding`, `User-Agent`,
+        /// `webhook-*`, `X-Webhook-*`, and others about the connection: `Expect`, `HTTP2-Settings`,
+        /// `Keep-Alive`, `Proxy-Authenticate`, `Proxy-Connection`, `TE`, `Trailer` and `Upgrade`.
+        /// Names are compared without regard to case, and `_` counts as `-`, because many receivers
+        /// read them so.
         headers: Option<Box<[HeaderEntry]>> = optional(Headers);
-        /// A text for people.
+        /// A description, for people.
         description: Option<Box<str>> = optional(DESCRIPTION);
         /// The agents that it is about.
         agent_ids: Option<Box<[Box<str>]>> = optional(REFERENCES);
@@ -137,7 +140,9 @@ impl PartialSchema for SubscriptionReplacement {
             for name in Self::IGNORED {
                 let ignored = ObjectBuilder::new()
                     .schema_type(utoipa::openapi::schema::SchemaType::AnyValue)
-                    .description(Some("Ignored: what was read may be sent back."));
+                    .description(Some(
+                        "Ignored, so that a subscription that was read can be sent back.",
+                    ));
                 object.properties.insert(name.to_owned(), ignored.into());
             }
         }

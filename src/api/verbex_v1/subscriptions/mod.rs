@@ -55,7 +55,8 @@ fn example_body() -> Subscription {
 
 /// Create a subscription
 ///
-/// With `enable_signed_webhooks` the answer carries the first signing secret, which is shown this once.
+/// With `enable_signed_webhooks`, the answer has the first signing secret, which is shown only
+/// there.
 #[utoipa::path(
     post, path = "/v1/public/webhook/subscription",
     operation_id = "create_webhook_subscription", tag = "Webhook Subscriptions",
@@ -95,10 +96,10 @@ async fn read_subscription(
 
 /// Replace a subscription
 ///
-/// What is not sent is unset. Turning signing on answers a new secret, this once; turning it off drops
-/// all secrets; leaving it on keeps them. What a read shows beside these fields (`id`,
-/// `organization_id`, `scope`, `signing_enabled`, `created_at`, `updated_at`) may be sent back, and is
-/// ignored.
+/// Fields that are not sent are unset. Turning signing on creates a new secret, which is shown only
+/// in this answer; turning it off deletes all secrets; leaving it on keeps them. The other fields
+/// that a read shows (`id`, `organization_id`, `scope`, `signing_enabled`, `created_at`,
+/// `updated_at`) may be sent back, and are ignored.
 #[utoipa::path(
     put, path = "/v1/public/webhook/subscription/{id}",
     operation_id = "replace_webhook_subscription", tag = "Webhook Subscriptions",
@@ -125,7 +126,7 @@ async fn replace_subscription(
 
 /// Delete a subscription
 ///
-/// Deletes it with its secrets.
+/// Deletes the subscription and its secrets.
 #[utoipa::path(
     delete, path = "/v1/public/webhook/subscription/{id}",
     operation_id = "delete_webhook_subscription", tag = "Webhook Subscriptions",
