@@ -13,13 +13,13 @@ pub fn alone(name: &str, test: impl FnOnce()) {
     if std::env::var_os(VARIABLE).is_some() {
         return test();
     }
-    let this = std::env::current_exe().expect("a test is a program");
+    let this = std::env::current_exe().expect("the path of the test program");
     let child = Command::new(this)
         .args(["--exact", name, "--nocapture"])
         .env(VARIABLE, "1")
         .output()
-        .expect("a program that runs can be run again");
+        .expect("the test program can be started again");
     let [out, err] = [child.stdout, child.stderr].map(|bytes| crate::lossy(&bytes));
     assert!(child.status.success(), "{out}\n{err}");
-    assert!(out.contains("1 passed"), "there is no test {name}: {out}");
+    assert!(out.contains("1 passed"), "no test is called {name}: {out}");
 }

@@ -66,8 +66,8 @@ impl Request {
 
     /// Adds a header.
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
-        let name = HeaderName::from_bytes(name.as_bytes()).expect("a header's name");
-        let value = HeaderValue::from_bytes(value.as_ref()).expect("a header's value");
+        let name = HeaderName::from_bytes(name.as_bytes()).expect("a valid header name");
+        let value = HeaderValue::from_bytes(value.as_ref()).expect("a valid header value");
         self.headers.append(name, value);
         self
     }
@@ -260,7 +260,8 @@ impl Client {
         let url = format!("{}{}", self.base, request.target);
         let mut headers = request.headers.clone();
         if let Some(key) = &request.key {
-            let value = HeaderValue::try_from(format!("Bearer {key}")).expect("a header's value");
+            let value =
+                HeaderValue::try_from(format!("Bearer {key}")).expect("a valid header value");
             headers.append("authorization", value);
         }
         let mut sent = self.http.request(request.method.clone(), url);
@@ -382,7 +383,7 @@ impl Answer {
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut values = self.headers.get_all(name).iter();
         let value = values.next()?.to_str().expect("visible ASCII");
-        assert!(values.next().is_none(), "{name} came twice\n{self}");
+        assert!(values.next().is_none(), "{name} was sent twice\n{self}");
         Some(value)
     }
 
@@ -416,7 +417,10 @@ impl Answer {
 
     /// Asserts that this repeats the answer `first`, byte for byte.
     pub fn repeats(&self, first: &Self) {
-        assert!(self.is_replayed(), "it ran again: {self} after {first}");
+        assert!(
+            self.is_replayed(),
+            "this is not a repeated answer: {self}\nThe first was: {first}"
+        );
         assert_eq!((self.status, &self.body), (first.status, &first.body));
         for name in ["content-type", "cache-control"] {
             assert_eq!(self.headers.get(name), first.headers.get(name));
@@ -426,7 +430,7 @@ impl Answer {
     /// Returns the body, which must be JSON.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
-            .unwrap_or_else(|error| panic!("no JSON: {error}\n{self}"))
+            .unwrap_or_else(|error| panic!("invalid JSON: {error}\n{self}"))
     }
 
     /// Asserts the status, and returns the body, which must be JSON.

@@ -166,7 +166,7 @@ fn check_request(
         .any(|told| ABOUT_TYPES.iter().any(|about| told.starts_with(about)));
     require(
         !(refused_for_type && verdict.is_ok()),
-        "a request was refused for its fields' types that the document allows",
+        "a request that the document allows was refused for the types of its fields",
     )
 }
 
@@ -177,7 +177,7 @@ fn check_unlisted(exchange: &Exchange<'_>, document: &Document) -> Result<(), St
         (_, 401 | 404 | 405 | 429 | 500) if document.name == "2026-03-01" => "Problem",
         (_, 401) => "WebhookAuthErrorResponse",
         (_, 404 | 405 | 429 | 500) => "WebhookErrorResponse",
-        _ => return Err("its status is that of no error that such a path may answer".to_owned()),
+        _ => return Err("such a path must not answer with this status".to_owned()),
     };
     let names = document.whole["components"]["headers"].as_object();
     let headers: Value = names
@@ -194,7 +194,7 @@ fn check_unlisted(exchange: &Exchange<'_>, document: &Document) -> Result<(), St
     check_headers(exchange, document, &headers, &["allow"])?;
     require(
         (exchange.status == 405) == exchange.headers.contains_key("allow"),
-        "Allow comes with 405, and with nothing else",
+        "405 must have Allow, and no other status may have it",
     )?;
     let wanted = match schema {
         "Problem" => "application/problem+json",
@@ -262,7 +262,7 @@ fn check_body(
     if !essence.ends_with("json") {
         return document.validate(Components::None, schema, &json!(body));
     }
-    let body = serde_json::from_str(body).map_err(|error| format!("no JSON: {error}"))?;
+    let body = serde_json::from_str(body).map_err(|error| format!("invalid JSON: {error}"))?;
     document.validate_strictly(schema, &body)
 }
 
@@ -329,7 +329,7 @@ impl Document {
             Some(reference) => self
                 .whole
                 .pointer(reference.trim_start_matches('#'))
-                .unwrap_or_else(|| panic!("{}: {reference} leads nowhere", self.name)),
+                .unwrap_or_else(|| panic!("{}: nothing is at {reference}", self.name)),
             None => value,
         }
     }

@@ -74,7 +74,7 @@ impl Output {
                 return None;
             }
             let timeout = more.wait_until(&mut written, deadline).timed_out();
-            assert!(!timeout, "it is not there: {}", written.text);
+            assert!(!timeout, "timed out waiting for output: {}", written.text);
         }
     }
 
@@ -91,7 +91,7 @@ impl Output {
             let line = lines.find(|line| line.contains(text) && line.ends_with('\n'))?;
             Some(line.trim_end_matches('\n').to_owned())
         });
-        line.unwrap_or_else(|| panic!("it does not say {text:?}: {self}"))
+        line.unwrap_or_else(|| panic!("no line contains {text:?}: {self}"))
     }
 
     /// Waits for the next line, and returns it without its line break.
@@ -103,7 +103,7 @@ impl Output {
             written.taken += line.len() + 1;
             Some(line)
         });
-        line.unwrap_or_else(|| panic!("there is no further line: {self}"))
+        line.unwrap_or_else(|| panic!("the output has no further line: {self}"))
     }
 
     /// Waits for the end of the stream, and returns the text that [`Self::line`] has not returned.

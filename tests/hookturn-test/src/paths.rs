@@ -9,9 +9,11 @@ use tempfile::TempDir;
 /// Cargo gives the path of the program only to the tests themselves, not to this crate. Test
 /// programs are in `deps/` in the same folder.
 fn programs() -> PathBuf {
-    let this = std::env::current_exe().expect("a test is a program");
-    let deps = this.parent().expect("a program lies in a folder");
-    let programs = deps.parent().expect("deps lies beside the programs");
+    let this = std::env::current_exe().expect("the path of the test program");
+    let deps = this.parent().expect("the test program is in a folder");
+    let programs = deps
+        .parent()
+        .expect("deps is in the folder of the programs");
     programs.to_owned()
 }
 

@@ -9,7 +9,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub async fn patiently<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(PATIENCE, future)
         .await
-        .expect("nothing here takes that long")
+        .expect("timed out")
 }
 
 /// Calls `is_so` every millisecond until it returns true, and panics after [`PATIENCE`].

@@ -58,7 +58,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts the program, and does not wait for anything. See [`hookturn`].
+    /// Starts the program, and does not wait for anything. See [`hookturn()`].
     pub fn start(args: &[&str], variables: &[(&str, &str)]) -> Self {
         Self::spawn(&mut hookturn(args, variables))
     }
@@ -79,7 +79,7 @@ impl Program {
     pub fn serve(args: &[&str], variables: &[(&str, &str)]) -> Self {
         let args = [&["serve", "--listen", "127.0.0.1:0"], args].concat();
         let program = Self::start(&args, variables).listening();
-        program.unwrap_or_else(|ended| panic!("it does not listen: {ended:?}"))
+        program.unwrap_or_else(|ended| panic!("the program does not listen: {ended:?}"))
     }
 
     /// Waits until the log says where the program listens, which must be on 127.0.0.1.

@@ -33,7 +33,7 @@ fn standard<'a>(received: &Received, known: &'a [String]) -> Vec<&'a str> {
                 let signed = holder.sign(id, timestamp, &received.body);
                 signed.is_ok_and(|signed| signed == signature)
             });
-            let by = by.unwrap_or_else(|| panic!("signed by nobody known: {received:?}"));
+            let by = by.unwrap_or_else(|| panic!("no known secret made a signature: {received:?}"));
             let holder = Webhook::new(by).expect("a sound secret");
             let verified = holder.verify(&received.body, &received.headers);
             verified.expect("the holder of a secret verifies it");
@@ -54,7 +54,7 @@ fn verbex<'a>(received: &Received, known: &'a [String]) -> Vec<&'a str> {
             let by = known
                 .iter()
                 .find(|secret| hex_hmac(secret, timestamp, &received.body) == signature);
-            by.unwrap_or_else(|| panic!("signed by nobody known: {received:?}"))
+            by.unwrap_or_else(|| panic!("no known secret made a signature: {received:?}"))
                 .as_str()
         })
         .collect()

@@ -20,7 +20,7 @@ pub fn id(record: &Value) -> &str {
 /// Returns a member, which must be a string.
 pub fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     let text = value[name].as_str();
-    text.unwrap_or_else(|| panic!("{name} in {value}"))
+    text.unwrap_or_else(|| panic!("{name} is not a string: {value}"))
 }
 
 /// Returns the names of the fields of `object`, sorted.
@@ -43,7 +43,7 @@ pub fn list(answer: &Answer) -> Vec<Value> {
 /// Returns a time of an answer, in milliseconds since the Unix epoch.
 pub fn millis(time: &Value) -> i64 {
     let text = time.as_str();
-    millis_of(text.unwrap_or_else(|| panic!("no time: {time}")))
+    millis_of(text.unwrap_or_else(|| panic!("not a time: {time}")))
 }
 
 /// Parses a time, and returns it in milliseconds since the Unix epoch.

@@ -63,7 +63,7 @@ impl Received {
         let value = values
             .next()
             .unwrap_or_else(|| panic!("no {name} in {self:?}"));
-        assert!(values.next().is_none(), "{name} came twice: {self:?}");
+        assert!(values.next().is_none(), "{name} was sent twice: {self:?}");
         value.to_str().expect("visible ASCII")
     }
 
@@ -313,7 +313,7 @@ async fn read(socket: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Received> 
 fn parse(bytes: &[u8]) -> Option<(Received, usize)> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut head = httparse::Request::new(&mut headers);
-    let httparse::Status::Complete(start) = head.parse(bytes).expect("a sound request") else {
+    let httparse::Status::Complete(start) = head.parse(bytes).expect("a valid request") else {
         return None;
     };
     let (mut map, mut names) = (HeaderMap::new(), Vec::new());
