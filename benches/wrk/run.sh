@@ -26,8 +26,9 @@ for port in 18081 18082; do
   curl --silent --output /dev/null --retry 50 --retry-connrefused --retry-delay 1 "http://127.0.0.1:$port/healthz"
 done
 for _ in $(seq 100); do
-  curl --silent --json '{"url":"https://receiver.example/hook"}' -H "Authorization: Bearer $key" \
-    http://127.0.0.1:18082/webhooks/endpoints | sed -n 's/.*"id":"\(we_[^"]*\)".*/\1/p'
+  answer=$(curl --silent --json '{"url":"https://receiver.example/hook"}' -H "Authorization: Bearer $key" \
+    http://127.0.0.1:18082/webhooks/endpoints)
+  echo "$answer" | sed -n 's/^{"id":"\([^"]*\)".*/\1/p'
 done > "$work/endpoints"
 
 load() { # PORT NAME
@@ -37,6 +38,10 @@ for _ in $(seq "$rounds"); do
   load 18081 floor
   ENDPOINTS=$work/endpoints load 18082 hookturn
 done
+if grep -v ' 0 not answered with 2xx, 0 broken' "$work/floor" "$work/hookturn"; then
+  echo "these rounds do not count" >&2
+  exit 1
+fi
 median() { cut -d' ' -f1 "$work/$1" | sort -n | sed -n "$(((rounds + 1) / 2))p"; }
 awk -v ours="$(median hookturn)" -v floors="$(median floor)" -v store="$store" \
   'BEGIN { printf "median, %s: %d/s of the floor'\''s %d/s: %.2f\n", store, ours, floors, ours / floors }'

@@ -1,12 +1,13 @@
-//! The runtimes that work is spread over.
+//! The runtimes over which work is spread.
 
 use std::sync::Arc;
 
-use tokio::{runtime::Handle, task::JoinHandle};
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 
 use super::mailbox::{Mailbox, Reachable};
 
-/// The runtimes that work is spread over; at least one. Cheap to clone.
+/// The runtimes over which work is spread; at least one. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Cores(Arc<[Core]>);
 
@@ -14,7 +15,7 @@ pub struct Cores(Arc<[Core]>);
 #[derive(Clone, Debug)]
 pub struct Core {
     handle: Handle,
-    /// Where it has a single thread.
+    /// Its mailbox, when it has a single thread.
     mailbox: Option<Arc<Mailbox>>,
 }
 
@@ -23,7 +24,7 @@ impl Cores {
         Self(cores.into())
     }
 
-    /// The runtime of the caller alone, which may well be one that uses several cores.
+    /// Returns only the runtime of the caller, which may use several cores.
     ///
     /// # Panics
     ///
@@ -36,12 +37,12 @@ impl Cores {
         }]))
     }
 
-    /// The cores, always in the same order.
+    /// Returns the cores, always in the same order.
     pub fn iter(&self) -> impl Iterator<Item = &Core> {
         self.0.iter()
     }
 
-    /// The first core.
+    /// Returns the first core.
     #[must_use]
     pub fn first(&self) -> &Core {
         &self.0[0]
@@ -49,7 +50,7 @@ impl Cores {
 }
 
 impl Core {
-    /// The runtime of one thread, which empties `mailbox`.
+    /// Makes the core of a single-threaded runtime, whose thread empties `mailbox`.
     pub(super) const fn of_thread(handle: Handle, mailbox: Arc<Mailbox>) -> Self {
         Self {
             handle,
@@ -65,13 +66,13 @@ impl Core {
         self.handle.spawn(self.reachable(task))
     }
 
-    /// The runtime, for tasks that are not often woken by other threads.
+    /// Returns the runtime, for tasks that other threads seldom wake.
     #[must_use]
     pub fn handle(&self) -> &Handle {
         &self.handle
     }
 
-    /// `task`, to be run on this core: other threads wake it cheaply.
+    /// Wraps `task`, to be run on this core, so that other threads wake it cheaply.
     pub fn reachable<F: Future + Send>(
         &self,
         task: F,

@@ -1,29 +1,26 @@
-//! How other threads wake the tasks of a core.
+//! Lets other threads wake the tasks of a core.
 //!
-//! Waking a task from outside its runtime takes a system call, whether or not the runtime sleeps. The writer of a durable
-//! store answers many requests at once. So their wakers are put here, and one call wakes the core for all of them.
+//! Waking a task from outside its runtime takes a system call, whether or not the runtime sleeps.
+//! The writer of a durable store answers many requests at once. So it puts their wakers here, and
+//! one call wakes the core for all of them.
 
-use std::{
-    cell::Cell,
-    mem,
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    task::{Context, Poll, Wake, Waker},
-};
+use std::cell::Cell;
+use std::mem;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 
 use parking_lot::Mutex;
 use pin_project_lite::pin_project;
 use tokio::sync::Notify;
 
 thread_local! {
-    /// The number of the mailbox that this thread empties; 0 is none.
+    /// The number of the mailbox that this thread empties; 0 for none.
     static OF_THREAD: Cell<usize> = const { Cell::new(0) };
 }
 
-/// What the core of a runtime with one thread is to wake.
+/// The tasks that a single-threaded runtime must wake.
 #[derive(Debug)]
 pub(super) struct Mailbox {
     number: usize,
@@ -43,12 +40,12 @@ impl Default for Mailbox {
 }
 
 impl Mailbox {
-    /// Notes that the calling thread is the one of the runtime.
+    /// Marks the calling thread as the runtime's thread.
     pub fn is_of_this_thread(&self) {
         OF_THREAD.set(self.number);
     }
 
-    /// Wakes what other threads ask to be woken, for ever.
+    /// Wakes the tasks that other threads put in the mailbox, for ever.
     pub async fn empty_always(&self) {
         let mut woken = Vec::new();
         loop {
@@ -70,10 +67,10 @@ impl Mailbox {
 }
 
 pin_project! {
-    /// A task that other threads wake by a mailbox, if there is one.
+    /// A task that other threads wake through a mailbox, if there is one.
     pub(super) struct Reachable<F> {
         mailbox: Option<Arc<Mailbox>>,
-        // The task's own waker, and the one that it is polled with.
+        // The task's own waker, and the waker with which it is polled.
         wakers: Option<(Waker, Waker)>,
         #[pin]
         task: F,
@@ -98,7 +95,7 @@ impl<F: Future> Future for Reachable<F> {
         let Some(mailbox) = this.mailbox else {
             return this.task.poll(cx);
         };
-        // The runtime gives a task the same waker each time.
+        // The runtime polls a task with the same waker each time.
         let known = this.wakers.take();
         let known = known.filter(|(own, _)| own.will_wake(cx.waker()));
         let (_, waker) = this.wakers.insert(known.unwrap_or_else(|| {
@@ -113,7 +110,7 @@ impl<F: Future> Future for Reachable<F> {
     }
 }
 
-/// Where a task is woken.
+/// A waker that goes through the mailbox unless it is used on the runtime's thread.
 struct Address {
     mailbox: Arc<Mailbox>,
     task: Waker,
@@ -135,7 +132,9 @@ impl Wake for Address {
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::mpsc, thread, time::Duration};
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
 
     use tokio::sync::oneshot;
 

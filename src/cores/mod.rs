@@ -1,8 +1,9 @@
-//! The processor's cores, each with a single-threaded runtime of its own.
+//! The processor's cores, each of which has a single-threaded runtime.
 //!
-//! A task stays on the core that it began on. So it is woken without a lock, what it touches stays in that core's cache,
-//! and nothing looks for work on other cores. In exchange nothing moves away from a core that is busy: whatever hands out
-//! work (connections, attempts of deliveries) gives it to the core that has least of it.
+//! A task stays on the core on which it began. So it is woken without a lock, its data stays in
+//! that core's cache, and no core looks for work on others. In exchange, no task moves away from a
+//! busy core, so connections and attempts of deliveries are given to the core that has the fewest
+//! of them.
 
 mod core;
 mod mailbox;

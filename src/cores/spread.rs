@@ -1,13 +1,9 @@
-//! Giving each task to the core that has least of them.
+//! Gives each task to the core that has the fewest.
 
-use std::{
-    collections::VecDeque,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
@@ -15,14 +11,15 @@ use tokio::time::{Instant, sleep_until};
 
 use super::core::{Core, Cores};
 
-/// How long a core may take to begin a task before the task is offered to another one.
+/// How long a core may take to begin a task before the task is offered to another core.
 const BEGINS_WITHIN: Duration = Duration::from_millis(5);
 
-/// Tasks of one kind, each on the core that had fewest of them when it came.
+/// Tasks of one kind, each on the core that had the fewest of them when it came.
 #[derive(Debug)]
 pub struct Spread {
     places: Box<[Place]>,
-    /// Tasks that may not have begun, and when they should have; in the order of those times.
+    /// Tasks that may not have begun, with the times by which they should have, in the order of
+    /// those times.
     offered: VecDeque<(Instant, Offer)>,
 }
 
@@ -32,15 +29,15 @@ struct Place {
     load: Arc<Load>,
 }
 
-/// How many tasks a core has of one [`Spread`].
+/// How many tasks of a [`Spread`] a core has.
 #[derive(Debug, Default)]
 struct Load {
     all: AtomicUsize,
-    /// Those that it has not begun: with any, it is busy with something else.
+    /// The tasks that it has not begun. If there are any, the core is busy with something else.
     waiting: AtomicUsize,
 }
 
-/// A task that whichever core comes first begins.
+/// A task that is offered to cores, and that the first of them begins.
 #[derive(Clone)]
 struct Offer(Arc<Mutex<Option<BoxFuture<'static, ()>>>>);
 
@@ -50,7 +47,7 @@ impl std::fmt::Debug for Offer {
     }
 }
 
-/// A task's part in the load of its core.
+/// A task's share of its core's load.
 struct Share(Arc<Load>);
 
 impl Drop for Share {
@@ -60,7 +57,7 @@ impl Drop for Share {
 }
 
 impl Spread {
-    /// No tasks on `cores` yet.
+    /// Makes an empty spread over `cores`.
     #[must_use]
     pub fn over(cores: &Cores) -> Self {
         let places = cores.iter().map(|core| Place {
@@ -73,7 +70,8 @@ impl Spread {
         }
     }
 
-    /// Runs `task` on the core that has fewest waiting, and of those on the one that has fewest in all.
+    /// Runs `task` on the core that has the fewest waiting tasks, and among equals on the one that
+    /// has the fewest tasks.
     pub fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
         let offer = Offer(Arc::new(Mutex::new(Some(Box::pin(task)))));
         let (_, place) = self.least_loaded();
@@ -84,7 +82,8 @@ impl Spread {
         }
     }
 
-    /// Offers tasks that have not begun in time to other cores, for ever. Can be dropped and called again.
+    /// Offers tasks that have not begun in time to other cores, for ever. It can be dropped and
+    /// called again.
     pub async fn offer_again(&mut self) {
         loop {
             while let Some((_, Offer(task))) = self.offered.front()
@@ -109,7 +108,7 @@ impl Spread {
         }
     }
 
-    /// The place that a task is given to, and how many wait there.
+    /// Returns the place for the next task, and how many tasks wait there.
     fn least_loaded(&self) -> (usize, &Place) {
         let count = |of: &AtomicUsize| of.load(Ordering::Relaxed);
         let key = |place: &Place| (count(&place.load.waiting), count(&place.load.all));

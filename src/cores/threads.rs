@@ -1,23 +1,19 @@
-//! A thread for each core, with its runtime.
+//! Starts and stops the threads of the cores, each with its runtime.
 
-use std::{
-    io,
-    num::NonZero,
-    sync::{Arc, mpsc},
-    thread,
-    time::Duration,
-};
+use std::num::NonZero;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+use std::{io, thread};
 
-use tokio::{runtime, sync::oneshot};
+use tokio::runtime;
+use tokio::sync::oneshot;
 
-use super::{
-    core::{Core, Cores},
-    mailbox::Mailbox,
-};
+use super::core::{Core, Cores};
+use super::mailbox::Mailbox;
 
-/// Threads with a runtime each.
+/// Threads, each with a runtime.
 ///
-/// Dropping it ends their tasks where they are, without waiting for them.
+/// Dropping it ends their tasks at once, without waiting for them.
 #[derive(Debug)]
 pub struct Threads {
     cores: Cores,
@@ -31,17 +27,17 @@ impl Threads {
     ///
     /// # Errors
     ///
-    /// When there is no thread or no runtime to be had.
+    /// When a thread or a runtime cannot be started.
     pub fn start() -> io::Result<Self> {
         let count = thread::available_parallelism().map_or(1, NonZero::get);
         Self::start_some(count)
     }
 
-    /// Starts so many threads, and at least one.
+    /// Starts `count` threads, at least one.
     ///
     /// # Errors
     ///
-    /// When there is no thread or no runtime to be had.
+    /// When a thread or a runtime cannot be started.
     pub fn start_some(count: usize) -> io::Result<Self> {
         let (alive, ended) = mpsc::channel();
         let mut cores = Vec::new();
@@ -64,7 +60,7 @@ impl Threads {
                     mailbox.is_of_this_thread();
                     runtime.block_on(async {
                         tokio::select! {
-                            // An error says that the sender is gone, which is an end as well.
+                            // An error means that the sender was dropped, which is also a stop.
                             _ = stopped => {}
                             () = mailbox.empty_always() => {}
                         }
@@ -80,16 +76,17 @@ impl Threads {
         })
     }
 
-    /// The runtimes of the threads.
+    /// Returns the runtimes of the threads.
     #[must_use]
     pub fn cores(&self) -> &Cores {
         &self.cores
     }
 
-    /// Ends all tasks where they are, and waits for the threads, but no longer than `within`: one may be stuck.
+    /// Ends all tasks at once and waits for the threads, at most for `within`, since a thread may
+    /// be stuck.
     pub fn stop(self, within: Duration) {
         drop(self.stop);
-        // Nothing is ever sent: this waits until the threads have ended.
+        // Nothing is ever sent, so this waits until the threads have ended.
         let _ = self.ended.recv_timeout(within);
     }
 }
