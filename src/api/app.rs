@@ -1,4 +1,4 @@
-//! What all handlers share.
+//! The state that all handlers share.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,27 +7,29 @@ use super::auth::Tenants;
 use crate::clock::TestClock;
 use crate::service::Service;
 
-/// What the API is made of.
+/// The parts that the API is made of.
 pub struct AppConfig {
     /// The use cases.
     pub service: Service,
-    /// Who may ask.
+    /// The tenants and their API keys.
     pub tenants: Tenants,
-    /// Where this server is reached, without a slash at the end: what problem types start with.
+    /// The URL at which clients reach this server, without a trailing slash. The `type` of every
+    /// problem document starts with it.
     pub public_url: String,
-    /// With `--dev`: the clock that can be moved. Its presence also lets 2026-03-01 endpoints have
-    /// `http:` URLs.
+    /// The clock that clients can move; present only with `--dev`. If it is present, endpoints of
+    /// the 2026-03-01 API may also have `http:` URLs.
     pub test_clock: Option<Arc<TestClock>>,
-    /// How long a body may take: [`BODY_TIMEOUT`](super::body::BODY_TIMEOUT) outside tests.
+    /// How long a request body may take to arrive: [`BODY_TIMEOUT`](super::body::BODY_TIMEOUT)
+    /// outside tests.
     pub body_timeout: Duration,
 }
 
-/// The API's state. Cheap to clone.
+/// The state of the API. Cheap to clone.
 #[derive(Clone)]
 pub struct App(Arc<AppConfig>);
 
 impl App {
-    /// The API made of `config`.
+    /// Creates the state from `config`.
     #[must_use]
     pub fn new(config: AppConfig) -> Self {
         Self(Arc::new(config))

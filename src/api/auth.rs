@@ -1,4 +1,4 @@
-//! Who is asking: bearer API keys (RFC 6750), and the tenants that they belong to.
+//! Authenticates callers: bearer API keys (RFC 6750) and the tenants that they belong to.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -12,10 +12,11 @@ use super::failure::Failure;
 use super::rate_limit::RateLimit;
 use crate::domain::TenantId;
 
-/// The path prefixes under which nothing is told without a key: not even that a path does not exist.
+/// The path prefixes that require a key. Without a key, a caller does not learn whether a path
+/// under them exists.
 const PROTECTED: [&str; 5] = ["/webhooks", "/events", "/deliveries", "/dev", "/v1/public"];
 
-/// Whether a request to `path` needs a key, whatever there is or is not at that path.
+/// Returns whether a request to `path` needs a key, even if nothing is at that path.
 #[must_use]
 pub fn is_protected(path: &str) -> bool {
     PROTECTED.iter().any(|prefix| {
@@ -26,19 +27,19 @@ pub fn is_protected(path: &str) -> bool {
 
 /// A tenant, with its rate limit.
 pub struct Tenant {
-    /// Its name.
+    /// The tenant's id.
     pub id: TenantId,
-    /// Its bucket; `None` when the rate limit is off.
+    /// The tenant's token bucket; `None` when the rate limit is off.
     pub rate_limit: Option<RateLimit>,
 }
 
-/// All API keys, as SHA-256 digests: the table holds no key, and the time that a look-up takes says
-/// nothing about one.
+/// All API keys, as SHA-256 digests. The table holds no key in plain text, and the duration of a
+/// look-up reveals nothing about a key.
 pub struct Tenants(HashMap<[u8; 32], Arc<Tenant>>);
 
 impl Tenants {
-    /// The table of `keys`, pairs of a tenant's name and a key's text. Several keys of one tenant share
-    /// its bucket. `rate_limit` is in requests a second; `None` is no limit.
+    /// Creates the table from `keys`: pairs of a tenant's name and an API key. All keys of one
+    /// tenant share its bucket. `rate_limit` is in requests per second; `None` means no limit.
     pub fn new<'a>(
         keys: impl IntoIterator<Item = (&'a str, &'a str)>,
         rate_limit: Option<NonZeroU32>,
@@ -56,12 +57,13 @@ impl Tenants {
         Self(table.collect())
     }
 
-    /// The tenant whose key the request carries.
+    /// Returns the tenant whose key the request carries.
     ///
     /// # Errors
     ///
-    /// [`Failure::MissingToken`] when there is no bearer token, [`Failure::InvalidToken`] when there is
-    /// one, or more than one header, that names no tenant.
+    /// Returns [`Failure::MissingToken`] when there is no bearer token, and
+    /// [`Failure::InvalidToken`] when the token belongs to no tenant or there is more than one
+    /// `Authorization` header.
     pub fn authenticate(&self, headers: &HeaderMap) -> Result<&Arc<Tenant>, Failure> {
         let mut values = headers.get_all(AUTHORIZATION).iter();
         let Some(value) = values.next() else {
@@ -76,7 +78,7 @@ impl Tenants {
     }
 }
 
-/// The token after `Bearer` and at least one space (RFC 6750, section 2.1). The scheme is
+/// Returns the token after `Bearer` and at least one space (RFC 6750, section 2.1). The scheme is
 /// case-insensitive (RFC 9110, section 11.1).
 fn bearer_token(value: &[u8]) -> Option<&[u8]> {
     let (scheme, rest) = value.split_at_checked(6)?;

@@ -1,8 +1,9 @@
-//! Reading a change: its idempotency key and its body.
+//! Reads the requests that change something: their idempotency key and their body.
 //!
-//! The order of checks is the contract of every `POST`, `PUT` and `PATCH`: the key's form, then the
-//! body's size, then **whether the key has an answer already**, and only then the body's type and
-//! content. A repetition gets its answer even where the server has since grown stricter.
+//! Every `POST`, `PUT` and `PATCH` is checked in the same order, which is part of the API's
+//! contract: the form of the key, the size of the body, **whether the key already has an answer**,
+//! and only then the type and content of the body. So a repeated request gets its first answer,
+//! even if the server has become stricter since.
 
 use std::time::Duration;
 
@@ -24,36 +25,38 @@ use crate::idempotency::{Answer, IdempotencyKey, KeyUse, RequestFingerprint};
 use crate::service::{Caller, Error};
 use crate::store::Committed;
 
-/// The longest body that is read, in bytes: 64 KiB.
+/// The longest request body, in bytes: 64 KiB.
 pub const MAX_BODY: usize = 64 * 1024;
 
-/// The longest body of an event, in bytes: 256 KiB.
+/// The longest request body for an event, in bytes: 256 KiB.
 pub const MAX_EVENT_BODY: usize = 256 * 1024;
 
-/// How long a body may take to come to its end.
+/// How long a request body may take to arrive completely.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How much more of a body that is too long is read and thrown away, in bytes, and for how long. Ending the
-/// connection on a client that is still sending resets it, and the client sees that instead of the answer.
+/// How much of the rest of a too long body is read and discarded, in bytes, and for how long.
+/// Closing the connection while the client is still sending resets it, and the client sees the
+/// reset instead of the answer.
 const MAX_DISCARDED: usize = 1024 * 1024;
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The two headers that may carry an idempotency key: the standard one, and the one that some client
+/// The two headers that may carry an idempotency key: the standard one, and one that some client
 /// libraries send.
 const KEY_HEADERS: [&str; 2] = ["idempotency-key", "x-idempotency-key"];
 
-/// A body, read whole.
+/// A request body, read completely.
 pub struct JsonBody {
     bytes: Bytes,
     is_json: bool,
 }
 
 impl JsonBody {
-    /// The body as an object; no body at all is an object without fields.
+    /// Parses the body as an object. An empty body counts as an object without fields.
     ///
     /// # Errors
     ///
-    /// [`Failure::UnsupportedContentType`], [`Failure::MalformedJson`] or [`Failure::NotAnObject`].
+    /// Returns [`Failure::UnsupportedContentType`], [`Failure::MalformedJson`] or
+    /// [`Failure::NotAnObject`].
     pub fn object(&self) -> Result<Object<'_>, Failure> {
         if !self.bytes.is_empty() && !self.is_json {
             return Err(Failure::UnsupportedContentType);
@@ -71,13 +74,15 @@ impl FromRequest<App> for JsonBody {
     }
 }
 
-/// A change whose body, of at most `LIMIT` bytes, counts: what was sent, and on whose behalf.
+/// A request that changes something, with a body of at most `LIMIT` bytes.
 ///
-/// As an extractor it rejects with the failure, or with the remembered answer of the key.
+/// The body is part of what the idempotency key stands for.
+///
+/// As an extractor, it rejects with the failure, or with the stored answer of the key.
 pub struct ChangeRequest<const LIMIT: usize = MAX_BODY> {
-    /// The tenant and the key.
+    /// The tenant and the idempotency key.
     pub caller: Caller,
-    /// What was sent.
+    /// The body.
     pub body: JsonBody,
 }
 
@@ -90,7 +95,9 @@ impl<const LIMIT: usize> FromRequest<App> for ChangeRequest<LIMIT> {
     }
 }
 
-/// A change whose body is ignored, whatever it is, and is no part of what the key is used for.
+/// A request that changes something and whose body is ignored.
+///
+/// The body may be anything, and is not part of what the idempotency key stands for.
 pub struct BodilessChangeRequest(pub Caller);
 
 impl FromRequest<App> for BodilessChangeRequest {
@@ -180,13 +187,15 @@ impl JsonBody {
     }
 }
 
-/// The body, copied together as it comes: kept in its pieces, one that is sent a byte at a time would take
-/// forty times its size.
+/// Reads the body into one buffer.
+///
+/// The pieces are copied together as they arrive: kept apart, a body that is sent one byte at a
+/// time would take forty times its size.
 async fn whole(body: &mut Body, limit: usize) -> Result<Bytes, Failure> {
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Failure::BodyUnreadable)?;
-        // What is no data are trailers, which say nothing here.
+        // A frame without data holds trailers, which mean nothing here.
         let Some(data) = frame.data_ref() else {
             continue;
         };
@@ -198,24 +207,27 @@ async fn whole(body: &mut Body, limit: usize) -> Result<Bytes, Failure> {
     Ok(whole.freeze())
 }
 
-/// Reads a body that nobody will look at, as far as that is cheap, so that who sends it gets to read the
-/// answer: a connection that is closed while bytes are on their way is reset.
+/// Reads and discards a body that no handler reads, within the limits of [`discard`].
+///
+/// Closing a connection while the client is still sending resets it, and the client would not see
+/// the answer.
 pub(super) async fn discard_unasked(headers: &HeaderMap, body: Body) {
-    // Who asked first whether to send (RFC 9110, section 10.1.1) need not begin.
+    // A client that asked first whether to send (RFC 9110, section 10.1.1) has not begun.
     if !body.is_end_stream() && !headers.contains_key(EXPECT) {
         discard(body).await;
     }
 }
 
-/// Reads what is left of a body, as far as that is cheap.
+/// Reads and discards the rest of a body: at most [`MAX_DISCARDED`] bytes, for at most
+/// [`DISCARD_TIMEOUT`].
 async fn discard(body: Body) {
     let mut body = Limited::new(body, MAX_DISCARDED);
     let rest = async { while let Some(Ok(_)) = body.frame().await {} };
-    // Whoever takes longer, or sends more, is cut off.
+    // A client that takes longer or sends more is cut off.
     let _ = tokio::time::timeout(DISCARD_TIMEOUT, rest).await;
 }
 
-/// Whether the body is declared as JSON, with whatever parameters, or not declared at all.
+/// Returns whether the body is declared as JSON, with any parameters, or has no declared type.
 fn is_json(headers: &HeaderMap) -> bool {
     headers.get_all(CONTENT_TYPE).iter().all(|value| {
         let essence = value.as_bytes().split(|byte| *byte == b';').next();

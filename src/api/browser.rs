@@ -1,4 +1,4 @@
-//! Headers that have a browser hold the pages here to what they need.
+//! Sets the headers that restrict what a browser does with this server's pages.
 
 use axum::Router;
 use axum::http::HeaderValue;
@@ -7,19 +7,20 @@ use tower_http::set_header::SetResponseHeaderLayer;
 
 use super::app::App;
 
-/// For pages of text: nothing is loaded, nothing runs, and only their own style counts, named by its digest.
+/// The policy for pages of text: the browser loads nothing and runs nothing. Only the page's own
+/// style is allowed, by its digest.
 pub(super) const PAGE_POLICY: &str = "default-src 'none'; \
      style-src 'sha256-iB9BP9wQLAtt3YMDX9BICaIYTz6lJtE6SGLXJStrObU='; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// For Swagger UI: scripts, styles and requests of this server alone, the images in its style sheet, and the style in
-/// its logo, named by its digest.
+/// The policy for Swagger UI: scripts, styles and requests only of this server, the images in its
+/// style sheet, and the style in its logo, by its digest.
 pub(super) const DOCS_POLICY: &str = "default-src 'none'; \
      script-src 'self'; style-src 'self' 'sha256-RL3ie0nH+Lzz2YNqQN83mnU0J1ot4QL7b99vMdIX99w='; \
      img-src 'self' data:; connect-src 'self'; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// `pages`, each answer with this content security policy, in no frame of another page, and naming no page to others.
+/// Adds this content security policy to every answer of `pages`, and forbids frames and referrers.
 pub(super) fn guarded(pages: Router<App>, policy: &'static str) -> Router<App> {
     let headers = [
         (CONTENT_SECURITY_POLICY, policy),

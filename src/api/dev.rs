@@ -1,4 +1,4 @@
-//! `/dev`: the test clock. These routes exist with `--dev` only.
+//! The test clock at `/dev`. These routes exist only with `--dev`.
 
 use std::time::Duration;
 
@@ -32,21 +32,21 @@ pub fn operations() -> Operations {
         })
 }
 
-/// Three days.
+/// Three days, in seconds.
 const EXAMPLE_SECONDS: u64 = 259_200;
 
 /// The server's time.
 #[derive(Serialize, ToSchema)]
 pub struct DevClock {
-    /// What the server's one clock says.
+    /// What the server's clock shows.
     #[schema(value_type = String, format = DateTime, example = "2026-06-12T10:15:00.000Z")]
     now: Timestamp,
 }
 
 fields! {
-    /// How far to move the clock.
+    /// How far to advance the clock.
     pub struct AdvanceClock from Object {
-        /// Whole seconds to move ahead, 100 years at most in all.
+        /// Whole seconds to advance by; 100 years at most in total.
         seconds: u64 = required(Integer { min: 0, max: MAX_ADVANCE_SECONDS }), example EXAMPLE_SECONDS;
     }
 }
@@ -65,9 +65,9 @@ async fn read_clock(State(app): State<App>) -> Response {
 
 /// Advance the test clock
 ///
-/// Only with `--dev`. Moves everything that the server decides by time: graces, idempotency records
-/// and retries. The clock goes on running from there and cannot be moved back; a durable store keeps
-/// what it was advanced by across restarts. An `Idempotency-Key` is not read here.
+/// Only with `--dev`. Affects everything that the server decides by time: grace periods,
+/// idempotency records and retries. The clock continues from there and cannot be moved back; a
+/// durable store keeps the total advance across restarts. An `Idempotency-Key` is ignored here.
 #[utoipa::path(
     post, path = "/dev/clock/advance", operation_id = "advanceClock", tag = "Test clock",
     request_body = AdvanceClock,

@@ -1,16 +1,18 @@
-//! Which dialect a path belongs to.
+//! Decides which dialect a path belongs to.
 
-/// A dialect: whose words a path is answered in.
+/// One of the two APIs that this server speaks.
+///
+/// It decides the format and wording of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
-    /// The 2026-03-01 API, and all that belongs to none.
+    /// The 2026-03-01 API, and all paths that belong to neither dialect.
     V2026,
     /// Verbex v1.
     Verbex,
 }
 
 impl Dialect {
-    /// The dialect of a path.
+    /// Returns the dialect of a path.
     #[must_use]
     pub fn of(path: &str) -> Self {
         match path.strip_prefix("/v1/public") {

@@ -1,4 +1,4 @@
-//! The `OpenAPI` 3.1 documents as they are served, and the pages that show them.
+//! Serves the `OpenAPI` 3.1 documents, and the pages that show them.
 
 use std::sync::LazyLock;
 
@@ -18,7 +18,8 @@ use super::{dev, pages, v2026_03_01, verbex_v1};
 /// The names of the documents.
 pub const NAMES: [&str; 2] = ["2026-03-01", "verbex-v1"];
 
-/// The `OpenAPI` document called `name`, as JSON text for people to read; `None` when there is none.
+/// Returns the `OpenAPI` document called `name` as indented JSON, or `None` if there is no such
+/// document.
 #[must_use]
 pub fn document(name: &str) -> Option<String> {
     let document = match name {
@@ -34,10 +35,10 @@ pub fn document(name: &str) -> Option<String> {
     serde_json::to_string_pretty(&document).ok()
 }
 
-/// The documents, and Swagger UI over them. All of it is in the program: nothing is loaded from
-/// elsewhere.
+/// Returns the routes of the documents and of Swagger UI. All files are part of the program:
+/// nothing is loaded from elsewhere.
 pub(super) fn routes() -> Router<App> {
-    // Made once, however many servers a process starts.
+    // Made once for all servers that a process starts.
     static TEXTS: LazyLock<[Bytes; 2]> =
         LazyLock::new(|| NAMES.map(|name| document(name).unwrap_or_default().into()));
     let [v2026, verbex] = TEXTS
@@ -58,7 +59,7 @@ pub(super) fn routes() -> Router<App> {
     guarded(pages, DOCS_POLICY).layer(middleware::map_response(in_our_words))
 }
 
-/// Swagger UI says in its own words that it has no such file; here an unknown path has others.
+/// Answers 404 in the API's own format, instead of Swagger UI's.
 async fn in_our_words(response: Response) -> Response {
     if response.status().is_client_error() {
         return Failure::RouteNotFound.into_response();

@@ -1,8 +1,9 @@
 //! The story that the examples in the `OpenAPI` documents tell.
 //!
-//! An endpoint is made with a first secret, and its secret is rotated eight days later. Five minutes after that an event
-//! is published, and delivered with the signatures of both secrets. A subscription is made and rotated at the same times.
-//! Everything happens by the code that serves requests, so times, ids and fingerprints agree.
+//! An endpoint is created with a first secret, which is rotated eight days later. Five minutes
+//! after that, an event is published and delivered with the signatures of both secrets. A
+//! subscription is created and rotated at the same times. The code that serves requests makes all
+//! of it, so times, ids and fingerprints agree.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,7 @@ pub(super) const EVENT_ID: &str = "call-c_1-started";
 /// The type of the event.
 pub(super) const EVENT_TYPE: &str = "call.started";
 
-/// When the endpoint is made: `2026-06-01T08:00:00.000Z`.
+/// When the endpoint is created: `2026-06-01T08:00:00.000Z`.
 const CREATED_AT: i64 = 1_780_300_800_000;
 
 /// When its secret is rotated: `2026-06-09T10:15:00.000Z`.
@@ -45,22 +46,22 @@ const OBJECT_ID: [u8; 12] = [
     0x66, 0x5f, 0x1c, 0x2a, 0xb8, 0xe4, 0xd9, 0x00, 0x12, 0xab, 0x34, 0xcd,
 ];
 
-/// When requests of the story are made that say the time.
+/// Returns the time of the story's requests whose answers show the time.
 pub(super) fn now() -> Timestamp {
     Timestamp::from_millis(ROTATED_AT)
 }
 
-/// Who owns it all.
+/// Returns the tenant that owns everything in the story.
 pub(super) fn tenant() -> TenantId {
     TenantId::new("acme")
 }
 
-/// The secret that the endpoint is made with.
+/// Returns the secret that the endpoint is created with.
 pub(super) fn first_secret() -> Secret {
     Secret::from_bytes(FIRST_SECRET)
 }
 
-/// The endpoint in its first week.
+/// Returns the endpoint before its rotation.
 pub(super) fn endpoint() -> Endpoint {
     made(
         EndpointId::Uuid(UUID),
@@ -78,7 +79,7 @@ pub(super) fn endpoint() -> Endpoint {
     )
 }
 
-/// The subscription in its first week.
+/// Returns the subscription before its rotation.
 pub(super) fn subscription() -> Endpoint {
     let settings = Settings {
         events: [EventPattern::Exact("Call.Started".into())].into(),
@@ -101,7 +102,7 @@ fn made(id: EndpointId, format: Format, settings: Settings) -> Endpoint {
     }
 }
 
-/// The rotation.
+/// Returns the rotation with this grace period.
 pub(super) fn rotation(grace: Duration) -> Option<Rotation> {
     rotated(grace).map(|(_, rotation)| rotation)
 }
@@ -112,7 +113,7 @@ fn rotated(grace: Duration) -> Option<(KeyRing, Rotation)> {
     key_ring.rotate(now(), grace, fresh).ok()
 }
 
-/// The secrets that sign the event, when the replaced one has an hour.
+/// Returns the secrets that sign the event, after a rotation with a grace period of one hour.
 pub(super) fn live_secrets() -> Vec<SecretInfo> {
     let key_ring = rotated(Duration::from_secs(3600)).map(|(key_ring, _)| key_ring);
     let live = key_ring.iter().flat_map(|key_ring| {
@@ -127,10 +128,10 @@ pub(super) fn live_secrets() -> Vec<SecretInfo> {
     live.collect()
 }
 
-/// The event when it is published.
+/// Returns the event as it is published.
 pub(super) fn event() -> Event {
     Event {
-        // The publisher's own id; it is one, so nothing else is ever told.
+        // The text is a valid id, so the fallback is never used.
         id: EVENT_ID.parse().unwrap_or_else(|_| EventId::from(UUID)),
         event_type: EVENT_TYPE.into(),
         ..test_event()
@@ -152,12 +153,12 @@ fn pending(event: Event) -> Delivery {
     Delivery::new(UUID.into(), EndpointId::Uuid(UUID), Arc::new(event), now)
 }
 
-/// A delivery of a test event, which is still to be sent.
+/// Returns a delivery of a test event, before its first attempt.
 pub(super) fn test_delivery() -> Delivery {
     pending(test_event())
 }
 
-/// The delivery of the event, which the receiver took.
+/// Returns the delivery of the event after the receiver accepted it.
 pub(super) fn delivery() -> Delivery {
     let delivery = pending(event());
     let at = delivery.created_at;
@@ -173,7 +174,7 @@ pub(super) fn delivery() -> Delivery {
     delivery.settle(attempt, Verdict::Success, ended)
 }
 
-/// The delivery when it is resent, a minute later.
+/// Returns the same delivery after it was resent, a minute later.
 pub(super) fn resent_delivery() -> Delivery {
     let delivery = delivery();
     let later = delivery.created_at.plus(Duration::from_secs(60));

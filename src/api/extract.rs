@@ -1,4 +1,5 @@
-//! What handlers take from a request beside its body and query: who asks, and the id in the path.
+//! Extracts what handlers need besides body and query: the tenant, the trace and the id in the
+//! path.
 
 use std::str::FromStr;
 
@@ -10,7 +11,8 @@ use super::failure::Failure;
 use crate::domain::{DeliveryId, EndpointId, TenantId, TraceId};
 use crate::service::Error;
 
-/// What the middleware found out about a request to a protected path, as an extension of it.
+/// What the middleware learned about a request to a protected path. It is an extension of the
+/// request.
 #[derive(Clone)]
 pub(super) struct RequestContext {
     /// The tenant whose key the request carries.
@@ -20,13 +22,13 @@ pub(super) struct RequestContext {
 }
 
 impl RequestContext {
-    /// The context among the extensions of a request.
+    /// Returns the context from the extensions of a request.
     ///
     /// # Errors
     ///
-    /// [`Failure::MissingToken`] when there is none. Every route that asks for a tenant is under a
-    /// protected prefix, where the middleware puts one; were a route forgotten there, it refuses
-    /// instead of guessing.
+    /// Returns [`Failure::MissingToken`] when there is none. Every route that asks for a tenant is
+    /// under a protected prefix, where the middleware adds the context. If a route were left out
+    /// there, this refuses the request instead of guessing a tenant.
     pub(super) fn of(extensions: &Extensions) -> Result<&Self, Failure> {
         extensions.get().ok_or(Failure::MissingToken)
     }
@@ -35,7 +37,7 @@ impl RequestContext {
 /// The tenant whose key the request carries.
 pub struct Authenticated(pub TenantId);
 
-/// The trace of a request to a protected path.
+/// The trace that a request to a protected path is part of.
 pub struct Traced(pub TraceId);
 
 impl<S: Sync> FromRequestParts<S> for Authenticated {
@@ -55,8 +57,10 @@ impl<S: Sync> FromRequestParts<S> for Traced {
     }
 }
 
-/// The id in a path. Text that can be no id, whatever its bytes, names nothing: that is answered only
-/// when the record is looked up, after what is wrong with the request itself.
+/// The id in a path.
+///
+/// A text that is not a valid id names no record. The caller learns so only when the record is
+/// looked up, after all that is wrong with the request itself.
 pub struct IdPath<Id>(Option<Id>);
 
 /// The id of an endpoint or subscription in a path.

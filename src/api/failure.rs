@@ -1,8 +1,8 @@
-//! Every way in which a request can fail, before any dialect gives it words.
+//! Lists every way in which a request can fail, before a dialect gives it words.
 //!
-//! Handlers and extractors answer a [`Failure`]; it travels as an extension of an empty response, and
-//! the [middleware](super::middleware) has the dialect of the path render it, because only the
-//! middleware knows the path and the trace id that error bodies show.
+//! Handlers and extractors return a [`Failure`], which travels as an extension of an empty
+//! response. The [middleware](super::middleware) then renders it in the dialect of the path: only
+//! the middleware knows the path and the trace id, which error bodies show.
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -11,47 +11,47 @@ use super::host::InvalidHost;
 use crate::idempotency::InvalidKey;
 use crate::service;
 
-/// The most field errors that one answer lists: past that, more would help nobody.
+/// The most field errors that one answer lists. More would not help a caller.
 pub const MAX_FIELD_ERRORS: usize = 100;
 
 /// Why a request was not served.
 #[derive(Clone, Debug)]
 pub enum Failure {
-    /// The request does not name the host that it is for, as HTTP has it.
+    /// The request does not name its host as HTTP requires.
     InvalidHost(InvalidHost),
     /// No bearer token was sent.
     MissingToken,
-    /// A token was sent that is no key of any tenant.
+    /// The token belongs to no tenant.
     InvalidToken,
-    /// The tenant's bucket is empty. Seconds until a request fits again, at least 1.
+    /// The tenant's bucket is empty.
     RateLimited {
-        /// For the `Retry-After` header.
+        /// Seconds until another request is allowed, at least 1. Sent as `Retry-After`.
         retry_after_seconds: u64,
     },
-    /// The path leads nowhere.
+    /// There is no route with this path.
     RouteNotFound,
-    /// The path exists, the method does not; `Allow` says which do.
+    /// The path exists, but not with this method; the `Allow` header lists its methods.
     MethodNotAllowed,
-    /// The idempotency key, or the pair of them, is malformed.
+    /// The idempotency key is malformed, or the two headers with it contradict each other.
     InvalidIdempotencyKey(InvalidKey),
     /// The body is longer than this many bytes.
     BodyTooLarge {
-        /// The most that is read.
+        /// The limit, in bytes.
         limit: usize,
     },
-    /// The body did not come to its end in time.
+    /// The body did not arrive completely in time.
     BodyTimeout,
-    /// The body broke off, or its framing is broken.
+    /// The body ended early, or its framing is broken.
     BodyUnreadable,
-    /// The body is of another type than JSON.
+    /// The body's content type is not JSON.
     UnsupportedContentType,
-    /// The body is no JSON text; says where it breaks.
+    /// The body is not valid JSON; the text says where it breaks.
     MalformedJson(String),
-    /// The body is JSON, but no object.
+    /// The body is JSON, but not an object.
     NotAnObject,
     /// Fields of the body, or query parameters, are wrong. Never empty.
     InvalidFields(Vec<FieldError>),
-    /// The request was understood, and the service refused it.
+    /// The request was valid, and the service refused it.
     Service(service::Error),
     /// A handler panicked.
     Panicked,
@@ -60,35 +60,35 @@ pub enum Failure {
 /// What is wrong with one field or query parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldError {
-    /// The field's name, with an index or a key where the fault lies inside it: `events[2]`.
+    /// The field's name, with an index or a key if the fault is inside it: `events[2]`.
     pub param: String,
-    /// The machine's word for it.
+    /// The code of the fault, for programs.
     pub code: FieldCode,
-    /// What would be right, for people. Never repeats the value.
+    /// What would be valid, for people. Never repeats the value.
     pub detail: String,
 }
 
-/// The machine's words for what can be wrong with a field.
+/// The codes for what can be wrong with a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FieldCode {
     /// A number, a length or a count is outside its bounds.
     OutOfRange,
-    /// Another JSON type was expected.
+    /// The value has another JSON type than expected.
     InvalidType,
-    /// There is no such field here.
+    /// The request has no such field.
     UnknownField,
-    /// The field came twice.
+    /// The field was sent more than once.
     DuplicateField,
-    /// The field must be there.
+    /// The field is required and was not sent.
     MissingField,
-    /// The text does not have the form that it must have.
+    /// The text does not have the required form.
     InvalidFormat,
     /// The cursor names no record of the tenant.
     InvalidCursor,
 }
 
 impl FieldCode {
-    /// The word as it is sent.
+    /// Returns the code as it is sent.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -103,7 +103,7 @@ impl FieldCode {
     }
 }
 
-/// An error body, as a dialect words it.
+/// An error answer, as a dialect renders it.
 pub struct Rendered {
     /// The HTTP status.
     pub status: StatusCode,

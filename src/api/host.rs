@@ -1,15 +1,15 @@
-//! The host that a request is for: whether the request names one, as HTTP requires.
+//! Checks that a request names its host as HTTP requires.
 //!
-//! The server answers to any name. But a request that names no host, or two, may have been put together from two, or
-//! have been read in another way by a proxy on its path; HTTP has servers refuse it (RFC 9112, section 3.2; RFC 9113,
-//! section 8.3.1).
+//! The server answers to any name. But a request that names no host, or two, may be the result of
+//! request smuggling, or a proxy on its path may have read it in another way. HTTP requires servers
+//! to refuse it (RFC 9112, section 3.2; RFC 9113, section 8.3.1).
 
 use std::net::Ipv6Addr;
 
 use axum::http::header::HOST;
 use axum::http::{HeaderMap, HeaderValue, Uri, Version};
 
-/// Why a request does not name the host that it is for.
+/// Why a request does not name its host as HTTP requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidHost {
     /// There is no `Host` header, and on HTTP/2 no `:authority` either.
@@ -18,22 +18,23 @@ pub enum InvalidHost {
     /// There are several `Host` headers.
     #[error("is there more than once: send one")]
     Repeated,
-    /// It is not `host` or `host:port` (RFC 9110, section 7.2).
+    /// The value is not `host` or `host:port` (RFC 9110, section 7.2).
     #[error("is not a host name or IP address with an optional port")]
     Malformed,
-    /// On HTTP/2, `Host` is not what `:authority` is.
+    /// On HTTP/2, `Host` differs from `:authority`.
     #[error("is not the same as :authority")]
     Contradictory,
 }
 
-/// Checks that a request names the host that it is for, once and in the form that HTTP has for it.
+/// Checks that a request names its host once and in a valid form.
 ///
-/// HTTP/1.0 needs no `Host`. An empty one is valid: it is what a client sends that asks for no host in particular. On
-/// HTTP/1 the host in an absolute target counts and `Host` is ignored, but for its form.
+/// HTTP/1.0 does not require `Host`. An empty value is valid: a client sends it to ask for no host
+/// in particular. If an HTTP/1 request has an absolute target, the host in the target counts, and
+/// only the form of `Host` is checked.
 ///
 /// # Errors
 ///
-/// [`InvalidHost`] says what is wrong with it.
+/// Returns an [`InvalidHost`] that says what is wrong.
 pub fn check(version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), InvalidHost> {
     let mut hosts = headers.get_all(HOST).iter();
     let host = hosts.next();
@@ -60,7 +61,7 @@ pub fn check(version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), Inv
     }
 }
 
-/// Whether `value` is a host, with or without a port (RFC 3986, sections 3.2.2 and 3.2.3).
+/// Returns whether `value` is a host, with or without a port (RFC 3986, sections 3.2.2 and 3.2.3).
 fn is_host(value: &[u8]) -> bool {
     let Ok(value) = std::str::from_utf8(value) else {
         return false;
@@ -81,7 +82,8 @@ fn is_host(value: &[u8]) -> bool {
     is_host && (rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port))
 }
 
-/// Whether `name` is a registered name or an IPv4 address: any of some characters, others percent-encoded.
+/// Returns whether `name` is a registered name or an IPv4 address: allowed characters, and others
+/// percent-encoded (RFC 3986, section 3.2.2).
 fn is_name(name: &str) -> bool {
     let mut pieces = name.split('%');
     let plain = |piece: &str| {

@@ -1,15 +1,17 @@
-//! What surrounds every request, in this order and for these reasons:
+//! Wraps every request. The steps come in this order, for these reasons:
 //!
-//! 1. *Names.* Request id and trace id are settled first: every response and log line carries them.
-//! 2. *Host.* A request that does not name the one host that it is for is no sound HTTP message: it is
-//!    refused for that alone, before anything in it is looked at.
-//! 3. *Key.* Under the protected prefixes nothing else is looked at before the key: an unauthenticated
-//!    caller learns nothing but 401, also not whether a path exists.
-//! 4. *Rate.* The tenant's bucket is next, so that no later work can be had beyond it.
-//! 5. *Panics.* A handler that panics is a 500; the server goes on.
-//! 6. *Words.* A [`Failure`] is rendered in the dialect of the path.
-//! 7. *Log.* One line, with the route's template instead of the path, which may hold anything; and a span around what the
-//!    request does, so that lines in it have the request's names.
+//! 1. *Ids.* The request id and the trace id come first: every response and log line carries them.
+//! 2. *Host.* A request that does not name exactly one host is not valid HTTP. It is refused before
+//!    anything else in it is read.
+//! 3. *Key.* Under the protected prefixes, the API key is checked before anything else. A caller
+//!    without a valid key gets 401 and does not learn whether a path exists.
+//! 4. *Rate limit.* The tenant's bucket is next, so that no tenant causes more work than its limit
+//!    allows.
+//! 5. *Panics.* If a handler panics, the answer is 500 and the server continues.
+//! 6. *Errors.* A [`Failure`] is rendered in the dialect of the path.
+//! 7. *Log.* Each request is logged on one line, with the template of its route: the path itself
+//!    may contain anything. A span around the handler adds the ids to all lines that are logged
+//!    meanwhile.
 
 use std::fmt::Display;
 use std::panic::AssertUnwindSafe;
@@ -43,7 +45,7 @@ const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
-/// The middleware around all routes.
+/// Handles one request: admits it, runs its handler, renders its failure and logs it.
 pub async fn around_request(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let request_id = request_id(request.headers());
@@ -87,10 +89,10 @@ pub async fn around_request(State(app): State<App>, mut request: Request, next: 
     }
 
     let headers = response.headers_mut();
-    // What a body is, its type says: no browser is to guess, from text that a request may have put there.
+    // Browsers must not guess the type of a body, which may contain text from a request.
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if is_protected(uri.path()) {
-        // Answers with a secret must not be kept, and no other answer here needs to be.
+        // Answers with a secret must not be cached, and no other answer here needs to be.
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     if let Some(taken) = taken {
@@ -101,8 +103,9 @@ pub async fn around_request(State(app): State<App>, mut request: Request, next: 
     response
 }
 
-/// What the log knows a request by. Nothing that may hold anything is among it: no path, no query, no header but the
-/// request id.
+/// What the log shows of a request.
+///
+/// Nothing here may hold arbitrary text: no path, no query, and no header except the request id.
 struct Names<'a> {
     method: &'a str,
     route: &'a str,
@@ -112,10 +115,12 @@ struct Names<'a> {
 }
 
 impl Names<'_> {
-    /// The span of what the request does, whose fields are on every line that is logged meanwhile.
+    /// Creates the span around the handler, whose fields are on every line that is logged
+    /// meanwhile.
     ///
-    /// Made when the tenant is known, so that nothing has to be filled in later. The layer of `tower-http` makes its
-    /// span before, and has another line for the answer than the one below.
+    /// It is created when the tenant is known, so that no field is filled in later. That is why the
+    /// layer of `tower-http` is not used: it creates its span earlier, and logs the answer in
+    /// another form.
     fn span(&self) -> Span {
         tracing::info_span!(
             "request",
@@ -127,7 +132,8 @@ impl Names<'_> {
         )
     }
 
-    /// Logs the one line of the request. It is outside of the span and names everything itself.
+    /// Logs the request, on one line. The line is outside the span, so it carries all fields
+    /// itself.
     fn log(&self, status: StatusCode, duration: Duration) {
         tracing::info!(
             method = %self.method,
@@ -141,19 +147,21 @@ impl Names<'_> {
         );
     }
 
-    /// Logs why a request failed, also where the filter leaves spans out.
+    /// Logs why a request failed. The line carries the ids itself, as a log filter may leave spans
+    /// out.
     fn log_fault(&self, error: &(impl Display + ?Sized)) {
         tracing::error!(
             %error,
             tenant = self.tenant,
             request_id = self.request_id,
             trace_id = %self.trace_id,
-            "a request failed"
+            "request failed"
         );
     }
 }
 
-/// Lets a request on, or says why not.
+/// Checks the host, the key and the rate limit of a request. Stores the tenant and the state of its
+/// bucket as soon as they are known, also when the request is refused.
 fn admit(
     app: &App,
     request: &mut Request,
@@ -220,7 +228,7 @@ fn whole_seconds(duration: Duration) -> u64 {
     duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
 }
 
-/// A duration in milliseconds, to the microsecond.
+/// Returns a duration in milliseconds, rounded to the microsecond.
 fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1_000_000.0).round() / 1000.0
 }

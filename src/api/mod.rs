@@ -1,20 +1,22 @@
 //! The HTTP API: two dialects over one service.
 //!
-//! A request passes through the [`middleware`] (who asks, how often, under which names it will be
-//! found again, in which words it is refused), then the [router], then one handler of one dialect, which
-//! reads top-down: parse, ask the [service](crate::service), render. All that can go wrong is one
-//! [`failure::Failure`]; each dialect gives it words in its own `errors` file and nowhere else.
+//! A request passes through the [`middleware`], which authenticates it, limits its rate, gives it
+//! ids and renders its errors. The [router] then passes it to one handler of one dialect. A handler
+//! reads from top to bottom: parse, call the [service](crate::service), render. Everything that can
+//! go wrong is a [`failure::Failure`]; each dialect words it in its own `errors` module and nowhere
+//! else.
 //!
 //! Modules import one another in one direction only, from the top of this list to its end:
 //!
 //! 1. [`routes`]: all routes together, inside the [`middleware`].
-//! 2. [`documents`]: the `OpenAPI` documents, made of what the operations say.
-//! 3. [`v2026_03_01`] and [`verbex_v1`], the dialects, by resource; [`dev`] and [`pages`] beside them.
+//! 2. [`documents`]: the `OpenAPI` documents, built from the operations.
+//! 3. [`v2026_03_01`] and [`verbex_v1`]: the dialects, by resource. [`dev`] and [`pages`] are at
+//!    the same level.
 //! 4. [`openapi`]: what the operations of all documents share.
-//! 5. [`fields`]: the tables of the fields of requests, over [`json`] and [`query`].
-//! 6. [`body`], [`respond`] and [`extract`]: how requests are read and answered.
+//! 5. [`fields`]: the tables of request fields, based on [`json`] and [`query`].
+//! 6. [`body`], [`respond`] and [`extract`]: reading requests and answering them.
 //! 7. `example`: the story that the examples in the documents tell.
-//! 8. [`app`], [`auth`], [`failure`] and the rest, which know nothing of the above.
+//! 8. [`app`], [`auth`], [`failure`] and the rest, which depend on none of the above.
 
 pub mod app;
 pub mod auth;

@@ -1,4 +1,4 @@
-//! What needs no key: health, and pages for people.
+//! Serves what needs no key: health checks, and pages for people.
 
 use askama::Template;
 use axum::extract::rejection::PathRejection;
@@ -15,7 +15,7 @@ use super::openapi::{Answers, Operations};
 use super::v2026_03_01::problem_types::{NOT_FOUND, PROBLEM_TYPES, ProblemType};
 use crate::service::Error;
 
-/// The operations that need no key, and the page at `/`.
+/// Returns the operations that need no key, and the page at `/`.
 pub fn operations() -> Operations {
     Operations::default()
         .with(routes!(problem), || {
@@ -32,7 +32,7 @@ pub fn operations() -> Operations {
         })
 }
 
-/// What is said when there is nothing to say.
+/// The body of a successful health check.
 const OK: &str = "ok\n";
 
 #[derive(Template)]
@@ -63,7 +63,7 @@ async fn home() -> Result<Response, Failure> {
 /// Whether the process is up
 #[utoipa::path(
     get, path = "/healthz", operation_id = "healthz", tag = "Server",
-    responses((status = 200, description = "It is.", body = String, content_type = "text/plain")),
+    responses((status = 200, description = "The process is up.", body = String, content_type = "text/plain")),
 )]
 async fn healthz() -> &'static str {
     OK
@@ -72,7 +72,7 @@ async fn healthz() -> &'static str {
 /// Whether the store answers
 #[utoipa::path(
     get, path = "/readyz", operation_id = "readyz", tag = "Server",
-    responses((status = 200, description = "It does.", body = String, content_type = "text/plain")),
+    responses((status = 200, description = "The store answers.", body = String, content_type = "text/plain")),
 )]
 async fn readyz(State(app): State<App>) -> Result<(StatusCode, &'static str), Failure> {
     app.service().store().ready().await.map_err(Error::from)?;

@@ -1,4 +1,4 @@
-//! Reading query parameters, so that all that is wrong with them is told at once.
+//! Reads query parameters, and reports everything that is wrong with them at once.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -10,19 +10,19 @@ use super::failure::{Failure, FieldCode, FieldError, MAX_FIELD_ERRORS};
 use super::json::echo;
 use crate::nearest::nearest;
 
-/// What a cursor must be, for people.
+/// Says what a valid cursor is, for people.
 pub const CURSOR_DETAIL: &str = "must be an id from this list, as the page before showed it";
 
-/// The parameters that have not been taken yet, and what was wrong with those that have.
+/// The query parameters that were not read yet, and what is wrong with those that were.
 pub struct Query<'a> {
     pairs: Vec<(Cow<'a, str>, Cow<'a, str>)>,
-    /// The names of those that this request can have.
+    /// The names of the parameters that this request may have.
     known: Vec<String>,
     errors: Vec<FieldError>,
 }
 
 impl<'a> Query<'a> {
-    /// The parameters of a request.
+    /// Parses the query of a request.
     #[must_use]
     pub fn of(uri: &'a Uri) -> Self {
         let text = uri.query().unwrap_or_default();
@@ -58,7 +58,8 @@ impl<'a> Query<'a> {
         Some(self.pairs.swap_remove(place).1)
     }
 
-    /// An integer within `range`, if the parameter is there.
+    /// Returns the parameter as an integer within `range`, or `None` when it was not sent or is
+    /// invalid.
     pub fn integer(&mut self, name: &str, range: &RangeInclusive<u64>) -> Option<u64> {
         let text = self.take(name)?;
         let digits = text.strip_prefix('-').unwrap_or(&text);
@@ -74,7 +75,8 @@ impl<'a> Query<'a> {
         number
     }
 
-    /// What `parse` makes of the parameter, if it is there; or else says of it, under `code`.
+    /// Parses the parameter with `parse`, or returns `None` when it was not sent or is invalid. The
+    /// message of `parse` is reported under `code`.
     pub fn parsed<T>(
         &mut self,
         name: &str,
@@ -86,11 +88,11 @@ impl<'a> Query<'a> {
         parsed.map_err(|detail| self.fail(name, code, &detail)).ok()
     }
 
-    /// Ends the reading: what has not been taken is unknown.
+    /// Finishes reading. Every parameter that was not read is unknown.
     ///
     /// # Errors
     ///
-    /// [`Failure::InvalidFields`] with all that was noted.
+    /// Returns [`Failure::InvalidFields`] with everything that is wrong.
     pub fn finish(mut self) -> Result<(), Failure> {
         for (name, _) in std::mem::take(&mut self.pairs) {
             let name = echo(&name);

@@ -1,7 +1,7 @@
-//! A token bucket for each tenant.
+//! Limits the rate of requests: a token bucket for each tenant.
 //!
-//! The bucket runs on the monotonic clock, never on the test clock: it protects the machine, and the
-//! machine's time does not move when a test's does.
+//! The bucket uses the monotonic clock, never the test clock: it protects the machine, and moving
+//! the test clock gives the machine no more capacity.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -13,28 +13,28 @@ use governor::{Quota, RateLimiter};
 
 type Limiter = RateLimiter<NotKeyed, InMemoryState, MonotonicClock, StateInformationMiddleware>;
 
-/// One tenant's bucket: so many requests a second, and a burst of twice that.
+/// The token bucket of one tenant. It allows bursts of twice the rate.
 pub struct RateLimit {
     limiter: Limiter,
     burst: u32,
     interval: Duration,
 }
 
-/// What taking one token found.
+/// The state of a bucket after a request tried to take a token.
 #[derive(Clone, Copy, Debug)]
 pub struct Taken {
-    /// The bucket's size.
+    /// The size of the bucket, in tokens.
     pub limit: u32,
-    /// Tokens left.
+    /// The number of tokens left.
     pub remaining: u32,
-    /// Until the bucket is full again.
+    /// How long until the bucket is full again.
     pub full_in: Duration,
-    /// When there was no token: until there is one.
+    /// How long until there is a token; `None` when one was taken.
     pub refused_for: Option<Duration>,
 }
 
 impl RateLimit {
-    /// A full bucket that gains `rate` tokens a second and holds twice as many.
+    /// Creates a full bucket that gains `rate` tokens per second and holds twice as many.
     #[must_use]
     pub fn per_second(rate: NonZeroU32) -> Self {
         let burst = rate.saturating_add(rate.get());
@@ -46,7 +46,7 @@ impl RateLimit {
         }
     }
 
-    /// Takes one token, if there is one.
+    /// Takes a token, if there is one.
     #[must_use]
     pub fn take(&self) -> Taken {
         let (remaining, refused_for) = match self.limiter.check() {
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn a_bucket_holds_twice_the_rate_and_then_refuses() {
-        // So slow that nothing is gained while the test runs.
+        // So slow that the bucket gains no token while the test runs.
         let limit = RateLimit::per_second(NonZeroU32::MIN);
         assert_eq!((limit.take().remaining, limit.take().remaining), (1, 0));
         let refused = limit.take();

@@ -1,4 +1,4 @@
-//! Answering: what a change or a read came to, as a response.
+//! Turns the outcome of a request into a response.
 
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
@@ -8,10 +8,10 @@ use serde::Serialize;
 use crate::idempotency::Answer;
 use crate::store::Committed;
 
-/// Marks an answer that repeats an earlier one.
+/// The header of an answer that repeats an earlier one.
 pub const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
-/// The response that carries an answer, fresh or repeated.
+/// Returns the response that carries an answer, new or repeated.
 #[must_use]
 pub fn respond(committed: Committed) -> Response {
     let Committed {
@@ -27,9 +27,9 @@ pub fn respond(committed: Committed) -> Response {
     response
 }
 
-/// The answer whose body is `value` as JSON.
+/// Returns the answer with `value` as its JSON body.
 pub(super) fn answer(status: StatusCode, value: &impl Serialize) -> Answer {
-    // The wire types are structs of strings, numbers and lists: writing them cannot fail.
+    // The wire types are structs of strings, numbers and lists: serializing them cannot fail.
     let body = serde_json::to_vec(value).unwrap_or_default();
     Answer {
         status: status.as_u16(),
@@ -37,7 +37,7 @@ pub(super) fn answer(status: StatusCode, value: &impl Serialize) -> Answer {
     }
 }
 
-/// The response of a read.
+/// Returns the response to a successful read.
 pub(super) fn json(value: &impl Serialize) -> Response {
     respond(Committed {
         answer: answer(StatusCode::OK, value),

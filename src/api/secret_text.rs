@@ -1,4 +1,4 @@
-//! The one wire type that carries a secret's text.
+//! The only wire type that carries the text of a secret.
 
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
@@ -6,8 +6,8 @@ use zeroize::Zeroizing;
 
 use crate::domain::Secret;
 
-/// The text of a signing secret, for the answer of the call that made it. It is shown once: no read
-/// returns it. The text after `whsec_` is 30 random bytes in base64.
+/// The text of a signing secret, in the answer to the request that created it. It is shown only
+/// there: no read returns it. The text after `whsec_` is 30 random bytes in base64.
 #[derive(ToSchema)]
 #[schema(
     value_type = String,

@@ -1,4 +1,4 @@
-//! Which URLs deliveries may be sent to, as far as a URL alone can tell.
+//! Checks the URLs that deliveries are sent to, as far as the URL alone allows.
 
 use std::borrow::Cow;
 
@@ -10,21 +10,21 @@ use crate::delivery::target;
 /// The longest URL, in characters.
 pub const MAX_URL_LENGTH: usize = 2048;
 
-/// Checks the URL of an endpoint: absolute, `https` (or `http` where `allow_http`), at most
-/// [`MAX_URL_LENGTH`] characters, without user information, fragment, white space, control characters or backslashes, and
-/// such as HTTP can ask for. Other characters that are none of a URL's are percent-encoded when a
-/// delivery is sent ([`target`]).
+/// Checks the URL of an endpoint. It must be absolute, use `https` (or `http` if `allow_http`),
+/// have at most [`MAX_URL_LENGTH`] characters, and have a host and port that can be dialled. It
+/// must have no user information, fragment, white space, control characters or backslashes. Other
+/// characters that a URL must not contain are percent-encoded when a delivery is sent ([`target`]).
 ///
 /// # Errors
 ///
-/// The code and the words for what is wrong.
+/// Returns the code and the message for what is wrong.
 pub fn check(text: &str, allow_http: bool) -> Result<(), (FieldCode, Cow<'static, str>)> {
     let malformed = |detail| Err((FieldCode::InvalidFormat, Cow::Borrowed(detail)));
     if text.chars().count() > MAX_URL_LENGTH {
         let detail = format!("must be at most {MAX_URL_LENGTH} characters");
         return Err((FieldCode::OutOfRange, detail.into()));
     }
-    // The parser drops these silently; what is stored must be what is dialled.
+    // The parser silently drops these. The stored URL must be the one that is dialled.
     if text
         .chars()
         .any(|char| char.is_control() || char.is_whitespace())
@@ -44,8 +44,8 @@ pub fn check(text: &str, allow_http: bool) -> Result<(), (FieldCode, Cow<'static
             );
         }
     }
-    // The parser also accepts `https:host` and `https:\\host`; other programs do not.
-    // Only what follows the scheme counts: in `https:a@b://c` the parser sees the host `b`.
+    // The parser also accepts `https:host` and `https:\\host`; other programs do not. Only what
+    // follows the scheme is checked: in `https:a@b://c` the parser sees the host `b`.
     let Some(rest) = text
         .get(url.scheme().len()..)
         .and_then(|rest| rest.strip_prefix("://"))
@@ -59,14 +59,15 @@ pub fn check(text: &str, allow_http: bool) -> Result<(), (FieldCode, Cow<'static
     if authority.is_empty() {
         return malformed("must be an absolute URL with a host");
     }
-    // The parser takes it for a slash, other programs for a character of the host.
+    // The parser treats a backslash as a slash, other programs as part of the host.
     if text.contains('\\') {
         return malformed("must not contain a backslash (%5C is one in a path or query)");
     }
     if url.fragment().is_some() {
         return malformed("must not have a fragment");
     }
-    // The parser takes hosts such as `a{b` and ports that nobody can dial: no attempt would ever be made.
+    // The parser accepts hosts such as `a{b` and ports that cannot be dialled. No attempt could
+    // ever be made.
     if url.port() == Some(0) || target(text).is_none() {
         return malformed("must have a host and a port that can be dialled");
     }
@@ -130,7 +131,7 @@ mod tests {
         );
     }
 
-    /// Whether a text consists of the characters of RFC 3986.
+    /// Returns whether a text has only characters that RFC 3986 allows.
     fn is_valid(target: &str) -> bool {
         let mut bytes = target.bytes();
         while let Some(byte) = bytes.next() {
@@ -161,7 +162,7 @@ mod tests {
             path in "(/([A-Za-z0-9_~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2}){1,8}){1,3}",
             query in "(\\?([A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2}){0,20})?",
         ) {
-            // Encoded dots are dots (RFC 3986, section 6.2.2.2), and dot segments are not sent.
+            // Encoded dots are dots (RFC 3986, section 6.2.2.2), and dot segments are never sent.
             prop_assume!(!path.to_ascii_lowercase().contains("%2e"));
             let url = format!("https://example.com{path}{query}");
             prop_assert_eq!(check(&url, false), Ok(()));

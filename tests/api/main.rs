@@ -1,7 +1,8 @@
-//! The server's promises to its clients, held against a real server on a real socket.
+//! Tests what the server promises to its clients, with a real server on a real socket.
 //!
-//! Every answer that a test receives is also held against the `OpenAPI` documents: see `hookturn_test::openapi`. `server` has the
-//! connections below the API, and `hostile` has clients that mean harm.
+//! Every answer that a test receives is also checked against the `OpenAPI` documents; see
+//! `hookturn_test::openapi`. `server` tests the connections below the API, and `hostile` tests
+//! clients that try to do harm.
 
 mod auth;
 mod clock;

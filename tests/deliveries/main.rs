@@ -1,8 +1,8 @@
-//! Events on their way to receivers: what is published, how it is sent and signed, and what becomes of it.
+//! Tests how events are published, sent, signed and retried, and how deliveries end.
 //!
-//! The server is a real one on a real socket, its answers are held against the `OpenAPI` documents, and so are the
-//! receivers: each is a socket that records what comes and answers as the test says. The clock stands still unless a
-//! test moves it, and the worker makes a step when a test asks for one.
+//! The server runs on a real socket, and its answers are checked against the `OpenAPI` documents.
+//! Each receiver is a real socket too: it records requests and answers as the test says. The clock
+//! stands still unless a test moves it, and the worker runs only when a test asks for a step.
 
 mod stage;
 

@@ -1,7 +1,8 @@
-//! What becomes of a durable store when the machine fails: the program is killed, its files are torn, damaged or taken
-//! away, its disk is full, its clock jumps.
+//! Tests what happens to a durable store when the machine fails: the program is killed, its files
+//! are torn, damaged or removed, its disk is full, or its clock jumps.
 //!
-//! The program is the real one, a process of its own on real files and real sockets. So are the receivers.
+//! The program runs in its own process, on real files and real sockets. The receivers are real
+//! sockets too.
 
 mod api;
 mod dice;

@@ -1,6 +1,6 @@
-//! The program as it is started, used and stopped: its command line, its output, the README's commands, and the
-//! operator's commands on files. And what its source may name: see `architecture` and
-//! `api_imports`.
+//! Tests the program as users start, use and stop it: its command line, its output, the commands in
+//! the README, and the operator's commands on files. `architecture` and `api_imports` test which
+//! modules may use which.
 
 mod architecture;
 mod cli;

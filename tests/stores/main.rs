@@ -1,8 +1,9 @@
-//! What every store promises, and what the layers above make of it: one suite that each store runs, faults injected into
-//! a store, idempotency over real sockets, and secrecy of the program as it is started.
+//! Tests what every store promises, and how the layers above use it: one suite that each store
+//! runs, faults injected into a store, idempotency over real sockets, and the secrecy of the
+//! running program.
 //!
-//! No test sleeps: time is the test clock's, and whoever waits, waits for something, within
-//! [`PATIENCE`](hookturn_test::PATIENCE).
+//! No test sleeps. Time comes from the test clock, and a test waits only for a condition, for at
+//! most [`PATIENCE`](hookturn_test::PATIENCE).
 
 mod conformance;
 mod damage;

@@ -1,11 +1,11 @@
-//! Tables of fields, as the `OpenAPI` documents have them.
+//! Describes the fields of requests in the `OpenAPI` documents.
 
 use serde_json::Value;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{AdditionalProperties, Schema, SchemaType, Type};
 use utoipa::openapi::{ObjectBuilder, RefOr, Required};
 
-/// One row of a table.
+/// The description of one field: one row of a table.
 pub struct Described {
     name: &'static str,
     description: String,
@@ -15,7 +15,7 @@ pub struct Described {
 }
 
 impl Described {
-    /// The field `name`, with the lines of its documentation.
+    /// Describes the field `name`, with the lines of its documentation.
     #[must_use]
     pub fn new(name: &'static str, lines: &[&str], schema: RefOr<Schema>) -> Self {
         Self {
@@ -27,7 +27,7 @@ impl Described {
         }
     }
 
-    /// The field must be sent.
+    /// Marks the field as required.
     #[must_use]
     pub fn required(self) -> Self {
         Self {
@@ -36,13 +36,13 @@ impl Described {
         }
     }
 
-    /// The field may be left out.
+    /// Marks the field as optional, which it is from the start.
     #[must_use]
     pub fn optional(self) -> Self {
         self
     }
 
-    /// The field is `value` when it is left out.
+    /// Sets the value that the field has when it is not sent.
     #[must_use]
     pub fn default(mut self, value: Value) -> Self {
         match &mut self.schema {
@@ -53,7 +53,7 @@ impl Described {
         self
     }
 
-    /// What may be sent, for example.
+    /// Sets an example of the field.
     #[must_use]
     pub fn example(self, value: Value) -> Self {
         Self {
@@ -62,7 +62,8 @@ impl Described {
         }
     }
 
-    /// The schema of a property, which carries the description and the example.
+    /// Returns the field as a property of a body. Its schema carries the description and the
+    /// example.
     fn property(self) -> RefOr<Schema> {
         let (description, example) = (self.description, self.example);
         let mut schema = self.schema;
@@ -81,7 +82,8 @@ impl Described {
         schema
     }
 
-    /// The parameter of a query, which carries the description and the example beside its schema.
+    /// Returns the field as a query parameter, which carries the description and the example beside
+    /// its schema.
     fn parameter(self) -> Parameter {
         ParameterBuilder::new()
             .name(self.name)
@@ -98,7 +100,7 @@ impl Described {
     }
 }
 
-/// The schema of a body with these fields and no others.
+/// Returns the schema of a body with these fields and no others.
 #[must_use]
 pub fn body_schema(about: &[&str], fields: Vec<Described>) -> RefOr<Schema> {
     let body = ObjectBuilder::new()
@@ -116,13 +118,13 @@ pub fn body_schema(about: &[&str], fields: Vec<Described>) -> RefOr<Schema> {
     body.build().into()
 }
 
-/// The parameters of a query.
+/// Returns the parameters of a query.
 #[must_use]
 pub fn query_parameters(fields: Vec<Described>) -> Vec<Parameter> {
     fields.into_iter().map(Described::parameter).collect()
 }
 
-/// Lines of documentation as one text: each has a space before it, after the slashes.
+/// Joins lines of documentation. Each of them has a leading space, which followed the slashes.
 fn joined(lines: &[&str]) -> String {
     let lines: Vec<&str> = lines.iter().map(|line| line.trim()).collect();
     lines.join("\n")

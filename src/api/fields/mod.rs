@@ -1,9 +1,10 @@
-//! The fields of requests, each in one row of one table.
+//! Declares the fields of requests, each in one row of one table.
 //!
-//! A row says what a field is called, what the document says of it, whether it must be sent, what it may hold, and
-//! what is an example. `fields!` makes of a table: the struct that a handler gets, its reader, the schema in the
-//! `OpenAPI` document, and the errors that the document shows as examples, which the reader itself makes. A limit is
-//! written once: the [`Rule`] that holds it serves the schema, the reader and the message.
+//! A row has the name of a field, its description in the document, whether it is required, its rule
+//! and an example. From a table, `fields!` makes the struct that a handler gets, its reader, the
+//! schema in the `OpenAPI` document, and the errors that the document shows as examples (the reader
+//! itself makes these). Each limit is written once: its [`Rule`] serves the schema, the reader and
+//! the message.
 
 mod described;
 mod presence;
@@ -22,7 +23,7 @@ pub use super::query::Query;
 use crate::api::failure::Failure;
 use crate::service::Error;
 
-/// The failure of a reader that contradicts itself, which none does.
+/// Returns the failure of a reader that neither read nor refused a field, which never happens.
 pub(crate) fn contradiction() -> Failure {
     Error::internal("a field was neither read nor refused").into()
 }
@@ -39,8 +40,9 @@ pub(crate) fn contradiction() -> Failure {
 /// }
 /// ```
 ///
-/// A body is read from an [`Object`], parameters from a [`Query`]. The presence is [`required`], [`optional`] or
-/// [`default`], which takes the value after the rule. What begins with `with`, `as` or `example` may be left out.
+/// A body is read from an [`Object`], and parameters from a [`Query`]. The presence is
+/// [`required`], [`optional`] or [`default`]; the last takes the default value after the rule. The
+/// parts that begin with `with`, `as` and `example` may be left out.
 macro_rules! fields {
     (
         $(#[doc = $about:literal])*
@@ -77,8 +79,8 @@ macro_rules! fields {
             ///
             /// # Errors
             ///
-            /// [`Failure::InvalidFields`](crate::api::failure::Failure::InvalidFields) with all that is
-            /// wrong.
+            /// Returns [`Failure::InvalidFields`](crate::api::failure::Failure::InvalidFields) with
+            /// everything that is wrong.
             $vis fn read(
                 mut source: $crate::api::fields::$Source<'_>
                 $(, $context: $Context)?
@@ -104,7 +106,7 @@ macro_rules! fields {
 
     (@document Object $Name:ident $about:tt $($documented:expr)?) => {
         impl $Name {
-            /// Reads a wrong body, for an example of how it is refused.
+            /// Reads an invalid body, to show in an example how it is refused.
             #[must_use]
             pub fn refusal(body: &str) -> $crate::api::failure::Failure {
                 let read = $crate::api::fields::Object::parse(body.as_bytes())
@@ -128,7 +130,7 @@ macro_rules! fields {
 
     (@document Query $Name:ident $about:tt) => {
         impl $Name {
-            /// Reads a wrong query, for an example of how it is refused.
+            /// Reads an invalid query, to show in an example how it is refused.
             #[must_use]
             pub fn refusal(target: &'static str) -> $crate::api::failure::Failure {
                 let uri = axum::http::Uri::from_static(target);

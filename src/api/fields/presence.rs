@@ -1,11 +1,12 @@
-//! Whether a field must be sent, and what it is when it is not.
+//! Reads fields that are required, optional or have a default.
 //!
-//! Each function reads one field and answers `None` when what was sent cannot be used, which is noted then.
+//! Each function reads one field. It returns `None` when the value that was sent cannot be used;
+//! the reason is then recorded in the source.
 
 use super::rule::ReadFrom;
 use crate::api::json::Object;
 
-/// Reads a field that must be sent.
+/// Reads a required field.
 pub fn required<'a, R>(object: &mut Object<'a>, name: &str, rule: &R) -> Option<R::Value>
 where
     R: ReadFrom<Object<'a>>,
@@ -17,7 +18,7 @@ where
     value
 }
 
-/// Reads a field that may be left out.
+/// Reads an optional field.
 pub fn optional<S, R: ReadFrom<S>>(
     source: &mut S,
     name: &str,
@@ -26,7 +27,7 @@ pub fn optional<S, R: ReadFrom<S>>(
     Some(rule.read(source, name))
 }
 
-/// Reads a field that is `default` when it is left out.
+/// Reads a field that has the value `default` when it is not sent.
 pub fn default<S, R: ReadFrom<S>>(
     source: &mut S,
     name: &str,

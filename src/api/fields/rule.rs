@@ -1,20 +1,20 @@
-//! What a rule is.
+//! Defines what a rule is.
 
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 
-/// What a field may hold.
+/// A rule for the values of a field.
 pub trait Rule {
-    /// What it is read as.
+    /// The type that a value is read as.
     type Value;
 
-    /// The rule as a schema.
+    /// Returns the rule as a schema.
     fn schema(&self) -> RefOr<Schema>;
 }
 
-/// A rule by which a field is read from a `Source`: the body or the query of a request.
+/// A rule that can read a field from a `Source`: the body or the query of a request.
 pub trait ReadFrom<Source>: Rule {
-    /// Reads the field `name`, if it is there and as it must be. What is wrong with it is noted in
-    /// `source`.
+    /// Reads the field `name`. Returns `None` when it was not sent or is invalid; what is wrong is
+    /// recorded in `source`.
     fn read(&self, source: &mut Source, name: &str) -> Option<Self::Value>;
 }

@@ -1,4 +1,4 @@
-//! Fields of an endpoint's settings, which both dialects have.
+//! Rules for the settings of endpoints that both dialects have.
 
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{Schema, SchemaFormat, Type};
@@ -11,15 +11,15 @@ use crate::api::url::{self, MAX_URL_LENGTH};
 use crate::domain::EventPattern;
 use crate::domain::event::MAX_PATTERN_LENGTH;
 
-/// The most entries in a list or map of one endpoint.
+/// The maximum number of entries in a list or map of one endpoint.
 pub const MAX_ENTRIES: usize = 100;
 
-/// A text for people about an endpoint.
+/// The rule for the description of an endpoint.
 pub const DESCRIPTION: Text = Text::at_most(1500);
 
-/// Where deliveries are sent; see [`url::check`].
+/// The rule for the URL that deliveries are sent to; see [`url::check`].
 pub struct EndpointUrl {
-    /// Whether it may be an `http` URL.
+    /// Whether `http` URLs are valid too.
     pub allow_http: bool,
 }
 
@@ -49,11 +49,11 @@ impl ReadFrom<Object<'_>> for EndpointUrl {
     }
 }
 
-/// Which event types are sent: a list of patterns.
+/// The rule for the list of patterns that select an endpoint's event types.
 pub struct EventPatterns {
-    /// Whether a pattern is one of this dialect.
+    /// Returns whether a pattern is valid in this dialect.
     pub accepts: fn(&EventPattern) -> bool,
-    /// What a pattern must be, but for its length.
+    /// Says what a valid pattern is, except for its length.
     pub detail: &'static str,
 }
 

@@ -1,7 +1,9 @@
-//! Integers in JSON, by JSON Schema's rule: a number without a fractional part is one, however it is written.
+//! Reads integers in JSON by the rule of JSON Schema: a number without a fractional part is an
+//! integer, in any notation.
 
-/// The integer that the JSON number `text` is, held within the bounds of `i64`, or `None` when it has
-/// a fractional part. Exact for any number of digits, where a detour by `f64` would round.
+/// Returns the value of the JSON number `text`, clamped to the bounds of `i64`, or `None` when it
+/// has a fractional part. It is exact for any number of digits; a conversion through `f64` would
+/// round.
 pub(super) fn integer(text: &str) -> Option<i64> {
     let (negative, digits) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
@@ -18,7 +20,7 @@ pub(super) fn integer(text: &str) -> Option<i64> {
     let Some(leading_zeros) = digits().position(|digit| digit != 0) else {
         return Some(0);
     };
-    // An exponent beyond i64 puts the point as far away as makes no difference.
+    // An exponent beyond i64 moves the point so far that the exact distance does not matter.
     let exponent = exponent.parse().unwrap_or(if exponent.starts_with('-') {
         i64::MIN
     } else {
@@ -31,7 +33,7 @@ pub(super) fn integer(text: &str) -> Option<i64> {
         return None;
     }
     let limit = if negative { i64::MIN } else { i64::MAX };
-    // i64's own bounds have 19 digits, and i128 holds all numbers of that many.
+    // The bounds of i64 have 19 digits, and i128 holds all numbers of that length.
     if point.saturating_sub(i64::try_from(leading_zeros).ok()?) > 19 {
         return Some(limit);
     }

@@ -1,7 +1,8 @@
-//! Reading JSON bodies field by field, so that all that is wrong with one is told at once.
+//! Reads JSON bodies field by field, and reports everything that is wrong with one at once.
 //!
-//! `serde` stops at the first error and cannot tell a repeated or unknown field from a malformed one
-//! in words that name it; this reader keeps each field's raw text and judges it when it is asked for.
+//! `serde` stops at the first error, and its errors do not say which field was repeated, unknown or
+//! malformed. This reader keeps the raw text of each field, and parses it when a handler asks for
+//! the field.
 
 mod integer;
 mod raw;
@@ -17,23 +18,23 @@ use self::raw::{Kind, Members, Text, kind};
 use super::failure::{Failure, FieldCode, FieldError, MAX_FIELD_ERRORS};
 use crate::nearest::nearest;
 
-/// The longest field name that an error repeats, in characters.
+/// The longest part of a field name that an error repeats, in characters.
 const MAX_ECHOED_NAME: usize = 64;
 
-/// The fields of a JSON object that have not been taken yet, and what was wrong with those that have.
+/// The fields of a JSON object that were not read yet, and what is wrong with those that were.
 pub struct Object<'a> {
     fields: Vec<(String, &'a RawValue)>,
-    /// The names that were asked for: those that the request has.
+    /// The names that were asked for: the fields that the request may have.
     known: Vec<String>,
     errors: Vec<FieldError>,
 }
 
 impl<'a> Object<'a> {
-    /// Reads `body`, where an empty body counts as an object without fields.
+    /// Parses `body`. An empty body counts as an object without fields.
     ///
     /// # Errors
     ///
-    /// [`Failure::MalformedJson`] or [`Failure::NotAnObject`].
+    /// Returns [`Failure::MalformedJson`] or [`Failure::NotAnObject`].
     pub fn parse(body: &'a [u8]) -> Result<Self, Failure> {
         let mut object = Self {
             fields: Vec::new(),
@@ -46,8 +47,8 @@ impl<'a> Object<'a> {
         let text = std::str::from_utf8(body).map_err(|error| {
             Failure::MalformedJson(format!("not UTF-8 at byte {}", error.valid_up_to()))
         })?;
-        // The whole text first: what follows a value, or breaks inside one, is a fault of syntax,
-        // whatever the value is.
+        // The whole text is parsed first: text after the value, or a break inside it, is a syntax
+        // error, whatever type the value has.
         let value: &RawValue = serde_json::from_str(text).map_err(|error| malformed(&error))?;
         if kind(value) != Kind::Object {
             return Err(Failure::NotAnObject);
@@ -65,7 +66,7 @@ impl<'a> Object<'a> {
         Ok(object)
     }
 
-    /// Notes that something is wrong with a field.
+    /// Records that something is wrong with a field.
     pub fn fail(&mut self, param: &str, code: FieldCode, detail: &str) {
         if self.errors.len() < MAX_FIELD_ERRORS {
             self.errors.push(FieldError {
@@ -76,15 +77,15 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Notes that a field is missing which must be there.
+    /// Records that a required field is missing.
     pub fn missing(&mut self, param: &str) {
-        // One that came twice was noted already, and is not missing.
+        // A field with an error, such as one that came twice, is not missing.
         if !self.errors.iter().any(|error| error.param == param) {
             self.fail(param, FieldCode::MissingField, "is required");
         }
     }
 
-    /// Leaves these fields unread: they may be sent, and change nothing.
+    /// Ignores these fields: they may be sent and change nothing.
     pub fn ignore(&mut self, names: &[&str]) {
         self.fields
             .retain(|(name, _)| !names.contains(&name.as_str()));
@@ -104,8 +105,9 @@ impl<'a> Object<'a> {
         );
     }
 
-    /// An integer within `range`, if the field is there. By JSON Schema's rule a number without a
-    /// fractional part is an integer, however it is written: `3600`, `3600.0` and `3.6e3` are one.
+    /// Returns the field as an integer within `range`, or `None` when it was not sent or is
+    /// invalid. By the rule of JSON Schema, a number without a fractional part is an integer in any
+    /// notation: `3600`, `3600.0` and `3.6e3` are the same.
     pub fn integer(&mut self, name: &str, range: &RangeInclusive<i64>) -> Option<i64> {
         let value = self.take(name)?;
         let number = match kind(value) {
@@ -124,7 +126,7 @@ impl<'a> Object<'a> {
         None
     }
 
-    /// A boolean, if the field is there.
+    /// Returns the field as a boolean, or `None` when it was not sent or is invalid.
     pub fn boolean(&mut self, name: &str) -> Option<bool> {
         match self.take(name)?.get() {
             "true" => Some(true),
@@ -136,13 +138,14 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// A string, if the field is there.
+    /// Returns the field as a string, or `None` when it was not sent or is invalid.
     pub fn string(&mut self, name: &str) -> Option<Cow<'a, str>> {
         let value = self.take(name)?;
         self.text(name, value)
     }
 
-    /// A string or null, if the field is there: `Some(None)` is null.
+    /// Returns the field as a string or null, or `None` when it was not sent or is invalid.
+    /// `Some(None)` is null.
     pub fn nullable_string(&mut self, name: &str) -> Option<Option<Cow<'a, str>>> {
         let value = self.take(name)?;
         match kind(value) {
@@ -155,7 +158,8 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// An object, if the field is there: its JSON text as it was sent.
+    /// Returns the JSON text of an object as it was sent, or `None` when the field was not sent or
+    /// is invalid.
     pub fn object(&mut self, name: &str) -> Option<&'a str> {
         let value = self.take(name)?;
         if kind(value) != Kind::Object {
@@ -165,15 +169,15 @@ impl<'a> Object<'a> {
         Some(value.get())
     }
 
-    /// A list of strings, each with its place in it, if the field is there. Those that are no strings
-    /// are noted and left out.
+    /// Returns the strings of a list, each with its index, or `None` when the field was not sent or
+    /// is invalid. Items that are not strings are recorded as errors and left out.
     pub fn strings(&mut self, name: &str) -> Option<Vec<(usize, Cow<'a, str>)>> {
         let value = self.take(name)?;
         if kind(value) != Kind::Array {
             self.wrong_type(name, "an array of strings");
             return None;
         }
-        // It was read as JSON before, so this cannot fail.
+        // It was parsed as JSON before, so this cannot fail.
         let items: Vec<&'a RawValue> = serde_json::from_str(value.get()).unwrap_or_default();
         let texts = items
             .into_iter()
@@ -186,14 +190,16 @@ impl<'a> Object<'a> {
         Some(texts)
     }
 
-    /// An object of strings, if the field is there. Those that are no strings are noted and left out.
+    /// Returns the members of an object of strings, or `None` when the field was not sent or is
+    /// invalid. Values that are not strings are recorded as errors and left out.
     pub fn string_map(&mut self, name: &str) -> Option<Vec<(String, Cow<'a, str>)>> {
         let value = self.take(name)?;
         if kind(value) != Kind::Object {
             self.wrong_type(name, "an object of strings");
             return None;
         }
-        // It was read as JSON before, so only a member's name can fail, by a broken escape.
+        // It was parsed as JSON before, so only the name of a member can fail, by an invalid
+        // escape.
         let Ok(members) = serde_json::from_str::<Members<'a>>(value.get()) else {
             self.fail(
                 name,
@@ -229,11 +235,11 @@ impl<'a> Object<'a> {
         Some(text)
     }
 
-    /// Ends the reading: what has not been taken is unknown.
+    /// Finishes reading. Every field that was not read is unknown.
     ///
     /// # Errors
     ///
-    /// [`Failure::InvalidFields`] with all that was noted.
+    /// Returns [`Failure::InvalidFields`] with everything that is wrong.
     pub fn finish(mut self) -> Result<(), Failure> {
         for (name, _) in std::mem::take(&mut self.fields) {
             let name = echo(&name);
@@ -261,7 +267,7 @@ fn malformed(error: &serde_json::Error) -> Failure {
     ))
 }
 
-/// A name as an error repeats it.
+/// Returns the part of a name that an error repeats.
 pub(in crate::api) fn echo(name: &str) -> String {
     name.chars().take(MAX_ECHOED_NAME).collect()
 }

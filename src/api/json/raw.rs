@@ -1,4 +1,4 @@
-//! JSON values before they are judged.
+//! Raw JSON values, before they are parsed further.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// What a JSON value is.
+/// The type of a JSON value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Object,
@@ -17,9 +17,9 @@ pub(super) enum Kind {
     Null,
 }
 
-/// What `value` is.
+/// Returns the type of `value`.
 pub(super) fn kind(value: &RawValue) -> Kind {
-    // A raw value has no space around it, so its first byte tells.
+    // A raw value has no space around it, so its first byte shows its type.
     match value.get().as_bytes().first() {
         Some(b'{') => Kind::Object,
         Some(b'[') => Kind::Array,
@@ -30,7 +30,7 @@ pub(super) fn kind(value: &RawValue) -> Kind {
     }
 }
 
-/// The members of an object in their order, repeated ones too.
+/// The members of an object in their order, including repeated ones.
 pub(super) struct Members<'a>(pub Vec<(String, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
@@ -55,6 +55,6 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     }
 }
 
-/// A string, borrowed where it has no escapes.
+/// A string, borrowed if it has no escapes.
 #[derive(serde::Deserialize)]
 pub(super) struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);

@@ -1,4 +1,4 @@
-//! Bodies, read and refused.
+//! Tests how bodies are read and refused.
 
 use proptest::prelude::*;
 
@@ -21,7 +21,7 @@ proptest! {
 }
 
 #[test]
-fn all_faults_are_told_together() {
+fn all_faults_are_reported_together() {
     let body = br#"{"a": "x", "b": 1, "b": 2, "c": "\ud800", "d": {"k": 1}, "zz": []}"#;
     let mut object = Object::parse(body).expect("an object");
     object.integer("a", &(0..=1));
@@ -32,12 +32,12 @@ fn all_faults_are_told_together() {
     let Err(Failure::InvalidFields(errors)) = object.finish() else {
         panic!("must be refused");
     };
-    let told: Vec<_> = errors
+    let reported: Vec<_> = errors
         .iter()
         .map(|error| (error.param.as_str(), error.code.as_str()))
         .collect();
     assert_eq!(
-        told,
+        reported,
         [
             ("b", "duplicate_field"),
             ("a", "invalid_type"),
@@ -50,7 +50,7 @@ fn all_faults_are_told_together() {
 }
 
 #[test]
-fn a_misspelt_field_is_told_which_one_was_meant_and_another_word_is_not() {
+fn a_misspelt_field_is_answered_with_the_name_that_was_meant() {
     let mut object = Object::parse(br#"{"expire_curent_in": 0, "colour": 1}"#).expect("an object");
     object.integer("expire_current_in", &(0..=1));
     let Err(Failure::InvalidFields(errors)) = object.finish() else {

@@ -1,4 +1,4 @@
-//! What a document says of answers, and in which words.
+//! Describes the answers of operations, and how a dialect words them.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -6,25 +6,25 @@ use serde_json::Value;
 use crate::api::body::MAX_BODY;
 use crate::api::failure::{Failure, Rendered};
 
-/// How one dialect's document says what all operations share.
+/// How the document of one dialect says what all operations share.
 pub struct Wording {
-    /// Gives a failure of a request to this path the dialect's words.
+    /// Renders a failure of a request to this path.
     pub render: fn(&Failure, &str) -> Rendered,
-    /// The machine's word in a rendered error body, to name its example by.
+    /// Returns the name of the example that shows a rendered error body: its code.
     pub name: fn(&Value) -> String,
-    /// The schema of an error body with this status.
+    /// Returns the name of the schema of an error body with this status.
     pub schema: fn(u16) -> &'static str,
-    /// The name of the one security scheme, as the API's own document has it.
+    /// The name of the only security scheme, as in the document of the API itself.
     pub security: &'static str,
 }
 
-/// What one operation answers, beside what all do.
+/// The answers of one operation, besides those that all operations have.
 pub struct Answers {
-    /// The body of a success, for example.
+    /// An example of the body of a success.
     pub example: Option<Value>,
-    /// What else can go wrong, the commonest first.
+    /// The failures that only this operation has, the most common first.
     pub failures: Vec<Failure>,
-    /// The longest body that it reads, in bytes.
+    /// The longest body that the operation reads, in bytes.
     pub max_body: usize,
 }
 
@@ -39,7 +39,7 @@ impl Default for Answers {
 }
 
 impl Answers {
-    /// An operation that answers `body` when it succeeds, and else one of `failures`.
+    /// Describes an operation that answers `body` when it succeeds, or else one of `failures`.
     #[must_use]
     pub fn new(body: &impl Serialize, failures: Vec<Failure>) -> Self {
         Self {

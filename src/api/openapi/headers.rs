@@ -1,10 +1,10 @@
-//! Headers of responses.
+//! Describes the headers of responses.
 
 use serde_json::{Value, json};
 
 use super::kind::Kind;
 
-/// The headers of a response, by name.
+/// Returns references to the headers of a response, by name.
 pub(super) fn header_references(kind: &Kind, status: &str, takes_keys: bool) -> Value {
     let mut names = vec!["X-Request-Id", "X-Content-Type-Options"];
     if kind.is_protected {
@@ -39,29 +39,32 @@ pub(super) fn header_references(kind: &Kind, status: &str, takes_keys: bool) -> 
             "Content-Security-Policy",
             "A page loads nothing from elsewhere and runs no script.",
         );
-        page("X-Frame-Options", "A page is in no frame of another page.");
-        page("Referrer-Policy", "A page is not named to where it leads.");
+        page("X-Frame-Options", "A page cannot be shown in a frame.");
+        page(
+            "Referrer-Policy",
+            "A browser does not tell other pages the address of this one.",
+        );
     }
     references
 }
 
-/// All headers of responses, as components that [`header_references`] refers to.
+/// Returns all headers of responses, as the components that [`header_references`] refers to.
 pub(super) fn headers() -> Value {
     let header = |description: &str, required: bool, schema: Value| json!({ "description": description, "required": required, "schema": schema });
     let count = json!({ "type": "integer", "minimum": 0 });
     json!({
         "X-Request-Id": header(
-            "The request's name: the caller's own, or a generated one.",
+            "The id of the request: the caller's own, or a generated one.",
             true,
             json!({ "type": "string", "minLength": 1, "maxLength": 128 }),
         ),
         "X-Content-Type-Options": header(
-            "The body is of the type that `Content-Type` says, and of no other that a browser may guess.",
+            "A browser must not guess another type than `Content-Type`.",
             true,
             json!({ "type": "string", "const": "nosniff" }),
         ),
         "Cache-Control": header(
-            "Answers may carry secrets and must not be kept.",
+            "Answers may carry secrets and must not be cached.",
             true,
             json!({ "type": "string", "const": "no-store" }),
         ),
@@ -76,17 +79,17 @@ pub(super) fn headers() -> Value {
             json!({ "type": "integer", "minimum": 1 }),
         ),
         "Idempotent-Replayed": header(
-            "Present on a repeated answer: nothing was done this time.",
+            "Present when an earlier answer is repeated: nothing was done this time.",
             false,
             json!({ "type": "string", "const": "true" }),
         ),
         "X-RateLimit-Limit": header(
             "The size of the tenant's bucket. The three headers are absent when the rate limit is off, and when a \
-             request is refused before its key is looked at.",
+             request is refused before its key is checked.",
             false,
             count.clone(),
         ),
-        "X-RateLimit-Remaining": header("Requests that can be made at once.", false, count.clone()),
+        "X-RateLimit-Remaining": header("The number of requests that can be made now.", false, count.clone()),
         "X-RateLimit-Reset": header("The Unix second when the bucket is full again.", false, count),
     })
 }

@@ -1,31 +1,31 @@
-//! What kinds of operations there are.
+//! Classifies operations.
 
 use serde_json::Value;
 
 use crate::api::auth::is_protected;
 
-/// What an operation shares with others that are like it.
+/// The properties that decide which shared parts of the document an operation has.
 #[expect(
     clippy::struct_excessive_bools,
     reason = "each is a question of its own"
 )]
 pub(super) struct Kind {
-    /// It needs a key.
+    /// It needs an API key.
     pub is_protected: bool,
-    /// It changes something, and so reads a body, if only to ignore it.
+    /// It changes something, so it reads a body, if only to ignore it.
     pub is_write: bool,
-    /// It reads an idempotency key.
+    /// It accepts an idempotency key.
     pub takes_keys: bool,
-    /// It takes fields in its body.
+    /// It has fields in its body.
     pub has_body: bool,
-    /// It answers a page for people.
+    /// It answers with a page for people.
     pub is_page: bool,
     /// It is about one endpoint.
     pub names_endpoint: bool,
 }
 
 impl Kind {
-    /// The kind of the operation at `path`.
+    /// Classifies the operation at `path`.
     pub(super) fn of(path: &str, method: &str, operation: &Value) -> Self {
         let is_write = matches!(method, "post" | "put" | "patch");
         Self {

@@ -1,9 +1,10 @@
-//! What the `OpenAPI` 3.1 documents of both dialects share.
+//! Builds what the `OpenAPI` 3.1 documents of both dialects share.
 //!
-//! An operation is named once, where its resource adds its handler to its [`Operations`]: that makes its route and its part
-//! of the document. Success bodies, parameters and constraints stand beside each handler. Error answers
-//! are not written down anywhere: [`complete`](Operations::complete) renders them by the code that answers them, so
-//! that each example in a document is what the server says.
+//! An operation is named once, where its resource adds its handler to its [`Operations`]. That
+//! creates both its route and its part of the document. Success bodies, parameters and constraints
+//! are declared beside each handler. Error answers are not declared:
+//! [`complete`](Operations::complete) renders them with the code that serves requests, so each
+//! example in a document is what the server really answers.
 
 mod answers;
 mod headers;

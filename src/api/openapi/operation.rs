@@ -1,4 +1,4 @@
-//! One operation, completed by what all operations share.
+//! Completes one operation with what all operations share.
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ use crate::api::json::Object;
 use crate::idempotency::InvalidKey;
 use crate::service::Error;
 
-/// Adds to an operation its parameters, its errors and the headers of its answers.
+/// Adds the parameters, the errors and the headers of the answers to an operation.
 pub(super) fn complete(
     path: &str,
     method: &str,
@@ -29,7 +29,7 @@ pub(super) fn complete(
     }
     if kind.has_body {
         let body = &mut operation["requestBody"];
-        // A POST that needs no field needs no body.
+        // A POST without required fields needs no body.
         body["required"] = json!(method != "post" || needs_fields(body, schemas));
     }
     let responses = &mut operation["responses"];
@@ -56,7 +56,7 @@ fn add_parameters(path: &str, kind: &Kind, operation: &mut Value) {
     operation["parameters"] = parameters.into();
 }
 
-/// Whether a request body has fields that must be sent.
+/// Returns whether a request body has required fields.
 fn needs_fields(body: &Value, schemas: &Value) -> bool {
     let schema = &body["content"]["application/json"]["schema"]["$ref"];
     let name = schema.as_str().and_then(|name| name.rsplit('/').next());
@@ -71,7 +71,7 @@ fn add_example(response: &mut Value, example: &Value) {
     }
 }
 
-/// All that can go wrong, the commonest first.
+/// Returns all failures of an operation, the most common first.
 fn failures(kind: &Kind, answers: Answers) -> Vec<Failure> {
     let Answers {
         mut failures,
@@ -109,7 +109,7 @@ fn failures(kind: &Kind, answers: Answers) -> Vec<Failure> {
     failures
 }
 
-/// What is said of a field that no request has.
+/// Returns the failure of a request with an unknown field.
 fn unknown_field() -> Option<Failure> {
     let object = Object::parse(br#"{"colour":"red"}"#);
     object.and_then(Object::finish).err()

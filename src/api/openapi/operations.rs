@@ -1,4 +1,4 @@
-//! Operations: each named once, for its route and for the document.
+//! Collects operations: each is named once, for its route and for the document.
 
 use std::collections::HashMap;
 
@@ -12,16 +12,16 @@ use super::answers::{Answers, Wording};
 use super::{headers, operation};
 use crate::api::app::App;
 
-/// Operations: their routes, and what the document says of them.
+/// Operations: their routes and their part of the document.
 #[derive(Default)]
 pub struct Operations {
     router: OpenApiRouter<App>,
-    /// What each answers, by its id.
+    /// The answers of each operation, by its id.
     answers: HashMap<String, fn() -> Answers>,
 }
 
 impl Operations {
-    /// Adds one operation, which [`routes!`](utoipa_axum::routes) makes of its handler.
+    /// Adds the operation that [`routes!`](utoipa_axum::routes) makes of its handler.
     #[must_use]
     pub fn with(mut self, mut route: UtoipaMethodRouter<App>, answers: fn() -> Answers) -> Self {
         for operation in route.1.paths.values_mut().flat_map(operations) {
@@ -32,7 +32,7 @@ impl Operations {
         Self { router, ..self }
     }
 
-    /// Adds all of `others`.
+    /// Adds all operations of `others`.
     #[must_use]
     pub fn merge(mut self, others: Self) -> Self {
         self.answers.extend(others.answers);
@@ -40,7 +40,7 @@ impl Operations {
         Self { router, ..self }
     }
 
-    /// Changes the routes so far, but not what the document says of them.
+    /// Changes the routes that were added so far, but not their part of the document.
     #[must_use]
     pub fn map(self, change: impl FnOnce(Router<App>) -> Router<App>) -> Self {
         let (router, document) = self.router.split_for_parts();
@@ -49,16 +49,17 @@ impl Operations {
         Self { router, ..self }
     }
 
-    /// The routes.
+    /// Returns the routes.
     pub fn into_router(self) -> Router<App> {
         self.router.into()
     }
 
-    /// The whole document that begins with `outline`: with every operation, and what all operations share.
+    /// Returns the whole document: `outline` with every operation, and with what all operations
+    /// share.
     #[must_use]
     pub fn complete(self, mut outline: OpenApi, wording: &Wording) -> Value {
         outline.merge(self.router.into_openapi());
-        // The document is made of plain data, so this cannot fail.
+        // The document consists of plain data, so this cannot fail.
         let mut document = serde_json::to_value(outline).unwrap_or_default();
         document["components"]["headers"] = headers::headers();
         document["components"]["securitySchemes"] = json!({
@@ -81,7 +82,7 @@ impl Operations {
     }
 }
 
-/// `route` under another path, as an operation with an id and a summary of its own.
+/// Returns `route` under another path, as an operation with its own id and summary.
 pub fn also_at(
     route: UtoipaMethodRouter<App>,
     path: &str,

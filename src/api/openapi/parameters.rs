@@ -1,8 +1,8 @@
-//! Parameters that operations share: in paths and headers.
+//! Describes the parameters that operations share, in paths and headers.
 
 use serde_json::{Value, json};
 
-/// What may stand in paths: the name, what it is, and what is an example.
+/// The parameters of paths: name, description and example.
 const IN_PATHS: [(&str, &str, &str); 4] = [
     (
         "webhook_endpoint_id",
@@ -18,7 +18,7 @@ const IN_PATHS: [(&str, &str, &str); 4] = [
     ("slug", "The last part of a problem's type.", "not-found"),
 ];
 
-/// The parameters in `path`.
+/// Returns the parameters in `path`.
 pub(super) fn path_parameters(path: &str) -> impl Iterator<Item = Value> {
     let named = |name: &str| path.contains(&format!("{{{name}}}"));
     let in_path = IN_PATHS.into_iter().filter(move |(name, ..)| named(name));
@@ -30,7 +30,7 @@ pub(super) fn path_parameters(path: &str) -> impl Iterator<Item = Value> {
     })
 }
 
-/// `path` with an example in the place of each parameter.
+/// Returns `path` with an example in place of each parameter.
 pub(super) fn example_path(path: &str) -> String {
     let fill = |path: String, (name, _, example): (&str, &str, &str)| {
         path.replace(&format!("{{{name}}}"), example)
@@ -38,7 +38,7 @@ pub(super) fn example_path(path: &str) -> String {
     IN_PATHS.into_iter().fold(path.to_owned(), fill)
 }
 
-/// The headers that every operation takes, and those for idempotency where it `takes_keys`.
+/// Returns the request headers of every operation, and those for idempotency if it `takes_keys`.
 pub(super) fn header_parameters(takes_keys: bool) -> Vec<Value> {
     let parameter = |name: &str, description: &str, schema: Value| {
         json!({
@@ -49,13 +49,13 @@ pub(super) fn header_parameters(takes_keys: bool) -> Vec<Value> {
     let mut parameters = vec![
         parameter(
             "X-Request-Id",
-            "A name for this request, which the response repeats: 1 to 128 visible ASCII characters. \
+            "An id for this request, which the response repeats: 1 to 128 visible ASCII characters. \
              Another value is replaced by a generated one.",
             json!({ "type": "string" }),
         ),
         parameter(
             "traceparent",
-            "W3C Trace Context. The trace id of a valid one is taken over into the log.",
+            "W3C Trace Context. The log shows the trace id of a valid one.",
             json!({ "type": "string" }),
         ),
     ];

@@ -1,4 +1,4 @@
-//! Error answers, as the code that answers them renders them.
+//! Describes error answers with the code that renders them for requests.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::headers::header_references;
 use super::kind::Kind;
 use crate::api::failure::{Failure, Rendered};
 
-/// The responses for `failures` of a request to `path`, by status, with an example of each.
+/// Returns the responses for `failures` of a request to `path`, by status, with an example of each.
 pub(super) fn error_responses(
     kind: &Kind,
     path: &str,

@@ -1,4 +1,4 @@
-//! The `OpenAPI` document of this dialect.
+//! Builds the `OpenAPI` document of this dialect.
 
 use serde_json::{Value, json};
 use utoipa::OpenApi;
@@ -6,14 +6,14 @@ use utoipa::OpenApi;
 use super::errors::{Problem, render};
 use crate::api::openapi::{Operations, Wording};
 
-/// What the document says as a whole.
+/// The parts of the document that belong to no operation.
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "Hookturn, 2026-03-01 API",
         version = "2026-03-01",
         description = "Manages webhook endpoints and rotates their signing secrets without dropping an event: \
-            during a grace that the caller chooses, every delivery is signed with both secrets.\n\n\
+            during a grace period that the caller chooses, every delivery is signed with both secrets.\n\n\
             Errors are problem documents (RFC 9457). The `type` of each is the address of a page about it. An \
             unknown path answers 404 with the code `route_not_found`, a wrong method 405 with \
             `method_not_allowed` and an `Allow` header. Without a valid key every path under `/webhooks`, \
@@ -23,17 +23,17 @@ use crate::api::openapi::{Operations, Wording};
     ),
     components(schemas(Problem)),
     tags(
-        (name = "Secrets", description = "Rotating signing secrets, and what is live."),
-        (name = "Endpoints", description = "What there is to rotate."),
-        (name = "Events", description = "What has happened, to be told to the endpoints."),
-        (name = "Deliveries", description = "What became of it, attempt by attempt."),
-        (name = "Test clock", description = "With `--dev` only: time that can be moved."),
-        (name = "Server", description = "Without a key."),
+        (name = "Secrets", description = "Rotating, listing and revoking signing secrets."),
+        (name = "Endpoints", description = "Endpoints, whose signing secrets are rotated."),
+        (name = "Events", description = "Publishing events to the endpoints that subscribe to them."),
+        (name = "Deliveries", description = "Deliveries of events to endpoints, with their attempts."),
+        (name = "Test clock", description = "With `--dev` only: a clock that can be moved."),
+        (name = "Server", description = "Health checks and pages, which need no key."),
     ),
 )]
 struct Outline;
 
-/// The whole document of `operations`.
+/// Returns the whole document of `operations`.
 #[must_use]
 pub fn of(operations: Operations) -> Value {
     let wording = Wording {
@@ -47,7 +47,7 @@ pub fn of(operations: Operations) -> Value {
     document
 }
 
-/// What a receiver gets: Standard Webhooks 1.0.0.
+/// Describes what a receiver gets: Standard Webhooks 1.0.0.
 fn webhooks() -> Value {
     let header = |name: &str, description: &str, schema: Value| {
         json!({
@@ -91,14 +91,14 @@ fn webhooks() -> Value {
             "unevaluatedProperties": false,
         } } } },
         "responses": {
-            "2XX": { "description": "The event was taken." },
-            "410": { "description": "Nobody is here any more: the endpoint is disabled." },
+            "2XX": { "description": "The event was accepted." },
+            "410": { "description": "The receiver is gone: the endpoint is disabled." },
             "default": { "description": "The event is sent again later." },
         },
     } } })
 }
 
-/// Errors of one field are told apart by the field's own code.
+/// Returns the name of an example: the code of its first field error, or else its own code.
 fn name(problem: &Value) -> String {
     let code = &problem["errors"][0]["code"];
     let code = if code.is_null() {

@@ -1,4 +1,4 @@
-//! RFC 9457 problem documents: every failure in the words of this dialect.
+//! Renders every failure as an RFC 9457 problem document.
 
 use std::borrow::Cow;
 
@@ -32,9 +32,9 @@ pub struct Problem<'a> {
     /// The path of the request, percent-encoded: a URI reference, never one to another host.
     #[schema(value_type = String, format = "uri-reference")]
     instance: Cow<'a, str>,
-    /// The machine's word for it.
+    /// The code of the problem, for programs.
     code: &'a str,
-    /// The one parameter, field or header that is at fault, where there is one.
+    /// The parameter, field or header that is at fault, if there is exactly one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, nullable = false)]
     param: Option<&'a str>,
@@ -47,15 +47,15 @@ pub struct Problem<'a> {
 /// What is wrong with one field.
 #[derive(Serialize, ToSchema)]
 pub struct ProblemField<'a> {
-    /// The field, with an index or a key where the fault lies inside it.
+    /// The field, with an index or a key if the fault is inside it.
     param: &'a str,
-    /// What would be right.
+    /// What would be valid.
     detail: &'a str,
-    /// The machine's word for it.
+    /// The code of the fault, for programs.
     code: &'a str,
 }
 
-/// `failure` as a problem document about a request to `path`.
+/// Renders `failure` as a problem document about a request to `path`.
 #[must_use]
 pub fn render(failure: &Failure, public_url: &str, path: &str) -> Rendered {
     let words = words(failure);
@@ -77,7 +77,7 @@ pub fn render(failure: &Failure, public_url: &str, path: &str) -> Rendered {
     Rendered {
         status: words.kind.status,
         content_type: "application/problem+json",
-        // A struct of strings and numbers: writing it cannot fail.
+        // A struct of strings and numbers: serializing it cannot fail.
         body: serde_json::to_vec(&problem).unwrap_or_default(),
     }
 }
@@ -276,7 +276,7 @@ fn service_words(error: &Error) -> Words<'_> {
             code: FieldCode::InvalidCursor,
             detail: CURSOR_DETAIL.to_owned(),
         }])),
-        // No request of this dialect carries a name; were one to, this is what it would mean.
+        // No request of this dialect has a name. This is what the error would mean if one had.
         Error::NameTaken => fields(Cow::Owned(vec![FieldError {
             param: "name".to_owned(),
             code: FieldCode::InvalidFormat,

@@ -1,4 +1,4 @@
-//! Events: publishing them.
+//! Publishes events.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -23,7 +23,7 @@ use crate::service::Error;
 use crate::service::events::NewEvent;
 use crate::store::Published;
 
-/// The operations on events.
+/// Returns the operations on events.
 pub fn operations() -> Operations {
     Operations::default().with(routes!(publish_event), || {
         let failures = vec![
@@ -37,7 +37,7 @@ pub fn operations() -> Operations {
     })
 }
 
-/// An event's type.
+/// The rule for the type of an event.
 const TYPE: Parsed<Box<str>> = Parsed {
     pattern: || r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$".to_owned(),
     max: Some(MAX_PATTERN_LENGTH),
@@ -49,7 +49,7 @@ const TYPE: Parsed<Box<str>> = Parsed {
     parse: |text| is_event_type(text).then(|| text.into()),
 };
 
-/// An event's id.
+/// The rule for the id of an event.
 const ID: Parsed<EventId> = Parsed {
     pattern: || format!("^[A-Za-z0-9_-]{{1,{MAX_EVENT_ID}}}$"),
     max: None,
@@ -64,8 +64,8 @@ fields! {
         event_type as "type": Box<str> = required(TYPE), example example::EVENT_TYPE;
         /// What happened: any JSON object.
         data: Box<str> = required(AnyObject), example json!({ "call_id": "c_1" });
-        /// An id of the caller's choice, to make the event safe to publish again; generated when it is not
-        /// sent.
+        /// An id that the caller chooses, which makes it safe to publish the event again. It is
+        /// generated when it is not sent.
         id: Option<EventId> = optional(ID), example example::EVENT_ID;
     }
 }
@@ -83,7 +83,7 @@ pub struct AcceptedEvent {
     /// When it was accepted.
     #[schema(value_type = String, format = DateTime, example = "2026-06-09T10:20:00.000Z")]
     created_at: Timestamp,
-    /// To how many endpoints it goes.
+    /// The number of endpoints that it is sent to.
     #[schema(minimum = 0, example = 1)]
     deliveries: usize,
 }
@@ -101,11 +101,11 @@ impl AcceptedEvent {
 
 /// Publish an event
 ///
-/// Stores the event and a delivery to each active endpoint that subscribes to its type, each in that
-/// endpoint's format. When this answers, the event is stored. The same event under the same `id` is
-/// answered again and not sent again; another one is refused with `event_id_reused`. For this, white space,
-/// the order of members and escapes in strings make no difference, and numbers are compared as they are
-/// written.
+/// Stores the event and a delivery to each active endpoint that subscribes to its type, in the
+/// format of that endpoint. When the server answers, the event is stored. The same event under the
+/// same `id` gets the same answer and is not sent again; another event under that `id` is refused
+/// with `event_id_reused`. In this comparison, white space, the order of members and escapes in
+/// strings make no difference, and numbers are compared as they are written.
 #[utoipa::path(
     post, path = "/events", operation_id = "publishEvent", tag = "Events",
     request_body = PublishEvent,

@@ -1,10 +1,11 @@
-//! The path of a request as a URI reference: `instance` in problem documents.
+//! Turns the path of a request into a URI reference: `instance` in problem documents.
 
 use std::borrow::Cow;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// What a path of a URI may not hold as it is (RFC 3986, section 3.3). A percent sign is judged apart.
+/// The characters that must be percent-encoded in the path of a URI (RFC 3986, section 3.3). The
+/// percent sign is handled separately.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
@@ -26,10 +27,10 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'/')
     .remove(b'%');
 
-/// `path`, the path of a request as it was sent, as a URI reference that names the same path of this server.
+/// Returns a URI reference that names `path`, the path of a request as it was sent, on this server.
 ///
-/// What is percent-encoded already stays as it is. Of two slashes at the start the second is encoded: `//host/x` is
-/// a reference to another host (RFC 3986, section 4.2).
+/// Valid percent-encoded characters stay as they are. If there are two slashes at the start, the
+/// second is encoded: `//host/x` would be a reference to another host (RFC 3986, section 4.2).
 #[must_use]
 pub fn instance(path: &str) -> Cow<'_, str> {
     let encoded: Cow<'_, str> = utf8_percent_encode(path, ENCODED).into();
@@ -103,7 +104,7 @@ mod tests {
                 prop_assert!(piece.len() >= 2 && u8::from_str_radix(&piece[..2], 16).is_ok(), "{instance}");
                 prop_assert!(is_plain(&piece[2..]), "{instance}");
             }
-            // It is another spelling of the same bytes.
+            // The instance encodes the same bytes as the path.
             prop_assert!(percent_decode_str(&instance).eq(percent_decode_str(&path)));
 
             for base in ["https://hookturn.test", "http://hookturn.test:8080/api/x"] {

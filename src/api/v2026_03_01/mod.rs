@@ -1,7 +1,8 @@
-//! The 2026-03-01 dialect: RFC 9457 problem documents, a grace that the caller chooses.
+//! The 2026-03-01 dialect: RFC 9457 problem documents, and a grace period that the caller chooses.
 //!
-//! One file or folder a resource. [`errors`] holds all words for what can go wrong, [`problem_types`] what the
-//! pages say of them; [`instance`](mod@instance) turns a path into a URI reference for them.
+//! Each resource has its own file or folder. [`errors`] words everything that can go wrong,
+//! [`problem_types`] has the text of the pages about problems, and [`instance`](mod@instance) turns
+//! the path of a request into a URI reference.
 
 pub mod deliveries;
 pub mod document;
@@ -16,7 +17,7 @@ pub mod secrets;
 
 use super::openapi::Operations;
 
-/// The operations of this dialect.
+/// Returns the operations of this dialect.
 #[must_use]
 pub fn operations() -> Operations {
     endpoints::operations()

@@ -1,4 +1,4 @@
-//! Bodies that say nothing.
+//! Reads bodies that must have no fields.
 
 use std::borrow::Cow;
 
@@ -9,15 +9,15 @@ use utoipa::{PartialSchema, ToSchema};
 use crate::api::failure::Failure;
 use crate::api::fields::{Object, body_schema};
 
-/// Nothing to say: no body, or an object without fields.
+/// A body without content: no body, or an object without fields.
 pub struct NoFields;
 
 impl NoFields {
-    /// Reads a body that must say nothing.
+    /// Reads a body that must have no fields.
     ///
     /// # Errors
     ///
-    /// [`Failure::InvalidFields`] with the fields that it has.
+    /// Returns [`Failure::InvalidFields`] with the fields that the body has.
     pub fn read(object: Object<'_>) -> Result<(), Failure> {
         object.finish()
     }
@@ -25,7 +25,7 @@ impl NoFields {
 
 impl PartialSchema for NoFields {
     fn schema() -> RefOr<Schema> {
-        let about = "Nothing to say: no body, or an object without fields.";
+        let about = "No body, or an object without fields.";
         body_schema(&[about], Vec::new())
     }
 }

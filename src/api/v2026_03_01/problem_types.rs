@@ -1,22 +1,23 @@
-//! The kinds of problems: what the `type` of a problem document names, and what its page says.
+//! The kinds of problems: what the `type` of a problem document refers to, and the text of its
+//! page.
 
 use axum::http::StatusCode;
 
-/// The path under the public URL where the pages about problem types are.
+/// The path of the pages about problem types, below the public URL.
 pub const PROBLEMS_PATH: &str = "/problems";
 
-/// A kind of problem: what its `type` URI names.
+/// A kind of problem.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ProblemType {
-    /// The last part of the URI.
+    /// The last part of its `type` URI.
     pub slug: &'static str,
-    /// A short summary, the same for every occurrence.
+    /// A short summary, the same for every occurrence (RFC 9457, section 3.1.3).
     pub title: &'static str,
     /// The HTTP status.
     pub status: StatusCode,
-    /// What it means and what to do, for people.
+    /// What it means and what to do about it, for people.
     pub explanation: &'static str,
-    /// The codes that occur with it, each with what it means or what to do.
+    /// The codes that occur with it, and what each means or what to do about it.
     pub codes: &'static [(&'static str, &'static str)],
 }
 
@@ -53,7 +54,7 @@ pub const INVALID_REQUEST: ProblemType = ProblemType {
     ],
 };
 
-/// There is no valid key.
+/// There is no valid API key.
 pub const AUTHENTICATION_FAILED: ProblemType = ProblemType {
     slug: "authentication-failed",
     title: "Authentication failed",
@@ -70,7 +71,7 @@ pub const AUTHENTICATION_FAILED: ProblemType = ProblemType {
     ],
 };
 
-/// There is no such thing.
+/// There is no such path or record.
 pub const NOT_FOUND: ProblemType = ProblemType {
     slug: "not-found",
     title: "Not found",
@@ -90,7 +91,7 @@ pub const NOT_FOUND: ProblemType = ProblemType {
     ],
 };
 
-/// The path is there, the method is not.
+/// The path exists, but not with this method.
 pub const METHOD_NOT_ALLOWED: ProblemType = ProblemType {
     slug: "method-not-allowed",
     title: "Method not allowed",
@@ -102,7 +103,7 @@ pub const METHOD_NOT_ALLOWED: ProblemType = ProblemType {
     )],
 };
 
-/// The body did not come in time.
+/// The body did not arrive in time.
 pub const REQUEST_TIMEOUT: ProblemType = ProblemType {
     slug: "request-timeout",
     title: "Request timeout",
@@ -112,7 +113,7 @@ pub const REQUEST_TIMEOUT: ProblemType = ProblemType {
     codes: &[("body_timeout", "send the whole body at once.")],
 };
 
-/// Fields are wrong.
+/// Fields or query parameters are invalid.
 pub const VALIDATION_FAILED: ProblemType = ProblemType {
     slug: "validation-failed",
     title: "Validation failed",
@@ -152,7 +153,7 @@ pub const VALIDATION_FAILED: ProblemType = ProblemType {
     ],
 };
 
-/// The request is sound but does not fit the state of things.
+/// The request is valid, but the state of the server does not allow it.
 pub const UNPROCESSABLE: ProblemType = ProblemType {
     slug: "unprocessable",
     title: "Unprocessable",
@@ -176,7 +177,7 @@ pub const UNPROCESSABLE: ProblemType = ProblemType {
     ],
 };
 
-/// Too many requests.
+/// The tenant sent too many requests.
 pub const RATE_LIMIT_EXCEEDED: ProblemType = ProblemType {
     slug: "rate-limit-exceeded",
     title: "Rate limit exceeded",
@@ -186,7 +187,7 @@ pub const RATE_LIMIT_EXCEEDED: ProblemType = ProblemType {
     codes: &[("rate_limit_exceeded", "wait as long as Retry-After says.")],
 };
 
-/// A fault of the server.
+/// The server failed.
 pub const INTERNAL: ProblemType = ProblemType {
     slug: "internal",
     title: "Internal server error",

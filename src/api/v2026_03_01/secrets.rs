@@ -1,4 +1,4 @@
-//! Signing secrets: rotating, listing and revoking them.
+//! Rotates, lists and revokes signing secrets.
 
 use std::time::Duration;
 
@@ -23,9 +23,9 @@ use crate::domain::{EndpointId, Fingerprint, Rotation, Timestamp};
 use crate::service::Error;
 use crate::service::rotation::SecretInfo;
 
-/// The operations on secrets.
+/// Returns the operations on secrets.
 pub fn operations() -> Operations {
-    // The path that the API's published client libraries call.
+    // The published client libraries of the API call this path.
     let alias = also_at(
         routes!(rotate_secret),
         "/webhooks/endpoints/{webhook_endpoint_id}/rotate-secret",
@@ -47,7 +47,7 @@ pub fn operations() -> Operations {
         })
 }
 
-/// The grace when none is asked for, in seconds.
+/// The grace period when the caller asks for none, in seconds.
 const DEFAULT_GRACE: u64 = 3600;
 
 fn rotation_answers() -> Answers {
@@ -68,13 +68,13 @@ fn rotation_answers() -> Answers {
 fields! {
     /// How to rotate.
     pub struct RotateSecret from Object {
-        /// Seconds until the current secret expires; 0 retires it at once. An integer by JSON Schema's
-        /// rule, so `3600.0` is one.
+        /// Seconds until the current secret expires; 0 retires it at once. An integer by the rule
+        /// of JSON Schema, so `3600.0` is valid.
         expire_current_in: u64 = default(Integer { min: 0, max: 86_400 }, DEFAULT_GRACE), example 3600;
     }
 }
 
-/// The outcome of a rotation. The secret is shown once.
+/// The outcome of a rotation. The new secret is shown only in this answer.
 #[derive(Serialize, ToSchema)]
 pub struct RotatedSecret {
     /// The endpoint's id.
@@ -102,7 +102,7 @@ pub struct LiveSecret {
     /// `sha256:` and the first 16 hex digits of SHA-256 of the secret's text.
     #[schema(value_type = String, pattern = "^sha256:[0-9a-f]{16}$", example = "sha256:057e571ddc1299cb")]
     fingerprint: Fingerprint,
-    /// Whether it is the one that signs first, or on its way out.
+    /// Whether it is the current secret or a retiring one.
     status: SecretStatus,
     /// When it was made.
     #[schema(value_type = String, format = DateTime, example = "2026-06-09T10:15:00.000Z")]
@@ -112,7 +112,7 @@ pub struct LiveSecret {
     expires_at: Option<Timestamp>,
 }
 
-/// What part a live secret has in the key ring.
+/// The role of a live secret in the key ring.
 #[derive(Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SecretStatus {
@@ -131,7 +131,7 @@ pub struct LiveSecretList {
     /// The current secret first, then the retiring ones, newest first.
     #[schema(min_items = 1, max_items = 10)]
     data: Vec<LiveSecret>,
-    /// Always false: the list is whole.
+    /// Always false: the list is complete.
     #[schema(example = false)]
     has_more: bool,
 }
@@ -160,9 +160,10 @@ impl From<&Vec<SecretInfo>> for LiveSecretList {
 
 /// Rotate the signing secret
 ///
-/// Makes a new current secret and answers it, this once. The replaced one keeps signing, beside the
-/// new one, until `previous_secret_expires_at`: deliveries carry a signature of each live secret, so a
-/// receiver that holds any of them verifies every delivery. A later rotation never shortens that.
+/// Creates a new current secret and returns it. It is shown only in this answer. The replaced
+/// secret keeps signing, beside the new one, until `previous_secret_expires_at`: deliveries carry a
+/// signature of each live secret, so a receiver that holds any of them can verify every delivery. A
+/// later rotation never shortens that time.
 #[utoipa::path(
     post, path = "/webhooks/endpoints/{webhook_endpoint_id}/secret/rotate",
     operation_id = "rotateWebhookEndpointSecret", tag = "Secrets",
@@ -186,8 +187,8 @@ async fn rotate_secret(
 
 /// List the live secrets
 ///
-/// The secrets that sign deliveries now, in signing order, by their fingerprints. Their text is never
-/// shown again.
+/// Lists the secrets that sign deliveries now, in signing order, by their fingerprints. Their text
+/// is never shown again.
 #[utoipa::path(
     get, path = "/webhooks/endpoints/{webhook_endpoint_id}/secrets",
     operation_id = "listWebhookEndpointSecrets", tag = "Secrets",
@@ -204,8 +205,8 @@ async fn list_secrets(
 
 /// Revoke the retiring secrets
 ///
-/// Ends every retiring secret now, before its grace is over: for a secret that leaked. The current one
-/// alone signs from here on. Doing it twice is doing it once.
+/// Ends every retiring secret now, before its grace period is over: use it when a secret has
+/// leaked. From now on only the current secret signs. Doing it again changes nothing.
 #[utoipa::path(
     post, path = "/webhooks/endpoints/{webhook_endpoint_id}/secret/revoke-previous",
     operation_id = "revokePreviousWebhookEndpointSecrets", tag = "Secrets",

@@ -1,4 +1,4 @@
-//! The `OpenAPI` document of this dialect.
+//! Builds the `OpenAPI` document of this dialect.
 
 use serde_json::{Value, json};
 use utoipa::OpenApi;
@@ -8,7 +8,7 @@ use crate::api::example;
 use crate::api::openapi::{Operations, Wording};
 use crate::domain::TraceId;
 
-/// What the document says as a whole.
+/// The parts of the document that belong to no operation.
 #[derive(OpenApi)]
 #[openapi(
     info(
@@ -27,7 +27,7 @@ use crate::domain::TraceId;
 )]
 struct Outline;
 
-/// The whole document of `operations`.
+/// Returns the whole document of `operations`.
 #[must_use]
 pub fn of(operations: Operations) -> Value {
     let wording = Wording {
@@ -44,7 +44,7 @@ pub fn of(operations: Operations) -> Value {
     document
 }
 
-/// What a receiver gets.
+/// Describes what a receiver gets.
 fn webhooks() -> Value {
     let header = |name: &str, required: bool, description: &str, schema: Value| {
         json!({
@@ -86,14 +86,14 @@ fn webhooks() -> Value {
             "unevaluatedProperties": false,
         } } } },
         "responses": {
-            "2XX": { "description": "The event was taken." },
-            "410": { "description": "Nobody is here any more: the subscription is turned off." },
+            "2XX": { "description": "The event was accepted." },
+            "410": { "description": "The receiver is gone: the subscription is turned off." },
             "default": { "description": "The event is sent again later." },
         },
     } } })
 }
 
-/// Errors are told apart by the reason or the field that they give.
+/// Returns the name of an example: the field, the reason or the type of its error.
 fn name(body: &Value) -> String {
     let details = &body["details"];
     let field = details["fields"].as_object().and_then(|fields| {

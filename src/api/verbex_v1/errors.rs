@@ -1,4 +1,4 @@
-//! The error bodies of Verbex v1: every failure in the words of this dialect.
+//! Renders every failure as an error body of Verbex v1.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use crate::api::failure::{Failure, Rendered};
 use crate::domain::{Timestamp, TraceId};
 use crate::service::Error;
 
-/// The lean body with which the gateway refuses a request that carries no valid key.
+/// The body of a 401: the request carries no valid key.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct WebhookAuthErrorResponse {
@@ -21,7 +21,7 @@ pub struct WebhookAuthErrorResponse {
     /// Always `Authentication failed`.
     #[schema(value_type = String, example = "Authentication failed")]
     message: &'static str,
-    /// The id by which the log knows the request.
+    /// The trace id of the request, which is also in the server's log.
     #[schema(pattern = "^[0-9a-f]{32}$")]
     trace_id: String,
 }
@@ -32,13 +32,13 @@ pub struct WebhookErrorResponse<'a> {
     /// The HTTP status.
     #[schema(minimum = 400, maximum = 599, example = 400)]
     status: u16,
-    /// The machine's word for the kind of error.
+    /// The kind of error, for programs.
     #[serde(rename = "type")]
     kind: ErrorType,
     /// What went wrong, for people.
     #[schema(value_type = String)]
     message: Cow<'a, str>,
-    /// More about it, where there is more to say.
+    /// Details, if there are any.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     details: Option<ErrorDetails<'a>>,
@@ -47,7 +47,7 @@ pub struct WebhookErrorResponse<'a> {
     timestamp: Timestamp,
     /// The path of the request.
     path: &'a str,
-    /// The id by which the log knows the request.
+    /// The trace id of the request, which is also in the server's log.
     #[schema(pattern = "^[0-9a-f]{32}$")]
     trace_id: String,
 }
@@ -56,19 +56,19 @@ pub struct WebhookErrorResponse<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ErrorType {
-    /// 400: the request is not what it must be.
+    /// 400: the request is invalid.
     ValidationError,
     /// 404: no such path or subscription.
     NotFound,
-    /// 405: the path does not have the method.
+    /// 405: the path exists, but not with this method.
     MethodNotAllowed,
-    /// 408: the body did not come in time.
+    /// 408: the body did not arrive in time.
     RequestTimeout,
-    /// 409: the request does not fit the state of the subscription.
+    /// 409: the state of the subscription does not allow the request.
     Conflict,
     /// 429: too many requests.
     RateLimited,
-    /// 500: a fault of the server.
+    /// 500: the server failed.
     InternalServerError,
 }
 
@@ -86,24 +86,24 @@ impl ErrorType {
     }
 }
 
-/// More about an error.
+/// Details of an error.
 #[derive(Default, Serialize, ToSchema)]
 pub struct ErrorDetails<'a> {
-    /// The fields that are wrong, each with what would be right.
+    /// The fields that are wrong, each with what would be valid.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(value_type = BTreeMap<String, String>, required = false)]
     fields: BTreeMap<&'a str, Cow<'a, str>>,
-    /// The machine's word for what does not fit.
+    /// The reason of a conflict, for programs.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, nullable = false)]
     reason: Option<&'static str>,
-    /// When the next of the live secrets expires, where there are too many.
+    /// When the next live secret expires, if there are too many.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
     next_expires_at: Option<Timestamp>,
 }
 
-/// `failure` in this dialect, about a request to `path`.
+/// Renders `failure` of a request to `path`.
 #[must_use]
 pub fn render(failure: &Failure, path: &str, trace_id: TraceId, now: Timestamp) -> Rendered {
     let Some(words) = words(failure) else {
@@ -130,7 +130,7 @@ fn rendered(status: StatusCode, body: &impl Serialize) -> Rendered {
     Rendered {
         status,
         content_type: "application/json",
-        // Structs of strings and numbers: writing them cannot fail.
+        // Structs of strings and numbers: serializing them cannot fail.
         body: serde_json::to_vec(body).unwrap_or_default(),
     }
 }
@@ -170,7 +170,7 @@ fn conflict(reason: &'static str, message: impl Into<Cow<'static, str>>) -> Word
     }
 }
 
-/// The words for a failure; `None` for the gateway's 401.
+/// Words a failure; `None` for 401, which has a body of its own.
 fn words(failure: &Failure) -> Option<Words<'_>> {
     Some(match failure {
         Failure::MissingToken | Failure::InvalidToken => return None,
@@ -228,7 +228,7 @@ fn service_words(error: &Error) -> Words<'_> {
             }
             words
         }
-        // No request of this dialect is about these; were one to, this is what they would mean.
+        // No request of this dialect causes these. This is what they would mean if one did.
         Error::DeliveryNotFound => {
             plain(ErrorType::NotFound, "No delivery exists for the given id")
         }
@@ -239,7 +239,7 @@ fn service_words(error: &Error) -> Words<'_> {
             "Idempotency-Key",
             "was used for another request; send a new one",
         ),
-        // No list of this dialect has a cursor; were one to, this is what it would mean.
+        // No list of this dialect has a cursor. This is what the error would mean if one had.
         Error::InvalidCursor => field("starting_after", "must be the id of a subscription"),
         Error::Internal(_) => internal(),
     }

@@ -1,6 +1,6 @@
-//! The Verbex v1 dialect: a grace of 72 hours, error bodies of its own.
+//! The Verbex v1 dialect: a grace period of 72 hours, and its own error bodies.
 //!
-//! One file or folder a resource; [`errors`] holds all words for what can go wrong.
+//! Each resource has its own file or folder. [`errors`] words everything that can go wrong.
 
 pub mod document;
 pub mod errors;
@@ -9,7 +9,7 @@ pub mod subscriptions;
 
 use super::openapi::Operations;
 
-/// The operations of this dialect.
+/// Returns the operations of this dialect.
 #[must_use]
 pub fn operations() -> Operations {
     subscriptions::operations().merge(rotate_secret::operations())

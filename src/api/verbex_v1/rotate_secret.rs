@@ -1,4 +1,4 @@
-//! Rotating the signing secret of a subscription.
+//! Rotates the signing secret of a subscription.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::api::secret_text::SecretText;
 use crate::domain::{Rotation, Timestamp};
 use crate::service::Error;
 
-/// The operation.
+/// Returns the operation.
 pub fn operations() -> Operations {
     Operations::default().with(routes!(rotate_secret), || {
         let rotation = example::rotation(GRACE);
@@ -32,10 +32,10 @@ pub fn operations() -> Operations {
     })
 }
 
-/// The grace of this dialect: always 72 hours.
+/// The grace period of this dialect: always 72 hours.
 pub const GRACE: Duration = Duration::from_secs(72 * 3600);
 
-/// The two fields of a rotation, and no others. The secret is shown once.
+/// The outcome of a rotation. The new secret is shown only in this answer.
 #[derive(Serialize, ToSchema)]
 pub struct WebhookRotateSecretResponse {
     secret: SecretText,
@@ -55,9 +55,9 @@ impl From<&Rotation> for WebhookRotateSecretResponse {
 
 /// Rotate the signing secret
 ///
-/// Makes a new secret and answers it, this once. For 72 hours each delivery is signed with the previous
-/// secret too: one `v1=` for each live secret in `X-Webhook-Signature`, the new one first. No body is
-/// needed; one that is sent is ignored.
+/// Creates a new secret and returns it. It is shown only in this answer. For 72 hours each delivery
+/// is signed with the previous secret too: `X-Webhook-Signature` has one `v1=` for each live
+/// secret, the new one first. No body is needed; a body that is sent is ignored.
 #[utoipa::path(
     post, path = "/v1/public/webhook/subscription/{id}/rotate/secret",
     operation_id = "rotate_webhook_subscription_secret", tag = "Webhook Subscriptions",

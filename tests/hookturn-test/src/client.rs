@@ -1,19 +1,21 @@
-//! A client of a server, wherever that runs: requests, and answers that the `OpenAPI` documents allow.
+//! A client of a server. It checks every answer against the `OpenAPI` documents.
 
 use std::fmt;
 use std::future::IntoFuture;
 use std::pin::Pin;
 
 use bytes::Bytes;
+use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Method, redirect::Policy};
+use reqwest::redirect::Policy;
 use serde_json::{Value, json};
 
 use crate::keys::ACME;
 use crate::openapi::{Exchange, check};
 use crate::{PATIENCE, SUBSCRIPTIONS, fields, id, list, lossy, patiently, subscription, text};
 
-/// A request that can be sent again, to whichever server. It comes with the API key of tenant `acme`.
+/// A request that can be sent to any server, more than once. By default it carries the API key of
+/// tenant `acme`.
 #[derive(Clone, Debug)]
 pub struct Request {
     method: Method,
@@ -24,7 +26,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// A request for `target`, a path with or without a query.
+    /// Creates a request for `target`, a path with or without a query.
     pub fn new(method: Method, target: impl Into<String>) -> Self {
         Self {
             method,
@@ -35,12 +37,12 @@ impl Request {
         }
     }
 
-    /// A `GET`.
+    /// Creates a `GET`.
     pub fn get(target: impl Into<String>) -> Self {
         Self::new(Method::GET, target)
     }
 
-    /// A `POST` with this body, of no declared type.
+    /// Creates a `POST` with this body, without a content type.
     #[expect(
         clippy::needless_pass_by_value,
         reason = "a body is made where it is sent"
@@ -49,7 +51,7 @@ impl Request {
         Self::new(Method::POST, target).body(body.to_string())
     }
 
-    /// With another API key.
+    /// Sets another API key.
     pub fn key(self, key: &str) -> Self {
         Self {
             key: Some(key.to_owned()),
@@ -57,40 +59,40 @@ impl Request {
         }
     }
 
-    /// Without an API key.
+    /// Removes the API key.
     pub fn no_key(self) -> Self {
         Self { key: None, ..self }
     }
 
-    /// With one more header.
+    /// Adds a header.
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
-        let name = HeaderName::from_bytes(name.as_bytes()).expect("a header's name");
-        let value = HeaderValue::from_bytes(value.as_ref()).expect("a header's value");
+        let name = HeaderName::from_bytes(name.as_bytes()).expect("a valid header name");
+        let value = HeaderValue::from_bytes(value.as_ref()).expect("a valid header value");
         self.headers.append(name, value);
         self
     }
 
-    /// With this `Idempotency-Key`.
+    /// Adds this `Idempotency-Key`.
     pub fn with_key(self, key: impl AsRef<[u8]>) -> Self {
         self.header("idempotency-key", key)
     }
 
-    /// Whether it has an `Idempotency-Key`.
+    /// Returns whether it has an `Idempotency-Key`.
     pub fn has_key(&self) -> bool {
         self.headers.contains_key("idempotency-key")
     }
 
-    /// With `value` as `application/json`.
+    /// Sets `value` as the body, as `application/json`.
     pub fn json(self, value: &Value) -> Self {
         self.json_text(value.to_string())
     }
 
-    /// With this text as `application/json`, whatever it is.
+    /// Sets this text as the body, as `application/json`, even if it is not valid JSON.
     pub fn json_text(self, text: impl Into<Vec<u8>>) -> Self {
         self.header("content-type", "application/json").body(text)
     }
 
-    /// With this body, of no declared type.
+    /// Sets this body, without a content type.
     pub fn body(self, body: impl Into<Vec<u8>>) -> Self {
         Self {
             body: Some(body.into().into()),
@@ -99,7 +101,7 @@ impl Request {
     }
 }
 
-/// A request for one server, which is sent when this is awaited.
+/// A request to one server. Awaiting it sends it.
 #[derive(Clone, Debug)]
 pub struct RequestBuilder {
     client: Client,
@@ -107,37 +109,37 @@ pub struct RequestBuilder {
 }
 
 impl RequestBuilder {
-    /// As [`Request::key`].
+    /// See [`Request::key`].
     pub fn key(self, key: &str) -> Self {
         self.with(|request| request.key(key))
     }
 
-    /// As [`Request::no_key`].
+    /// See [`Request::no_key`].
     pub fn no_key(self) -> Self {
         self.with(Request::no_key)
     }
 
-    /// As [`Request::header`].
+    /// See [`Request::header`].
     pub fn header(self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.with(|request| request.header(name, value))
     }
 
-    /// As [`Request::with_key`].
+    /// See [`Request::with_key`].
     pub fn with_key(self, key: impl AsRef<[u8]>) -> Self {
         self.with(|request| request.with_key(key))
     }
 
-    /// As [`Request::json`].
+    /// See [`Request::json`].
     pub fn json(self, value: &Value) -> Self {
         self.with(|request| request.json(value))
     }
 
-    /// As [`Request::json_text`].
+    /// See [`Request::json_text`].
     pub fn json_text(self, text: impl Into<Vec<u8>>) -> Self {
         self.with(|request| request.json_text(text))
     }
 
-    /// As [`Request::body`].
+    /// See [`Request::body`].
     pub fn body(self, body: impl Into<Vec<u8>>) -> Self {
         self.with(|request| request.body(body))
     }
@@ -162,27 +164,27 @@ impl IntoFuture for RequestBuilder {
 /// A client of one server. Clones share its connections.
 #[derive(Clone, Debug)]
 pub struct Client {
-    /// The URL of the server: what paths are put behind, and what the types of its problems start with.
+    /// The URL of the server, without a trailing slash. The types of its problems start with it.
     pub base: String,
     http: reqwest::Client,
-    /// The API key that requests come with which are built with this client.
+    /// The API key of the requests that this client builds.
     key: &'static str,
     is_checked: bool,
 }
 
 impl Client {
-    /// A client of the server at this address, `127.0.0.1:PORT`.
+    /// Creates a client of the server at this address, `127.0.0.1:PORT`.
     pub fn of(address: impl fmt::Display) -> Self {
         Self::with(address, reqwest::Client::builder())
     }
 
-    /// As [`Self::of`], over HTTP/2 without TLS.
+    /// Creates a client that uses HTTP/2 without TLS.
     pub fn over_http2(address: impl fmt::Display) -> Self {
         let http = reqwest::Client::builder().http2_prior_knowledge();
         Self::with(address, http)
     }
 
-    /// A client of the server at another address, which shares its settings and its connections with this one.
+    /// Returns a client of the server at another address, with the same settings and connections.
     pub fn at(&self, address: impl fmt::Display) -> Self {
         Self {
             base: format!("http://{address}"),
@@ -200,13 +202,13 @@ impl Client {
         }
     }
 
-    /// The same for requests that come with another API key than tenant `acme`'s.
+    /// Sets the API key of the requests that this client builds.
     pub fn key(self, key: &'static str) -> Self {
         Self { key, ..self }
     }
 
-    /// The same without a look at the `OpenAPI` documents: for a test that asks so much that the look would take most
-    /// of its time, and one that reads records that were damaged.
+    /// Turns off the check against the `OpenAPI` documents: for tests that send so many requests
+    /// that the check would take most of their time, and for tests that read damaged records.
     pub fn unchecked(self) -> Self {
         Self {
             is_checked: false,
@@ -214,32 +216,32 @@ impl Client {
         }
     }
 
-    /// Starts a `GET` of `target`, a path with or without a query.
+    /// Builds a `GET` of `target`, a path with or without a query.
     pub fn get(&self, target: &str) -> RequestBuilder {
         self.request(Method::GET, target)
     }
 
-    /// Starts a `POST`.
+    /// Builds a `POST`.
     pub fn post(&self, target: &str) -> RequestBuilder {
         self.request(Method::POST, target)
     }
 
-    /// Starts a `PUT`.
+    /// Builds a `PUT`.
     pub fn put(&self, target: &str) -> RequestBuilder {
         self.request(Method::PUT, target)
     }
 
-    /// Starts a `PATCH`.
+    /// Builds a `PATCH`.
     pub fn patch(&self, target: &str) -> RequestBuilder {
         self.request(Method::PATCH, target)
     }
 
-    /// Starts a `DELETE`.
+    /// Builds a `DELETE`.
     pub fn delete(&self, target: &str) -> RequestBuilder {
         self.request(Method::DELETE, target)
     }
 
-    /// Starts a request for `target`, a path with or without a query.
+    /// Builds a request for `target`, a path with or without a query.
     pub fn request(&self, method: Method, target: &str) -> RequestBuilder {
         RequestBuilder {
             client: self.clone(),
@@ -247,18 +249,19 @@ impl Client {
         }
     }
 
-    /// Sends a request, which must be answered.
+    /// Sends a request. Panics when there is no answer.
     pub async fn ask(&self, request: &Request) -> Answer {
         let answer = patiently(self.try_ask(request)).await;
         answer.unwrap_or_else(|| panic!("no answer to {request:?}"))
     }
 
-    /// Sends a request. `None` when no whole answer came.
+    /// Sends a request. Returns `None` when no complete answer arrived.
     pub async fn try_ask(&self, request: &Request) -> Option<Answer> {
         let url = format!("{}{}", self.base, request.target);
         let mut headers = request.headers.clone();
         if let Some(key) = &request.key {
-            let value = HeaderValue::try_from(format!("Bearer {key}")).expect("a header's value");
+            let value =
+                HeaderValue::try_from(format!("Bearer {key}")).expect("a valid header value");
             headers.append("authorization", value);
         }
         let mut sent = self.http.request(request.method.clone(), url);
@@ -282,7 +285,7 @@ impl Client {
         })
     }
 
-    /// Makes an endpoint through 2026-03-01, and returns what its creation answered.
+    /// Creates an endpoint through 2026-03-01, and returns the answer.
     pub async fn endpoint(&self) -> Value {
         let body = json!({ "url": "https://example.com/hook" });
         self.post("/webhooks/endpoints")
@@ -291,12 +294,13 @@ impl Client {
             .expect_json(201)
     }
 
-    /// Makes an endpoint through 2026-03-01, and returns its path.
+    /// Creates an endpoint through 2026-03-01, and returns its path.
     pub async fn endpoint_path(&self) -> String {
         format!("/webhooks/endpoints/{}", id(&self.endpoint().await))
     }
 
-    /// Makes an endpoint through 2026-03-01 for this URL and these events, and returns what its creation answered.
+    /// Creates an endpoint through 2026-03-01 with this URL and these events, and returns the
+    /// answer.
     pub async fn hook(&self, url: &str, events: &[&str]) -> Value {
         let body = json!({ "url": url, "events": events });
         self.post("/webhooks/endpoints")
@@ -305,7 +309,7 @@ impl Client {
             .expect_json(201)
     }
 
-    /// Makes a subscription through Verbex v1, and returns what its creation answered.
+    /// Creates a subscription through Verbex v1, and returns the answer.
     pub async fn subscription(&self, name: &str, signed: bool) -> Value {
         self.post(SUBSCRIPTIONS)
             .json(&subscription(name, signed))
@@ -313,13 +317,13 @@ impl Client {
             .expect_json(201)
     }
 
-    /// The live secrets of an endpoint, in signing order.
+    /// Reads the live secrets of an endpoint, in signing order.
     pub async fn live(&self, id: &str) -> Vec<Value> {
         let path = format!("/webhooks/endpoints/{id}/secrets");
         list(&self.get(&path).await.is(200))
     }
 
-    /// All items of a list, page by page.
+    /// Reads all items of a list, page by page.
     pub async fn all(&self, path: &str) -> Vec<Value> {
         let mut all: Vec<Value> = Vec::new();
         loop {
@@ -340,7 +344,7 @@ impl Client {
     }
 }
 
-/// An answer, read whole, that the `OpenAPI` documents allow.
+/// An answer, read completely and checked against the `OpenAPI` documents.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// The method of the request.
@@ -351,14 +355,15 @@ pub struct Answer {
     pub status: u16,
     /// The headers.
     pub headers: HeaderMap,
-    /// The body, byte for byte.
+    /// The body, as it was received.
     pub body: Bytes,
     /// The URL of the server that answered.
     pub base: String,
 }
 
 impl Answer {
-    /// Panics when the document does not allow this answer. `sent` is the request's body, where it is known.
+    /// Checks the answer against the `OpenAPI` document, and panics when the document does not
+    /// allow it. `sent` is the body of the request, if it is known.
     pub fn checked(self, sent: Option<&[u8]>) -> Self {
         let exchange = Exchange {
             method: &self.method,
@@ -374,64 +379,67 @@ impl Answer {
         self
     }
 
-    /// A header's one value.
+    /// Returns the only value of a header. Panics when there are several.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut values = self.headers.get_all(name).iter();
         let value = values.next()?.to_str().expect("visible ASCII");
-        assert!(values.next().is_none(), "{name} came twice\n{self}");
+        assert!(values.next().is_none(), "{name} was sent twice\n{self}");
         Some(value)
     }
 
-    /// The body as a text.
+    /// Returns the body as text.
     pub fn text(&self) -> String {
         lossy(&self.body)
     }
 
-    /// A member of the body that is a text.
+    /// Returns a member of the body, which must be a string.
     pub fn member(&self, name: &str) -> String {
         text(&self.json(), name).to_owned()
     }
 
-    /// Whether it has a status of success.
+    /// Returns whether the status is 2xx.
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
 
-    /// Whether it says that it was given before.
+    /// Returns whether the answer is marked as a repetition of an earlier one.
     pub fn is_replayed(&self) -> bool {
         let value = self.header("idempotent-replayed");
         assert!(value.is_none_or(|value| value == "true"), "{self}");
         value.is_some()
     }
 
-    /// Asserts the status, and hands the answer on.
+    /// Asserts the status, and returns the answer.
     pub fn is(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{self}");
         self
     }
 
-    /// Asserts that this is `first` again, to the byte.
+    /// Asserts that this repeats the answer `first`, byte for byte.
     pub fn repeats(&self, first: &Self) {
-        assert!(self.is_replayed(), "it ran again: {self} after {first}");
+        assert!(
+            self.is_replayed(),
+            "this is not a repeated answer: {self}\nThe first was: {first}"
+        );
         assert_eq!((self.status, &self.body), (first.status, &first.body));
         for name in ["content-type", "cache-control"] {
             assert_eq!(self.headers.get(name), first.headers.get(name));
         }
     }
 
-    /// The body, which must be JSON.
+    /// Returns the body, which must be JSON.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
-            .unwrap_or_else(|error| panic!("no JSON: {error}\n{self}"))
+            .unwrap_or_else(|error| panic!("invalid JSON: {error}\n{self}"))
     }
 
-    /// The body of an answer that must have this status.
+    /// Asserts the status, and returns the body, which must be JSON.
     pub fn expect_json(&self, status: u16) -> Value {
         assert_eq!(self.status, status, "{self}");
         self.json()
     }
 
-    /// The body of an answer that must be this problem of 2026-03-01.
+    /// Asserts that this is the given problem of 2026-03-01, and returns the body.
     pub fn problem(&self, status: u16, slug: &str, code: &str) -> Value {
         let problem = self.expect_json(status);
         let path = self.target.split('?').next();
@@ -450,7 +458,8 @@ impl Answer {
         problem
     }
 
-    /// The `param` and `code` of each field error of an answer that must be a 422 about fields.
+    /// Asserts that this is a 422 about fields, and returns the `param` and `code` of each field
+    /// error, sorted.
     pub fn field_errors(&self) -> Vec<(String, String)> {
         let problem = self.problem(422, "validation-failed", "validation_failed");
         let errors = problem["errors"].as_array().expect("errors");
@@ -470,7 +479,7 @@ impl Answer {
         assert_eq!(self.json()["param"], param, "{self}");
     }
 
-    /// The body of an answer that must be this error of Verbex v1.
+    /// Asserts that this is the given error of Verbex v1, and returns the body.
     pub fn verbex_error(&self, status: u16, kind: &str) -> Value {
         let error = self.expect_json(status);
         assert_eq!(self.header("content-type"), Some("application/json"));
@@ -484,7 +493,7 @@ impl Answer {
         error
     }
 
-    /// The fields that a 400 of Verbex v1 tells something about.
+    /// Asserts that this is a 400 of Verbex v1 about fields, and returns their names.
     pub fn verbex_fields(&self) -> Vec<String> {
         let error = self.verbex_error(400, "VALIDATION_ERROR");
         let names = fields(&error["details"]["fields"]);

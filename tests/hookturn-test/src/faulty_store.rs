@@ -1,4 +1,4 @@
-//! A store that fails, panics or hangs as it is told to, whatever it is asked.
+//! A store whose calls fail, panic or hang as a test says.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,20 +17,20 @@ use hookturn::store::{
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore};
 
-/// What goes wrong with a call: before it is passed on, or when it is done already.
+/// What goes wrong with a call, before or after the wrapped store executes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The call fails and is not passed on.
+    /// The call is not executed, and fails.
     ErrorBefore,
-    /// The call is passed on, and fails.
+    /// The call is executed, and then fails.
     ErrorAfter,
-    /// The call panics and is not passed on.
+    /// The call is not executed, and panics.
     PanicBefore,
-    /// The call is passed on, and panics.
+    /// The call is executed, and then panics.
     PanicAfter,
-    /// The call is not passed on before it is told to go on.
+    /// The call is executed only after the test releases it.
     HangBefore,
-    /// The call is passed on, and does not return before it is told to go on.
+    /// The call is executed, and returns only after the test releases it.
     HangAfter,
 }
 
@@ -40,21 +40,22 @@ impl Fault {
     }
 }
 
-/// What faults say: nothing of this may reach a client.
+/// The text of all faults. No part of it may reach a client.
 pub const INSIDE: &str = "whsec_injected+into+a+fault+of+the+store/000000";
 
-/// A call of the store.
+/// A call to the store.
 #[derive(Clone, Copy, Debug)]
 pub struct Call {
-    /// What is called; of a commit, with what it is to write.
+    /// The name of the call; for a commit, with what it writes.
     pub name: &'static str,
-    /// Its number among all calls, from 0 on.
+    /// Its number among all calls, counted from 0.
     pub number: usize,
-    /// Its number among those with this name, from 0 on.
+    /// Its number among the calls with this name, counted from 0.
     pub nth: usize,
 }
 
-/// All names of calls: last those of the worker, and the one that outlives its client.
+/// The names of all calls. The last ones are those of the worker, and the one that continues after
+/// its client is gone.
 pub static NAMES: [&str; 14] = [
     "record",
     "commit Create",
@@ -74,25 +75,25 @@ pub static NAMES: [&str; 14] = [
 
 type Plan = Box<dyn Fn(Call) -> Option<Fault> + Send + Sync>;
 
-/// A store that passes calls on to another, and fails those that its plan says.
+/// A store that wraps another, and adds faults to the calls that its plan selects.
 pub struct FaultyStore {
     inner: Arc<dyn Store>,
     plan: Plan,
-    /// What is wrong with all calls, until it is mended.
+    /// The fault of all calls, if there is one.
     broken: Mutex<Option<Fault>>,
     calls: Mutex<HashMap<&'static str, usize>>,
     faults: AtomicUsize,
-    /// A permit for each call that began to hang.
+    /// Gets a permit for each call that begins to hang.
     pub hanging: Semaphore,
-    /// A permit for each such call that was dropped, or went on.
+    /// Gets a permit for each hanging call that is dropped or released.
     pub dropped: Semaphore,
-    /// A call that hangs goes on with a permit of these.
+    /// Releases a hanging call for each permit that the test adds.
     pub go_on: Semaphore,
     kept: Mutex<Vec<Duration>>,
 }
 
 impl FaultyStore {
-    /// `plan` tells the fault of each call.
+    /// Creates a store whose calls have the faults that `plan` returns.
     pub fn new(
         inner: Arc<dyn Store>,
         plan: impl Fn(Call) -> Option<Fault> + Send + Sync + 'static,
@@ -110,22 +111,22 @@ impl FaultyStore {
         })
     }
 
-    /// One that works until it is broken.
+    /// Creates a store without planned faults.
     pub fn sound(inner: Arc<dyn Store>) -> Arc<Self> {
         Self::new(inner, |_| None)
     }
 
-    /// From now on all calls have this fault, or only those that the plan says.
+    /// Sets the fault of all calls from now on. `None` leaves only the planned faults.
     pub fn set(&self, fault: Option<Fault>) {
         *self.broken.lock() = fault;
     }
 
-    /// How many calls had a fault.
+    /// Returns how many calls had a fault.
     pub fn faults(&self) -> usize {
         self.faults.load(Ordering::SeqCst)
     }
 
-    /// The advances of the test clock that it was given to keep, in their order.
+    /// Returns the advances of the test clock that the store was asked to keep, in order.
     pub fn kept(&self) -> Vec<Duration> {
         self.kept.lock().clone()
     }
@@ -267,7 +268,8 @@ impl Store for FaultyStore {
 
     async fn claim(&self, batch: usize) -> Result<Claims, StoreError> {
         if let Some(fault) = self.fault("claim") {
-            // A claim that fails or is dropped holds nothing, whenever that happens: it is as if it had not begun.
+            // A claim that fails or is dropped holds nothing, at whatever point that happens, so
+            // each fault comes before the call.
             self.suffer(fault).await?;
         }
         self.inner.claim(batch).await

@@ -1,6 +1,6 @@
-//! Keys that are known: to callers of the API, and to stores.
+//! The API keys that test servers know.
 
-/// The API key of tenant `acme`, which most requests come with.
+/// The API key of tenant `acme`, which most requests carry.
 pub const ACME: &str = "key-of-acme-0123456789";
 
 /// Another API key of tenant `acme`.

@@ -1,15 +1,16 @@
-//! What the tests of Hookturn share, so that there is one way to do each thing.
+//! Helpers that all tests of Hookturn share, so that there is one way to do each thing.
 //!
-//! - [`Server`] is the whole server in the test's own process, on a real socket and on a clock that the test moves.
-//!   [`Serving`] is the layer below it: any router on a real socket.
-//! - [`Program`] is the real program in a process of its own.
-//! - [`Client`] asks either of them, and holds each [`Answer`] against the `OpenAPI` documents.
-//! - [`Receiver`] is a receiver of webhooks that answers as the test says. [`RawReceiver`] is the layer below it: a
-//!   script for each connection.
+//! - [`Server`] is the complete server in the test's own process, on a real socket, with a clock
+//!   that the test moves. [`Serving`] is the layer below it: any router on a real socket.
+//! - [`Program`] is the real program in its own process.
+//! - [`Client`] sends requests to either of them, and checks each [`Answer`] against the `OpenAPI`
+//!   documents.
+//! - [`Receiver`] is a receiver of webhooks that reacts as the test says. [`RawReceiver`] is the
+//!   layer below it: a script for each connection.
 //! - [`FaultyStore`] is a store that fails as the test says.
-//! - [`patiently`] and [`until`] wait for something, but not for ever.
+//! - [`patiently`] and [`until`] wait for a condition, but not forever.
 //!
-//! A test that fails panics, and so do these.
+//! A failing test panics, and so do these helpers.
 #![expect(
     clippy::missing_panics_doc,
     clippy::must_use_candidate,

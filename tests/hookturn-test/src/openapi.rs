@@ -1,7 +1,7 @@
-//! Holds an exchange against the `OpenAPI` document of its dialect.
+//! Checks exchanges against the `OpenAPI` document of their dialect.
 //!
-//! The documents are stricter here than they are for clients: an answer may have no field that is not documented, and
-//! every time has milliseconds and `Z`.
+//! The check is stricter than the documents are for clients: an answer must not have undocumented
+//! fields, and every time has milliseconds and `Z`.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock};
@@ -11,26 +11,26 @@ use parking_lot::Mutex;
 use reqwest::header::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
 
-/// A document, and its components as answers are held against.
+/// An `OpenAPI` document, prepared for checks.
 pub struct Document {
     /// The name of its dialect.
     pub name: &'static str,
-    /// All of it.
+    /// The whole document.
     pub whole: Value,
     strict_components: Value,
-    /// What schemas were compiled to, by the schema and whether the strict components are its: each is used again and
-    /// again, and takes longer to compile than to use.
+    /// The compiled schemas, by their text and components. Each is used again and again, and takes
+    /// longer to compile than to use.
     validators: Mutex<HashMap<(String, Components), Arc<Validator>>>,
 }
 
-/// What the references of a schema lead into.
+/// The components that the references of a schema point to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Components {
-    /// Those of the document.
+    /// The components of the document.
     Own,
-    /// Those of the document, with every object closed.
+    /// The components of the document, with undocumented fields forbidden in every object.
     Strict,
-    /// Nothing.
+    /// No components.
     None,
 }
 
@@ -38,10 +38,11 @@ pub enum Components {
 pub static DOCUMENTS: LazyLock<[Document; 2]> =
     LazyLock::new(|| ["2026-03-01", "verbex-v1"].map(Document::read));
 
-/// Headers that HTTP itself explains.
+/// The headers that HTTP itself defines.
 const STANDARD: [&str; 4] = ["content-length", "content-type", "date", "connection"];
 
-/// How either dialect says that a field has another type than it must, is not there or should not be.
+/// How the errors of either dialect begin when a field has the wrong type, is missing or is
+/// unknown.
 const ABOUT_TYPES: [&str; 9] = [
     "invalid_type",
     "unknown_field",
@@ -54,13 +55,13 @@ const ABOUT_TYPES: [&str; 9] = [
     "must be an object of strings",
 ];
 
-/// One request and its answer.
+/// A request and its answer.
 pub struct Exchange<'a> {
     /// The method of the request.
     pub method: &'a str,
     /// The target of the request: a path with or without a query.
     pub target: &'a str,
-    /// The body that was sent, if the client knows it.
+    /// The body of the request, if the client knows it.
     pub sent: Option<&'a [u8]>,
     /// The status of the answer.
     pub status: u16,
@@ -70,11 +71,11 @@ pub struct Exchange<'a> {
     pub body: &'a [u8],
 }
 
-/// Holds an exchange against the document of its path.
+/// Checks an exchange against the document of its path.
 ///
 /// # Errors
 ///
-/// What is wrong with it.
+/// Returns what is wrong with it.
 pub fn check(exchange: &Exchange<'_>) -> Result<(), String> {
     let path = exchange.target.split('?').next().unwrap_or_default();
     let document = Document::of(path);
@@ -83,7 +84,7 @@ pub fn check(exchange: &Exchange<'_>) -> Result<(), String> {
         other => other.to_ascii_lowercase(),
     };
     let operation = document.operation(path, &method);
-    // Without --dev, what the document says of /dev is not there.
+    // Without --dev, the operations under /dev do not exist.
     let is_absent = exchange.status == 404 && path.starts_with("/dev/");
     match operation {
         Some((template, operation)) if !is_absent => {
@@ -99,7 +100,7 @@ pub fn check(exchange: &Exchange<'_>) -> Result<(), String> {
     }
 }
 
-/// Pages for people, and the documents themselves.
+/// Returns whether a path belongs to the pages for people or to the documents.
 fn is_page(path: &str) -> bool {
     path == "/" || path == "/docs" || path.starts_with("/docs/") || path.starts_with("/openapi/")
 }
@@ -132,7 +133,8 @@ fn check_documented(
     check_request(exchange, document, operation)
 }
 
-/// The request body of a success is as documented, and one that was refused for its fields' types is not.
+/// Checks that the request body of a success is documented, and that one refused for the types of
+/// its fields is not.
 fn check_request(
     exchange: &Exchange<'_>,
     document: &Document,
@@ -140,7 +142,7 @@ fn check_request(
 ) -> Result<(), String> {
     let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
     let sent = exchange.sent.filter(|sent| !sent.is_empty());
-    // A number that serde_json cannot hold is not worth a parser of our own here.
+    // Bodies with numbers that serde_json cannot hold are not checked.
     let Some(Ok(sent)) = sent.map(serde_json::from_slice::<Value>) else {
         return Ok(());
     };
@@ -164,17 +166,18 @@ fn check_request(
         .any(|told| ABOUT_TYPES.iter().any(|about| told.starts_with(about)));
     require(
         !(refused_for_type && verdict.is_ok()),
-        "a request was refused for its fields' types that the document allows",
+        "a request that the document allows was refused for the types of its fields",
     )
 }
 
-/// Paths and methods that lead nowhere have no operation, but the dialect's error format and its headers.
+/// Checks the error answer of a path or method without an operation, which has the dialect's format
+/// and headers.
 fn check_unlisted(exchange: &Exchange<'_>, document: &Document) -> Result<(), String> {
     let schema = match (document.name, exchange.status) {
         (_, 401 | 404 | 405 | 429 | 500) if document.name == "2026-03-01" => "Problem",
         (_, 401) => "WebhookAuthErrorResponse",
         (_, 404 | 405 | 429 | 500) => "WebhookErrorResponse",
-        _ => return Err("its status is that of no error that such a path may answer".to_owned()),
+        _ => return Err("such a path must not answer with this status".to_owned()),
     };
     let names = document.whole["components"]["headers"].as_object();
     let headers: Value = names
@@ -191,7 +194,7 @@ fn check_unlisted(exchange: &Exchange<'_>, document: &Document) -> Result<(), St
     check_headers(exchange, document, &headers, &["allow"])?;
     require(
         (exchange.status == 405) == exchange.headers.contains_key("allow"),
-        "Allow comes with 405, and with nothing else",
+        "405 must have Allow, and no other status may have it",
     )?;
     let wanted = match schema {
         "Problem" => "application/problem+json",
@@ -259,11 +262,11 @@ fn check_body(
     if !essence.ends_with("json") {
         return document.validate(Components::None, schema, &json!(body));
     }
-    let body = serde_json::from_str(body).map_err(|error| format!("no JSON: {error}"))?;
+    let body = serde_json::from_str(body).map_err(|error| format!("invalid JSON: {error}"))?;
     document.validate_strictly(schema, &body)
 }
 
-/// Times have milliseconds and `Z`, and are `date-time`s.
+/// Checks that times have milliseconds and `Z`.
 fn check_times(name: &str, value: &Value) -> Result<(), String> {
     match value {
         Value::Object(members) => members
@@ -308,7 +311,7 @@ impl Document {
         }
     }
 
-    /// The document of a path.
+    /// Returns the document of a path.
     pub fn of(path: &str) -> &'static Self {
         let is_verbex = path == "/v1/public" || path.starts_with("/v1/public/");
         &DOCUMENTS[usize::from(is_verbex)]
@@ -320,34 +323,34 @@ impl Document {
         Some((template, item.get(method)?))
     }
 
-    /// What a reference within the document refers to.
+    /// Returns what a reference points to, or `value` itself if it is not a reference.
     pub fn resolve<'a>(&'a self, value: &'a Value) -> &'a Value {
         match value["$ref"].as_str() {
             Some(reference) => self
                 .whole
                 .pointer(reference.trim_start_matches('#'))
-                .unwrap_or_else(|| panic!("{}: {reference} leads nowhere", self.name)),
+                .unwrap_or_else(|| panic!("{}: nothing is at {reference}", self.name)),
             None => value,
         }
     }
 
-    /// Holds the JSON body of an answer against `schema`: it may have no field that is not documented, and times have
-    /// milliseconds and `Z`.
+    /// Checks the JSON body of an answer against `schema`. It must not have undocumented fields,
+    /// and times have milliseconds and `Z`.
     ///
     /// # Errors
     ///
-    /// What is wrong with the body, or with the schema.
+    /// Returns what is wrong with the body or the schema.
     pub fn validate_strictly(&self, schema: &Value, body: &Value) -> Result<(), String> {
         let strict = json!({ "allOf": [schema], "unevaluatedProperties": false });
         self.validate(Components::Strict, &strict, body)?;
         check_times("", body)
     }
 
-    /// Holds `value` against `schema`, whose references lead into `components`.
+    /// Checks `value` against `schema`, whose references point to `components`.
     ///
     /// # Errors
     ///
-    /// What is wrong with the value, or with the schema.
+    /// Returns what is wrong with the value or the schema.
     pub fn validate(
         &self,
         components: Components,
@@ -362,7 +365,7 @@ impl Document {
         require(faults.is_empty(), &faults.join("; "))
     }
 
-    /// What `schema` is compiled to.
+    /// Returns the compiled `schema`.
     fn validator(&self, components: Components, schema: &Value) -> Result<Arc<Validator>, String> {
         let key = (schema.to_string(), components);
         if let Some(validator) = self.validators.lock().get(&key) {
@@ -402,7 +405,8 @@ fn fits(template: &str, path: &str) -> bool {
     }
 }
 
-/// The components with every object closed that is not a part of another.
+/// Returns the components with undocumented fields forbidden in every object that is not part of
+/// another through `allOf`.
 fn strict(components: &Value) -> Value {
     let mut components = components.clone();
     let mut parts = HashSet::new();

@@ -1,4 +1,4 @@
-//! What a program writes.
+//! Collects the output of programs.
 
 use std::fmt;
 use std::io::{BufRead as _, BufReader, Read};
@@ -10,22 +10,22 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::{PATIENCE, lossy};
 
-/// A stream of text that a program writes, read to its end by a thread. Clones share it.
+/// A stream of text that a program writes. A thread reads it to its end. Clones share it.
 ///
-/// It is read whether or not anybody looks: a full pipe would stop the program.
+/// The stream is always read: a full pipe would stop the program.
 #[derive(Clone, Default)]
 pub struct Output(Arc<(Mutex<Written>, Condvar)>);
 
 #[derive(Default)]
 struct Written {
     text: String,
-    /// How much of the text [`Output::line`] has returned.
+    /// How many bytes of the text [`Output::line`] has returned.
     taken: usize,
     is_over: bool,
 }
 
 impl Output {
-    /// Reads `stream` from now on.
+    /// Starts to read `stream`.
     pub fn of(stream: impl Read + Send + 'static) -> Self {
         let output = Self::default();
         let of_thread = output.clone();
@@ -33,7 +33,7 @@ impl Output {
         output
     }
 
-    /// The output of a stream that is not piped, or not there: none.
+    /// Starts to read `stream`, or returns an empty output when the stream is not piped.
     pub(crate) fn of_piped(stream: Option<impl Read + Send + 'static>) -> Self {
         stream.map_or_else(
             || {
@@ -61,7 +61,7 @@ impl Output {
         more.notify_all();
     }
 
-    /// Waits until `find` finds something. `None` when the stream ended without it.
+    /// Waits until `find` returns something. Returns `None` when the stream ends first.
     fn find<T>(&self, mut find: impl FnMut(&mut Written) -> Option<T>) -> Option<T> {
         let (written, more) = &*self.0;
         let mut written = written.lock();
@@ -74,26 +74,27 @@ impl Output {
                 return None;
             }
             let timeout = more.wait_until(&mut written, deadline).timed_out();
-            assert!(!timeout, "it is not there: {}", written.text);
+            assert!(!timeout, "timed out waiting for output: {}", written.text);
         }
     }
 
-    /// Waits until `find` finds something in all that was written so far. `None` when the stream ended without it.
+    /// Waits until `find` returns something for all text so far. Returns `None` when the stream
+    /// ends first.
     pub fn wait_for<T>(&self, find: impl Fn(&str) -> Option<T>) -> Option<T> {
         self.find(|written| find(&written.text))
     }
 
-    /// Waits for a whole line with this text in it, and returns the first one.
+    /// Waits for a complete line that contains `text`, and returns the first one.
     pub fn line_with(&self, text: &str) -> String {
         let line = self.wait_for(|written| {
             let mut lines = written.split_inclusive('\n');
             let line = lines.find(|line| line.contains(text) && line.ends_with('\n'))?;
             Some(line.trim_end_matches('\n').to_owned())
         });
-        line.unwrap_or_else(|| panic!("it does not say {text:?}: {self}"))
+        line.unwrap_or_else(|| panic!("no line contains {text:?}: {self}"))
     }
 
-    /// Waits for the next line, and returns it without its end.
+    /// Waits for the next line, and returns it without its line break.
     pub fn line(&self) -> String {
         let line = self.find(|written| {
             let rest = &written.text[written.taken..];
@@ -102,10 +103,10 @@ impl Output {
             written.taken += line.len() + 1;
             Some(line)
         });
-        line.unwrap_or_else(|| panic!("there is no further line: {self}"))
+        line.unwrap_or_else(|| panic!("the output has no further line: {self}"))
     }
 
-    /// Waits for the end of the stream, and returns what no [`Self::line`] has.
+    /// Waits for the end of the stream, and returns the text that [`Self::line`] has not returned.
     pub fn rest(&self) -> String {
         self.wait_for_end();
         let mut written = self.0.0.lock();
@@ -120,7 +121,7 @@ impl Output {
         assert!(never.is_none());
     }
 
-    /// The log lines of errors so far, where the log is JSON.
+    /// Returns the log lines at level ERROR so far, of a log in JSON.
     pub fn errors(&self) -> Vec<String> {
         let text = self.to_string();
         let errors = text
@@ -129,14 +130,14 @@ impl Output {
         errors.map(ToOwned::to_owned).collect()
     }
 
-    /// How many of [`Self::errors`] have this in them.
+    /// Returns how many of [`Self::errors`] contain `part`.
     pub fn errors_with(&self, part: &str) -> usize {
         let errors = self.errors();
         errors.iter().filter(|line| line.contains(part)).count()
     }
 }
 
-/// All that was written so far.
+/// Shows all text so far.
 impl fmt::Display for Output {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.0.lock().text)

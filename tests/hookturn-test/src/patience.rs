@@ -1,18 +1,18 @@
-//! Waits that end.
+//! Waits with a time limit.
 
 use std::time::Duration;
 
-/// Longer than anything in a test takes, on however busy a machine.
+/// The time limit: longer than any step of a test takes, even on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits for `future`, and panics after [`PATIENCE`].
 pub async fn patiently<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(PATIENCE, future)
         .await
-        .expect("nothing here takes that long")
+        .expect("timed out")
 }
 
-/// Asks every millisecond until the answer is yes, and panics after [`PATIENCE`].
+/// Calls `is_so` every millisecond until it returns true, and panics after [`PATIENCE`].
 pub async fn until(mut is_so: impl AsyncFnMut() -> bool) {
     patiently(async {
         while !is_so().await {

@@ -1,11 +1,11 @@
-//! The real program, in a process of its own.
+//! Runs the real program in its own process.
 
 use std::process::{Child, Command, Stdio};
 
 use crate::{Output, program};
 
-/// A run of the program that is not started: with these arguments, with these variables and no others, with nothing on
-/// its standard input, and with both of its outputs piped.
+/// Prepares a run of the program with these arguments, only these environment variables, an empty
+/// standard input, and both outputs piped.
 pub fn hookturn(args: &[&str], variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(program());
     command
@@ -18,7 +18,7 @@ pub fn hookturn(args: &[&str], variables: &[(&str, &str)]) -> Command {
     command
 }
 
-/// Runs the program to its end.
+/// Runs the program until it ends.
 pub fn run(args: &[&str], variables: &[(&str, &str)]) -> Ended {
     Program::start(args, variables).ended()
 }
@@ -26,16 +26,17 @@ pub fn run(args: &[&str], variables: &[(&str, &str)]) -> Ended {
 /// How a run of the program ended.
 #[derive(Debug)]
 pub struct Ended {
-    /// Its exit code; none when a signal ended it.
+    /// The exit code; `None` when a signal ended the program.
     pub code: Option<i32>,
-    /// What it wrote on standard output and [`Output::line`] has not returned.
+    /// The standard output that [`Output::line`] has not returned.
     pub out: String,
-    /// What it wrote on standard error and [`Output::line`] has not returned.
+    /// The standard error that [`Output::line`] has not returned.
     pub err: String,
 }
 
 impl Ended {
-    /// Asserts that the program refused to do what it was asked: exit code 2, and one line, which this returns.
+    /// Asserts that the program refused its arguments or files, with exit code 2 and one line on
+    /// standard error. Returns the line.
     pub fn refusal(&self) -> &str {
         assert_eq!(self.code, Some(2), "{self:?}");
         assert_eq!(self.out, "", "{self:?}");
@@ -45,24 +46,24 @@ impl Ended {
     }
 }
 
-/// A running program. It is killed when this is dropped.
+/// A running program, which is killed when this is dropped.
 pub struct Program {
     child: Child,
-    /// What it writes on standard output.
+    /// The standard output.
     pub out: Output,
-    /// What it writes on standard error: its log, if it is a server.
+    /// The standard error: the log, if the program is a server.
     pub err: Output,
-    /// Where it listens, `127.0.0.1:PORT`; empty before [`Self::listening`].
+    /// The address that it listens on, `127.0.0.1:PORT`; empty before [`Self::listening`].
     pub address: String,
 }
 
 impl Program {
-    /// Starts it with [`hookturn`], and does not wait for anything.
+    /// Starts the program, and does not wait for anything. See [`hookturn()`].
     pub fn start(args: &[&str], variables: &[(&str, &str)]) -> Self {
         Self::spawn(&mut hookturn(args, variables))
     }
 
-    /// Runs `command`, and does not wait for anything.
+    /// Starts `command`, and does not wait for anything.
     pub fn spawn(command: &mut Command) -> Self {
         let mut child = command.spawn().expect("the program starts");
         Self {
@@ -73,18 +74,19 @@ impl Program {
         }
     }
 
-    /// Starts `hookturn serve` on a free port, with these further arguments, and waits until it listens.
+    /// Starts `hookturn serve` on a free port with these additional arguments, and waits until it
+    /// listens.
     pub fn serve(args: &[&str], variables: &[(&str, &str)]) -> Self {
         let args = [&["serve", "--listen", "127.0.0.1:0"], args].concat();
         let program = Self::start(&args, variables).listening();
-        program.unwrap_or_else(|ended| panic!("it does not listen: {ended:?}"))
+        program.unwrap_or_else(|ended| panic!("the program does not listen: {ended:?}"))
     }
 
-    /// Waits until its log says where it listens, which must be on 127.0.0.1.
+    /// Waits until the log says where the program listens, which must be on 127.0.0.1.
     ///
     /// # Errors
     ///
-    /// How it ended, if it did instead.
+    /// Returns how the program ended, if it ended instead.
     pub fn listening(mut self) -> Result<Self, Ended> {
         match self.err.wait_for(listening) {
             Some(address) => {
@@ -95,24 +97,25 @@ impl Program {
         }
     }
 
-    /// Its process id.
+    /// Returns the process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Sends it a signal: `TERM`, `INT`.
+    /// Sends a signal to the program: `TERM` or `INT`.
     pub fn signal(&self, name: &str) {
         signal(name, self.id());
     }
 
-    /// Kills it, as a loss of power would: without a chance to do anything. Returns what it had written on standard
+    /// Kills the program with SIGKILL, which gives it no chance to react. Returns its standard
     /// error.
     pub fn kill(mut self) -> String {
         self.child.kill().expect("a signal");
         self.end().err
     }
 
-    /// Asks it to end, as a service manager does, and returns what it wrote on standard error. It must succeed.
+    /// Stops the program with SIGTERM, as a service manager does, and returns its standard error.
+    /// Its exit code must be 0.
     pub fn stop(self) -> String {
         self.signal("TERM");
         let ended = self.ended();
@@ -120,7 +123,7 @@ impl Program {
         ended.err
     }
 
-    /// Waits until it has ended by itself.
+    /// Waits until the program ends by itself.
     pub fn ended(mut self) -> Ended {
         self.end()
     }
@@ -129,12 +132,12 @@ impl Program {
         let out = self.out.rest();
         let err = self.err.rest();
         assert!(!err.contains("panicked"), "{err}");
-        // Both of its streams are closed, so this does not wait for long.
+        // Both streams are closed, so this does not wait long.
         let code = self.child.wait().expect("a child").code();
         Ended { code, out, err }
     }
 
-    /// The memory that it has resident, in bytes, as Linux tells it.
+    /// Returns the resident memory of the program in bytes, as Linux reports it.
     #[cfg(target_os = "linux")]
     pub fn resident(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()));
@@ -149,20 +152,20 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // Only of use if the test failed half-way.
+        // Needed only when the test failed half-way.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Sends a signal by its name, through the shell: the standard library has no call for it.
+/// Sends a signal by name, through the shell: the standard library has no function for it.
 pub fn signal(name: &str, process: u32) {
     let kill = format!("kill -{name} {process}");
     let killed = Command::new("sh").args(["-c", &kill]).status();
     assert!(killed.expect("a shell").success());
 }
 
-/// The address in the log line of a server that listens.
+/// Returns the address from the log line of a server that listens.
 fn listening(log: &str) -> Option<String> {
     let line = log
         .split_inclusive('\n')

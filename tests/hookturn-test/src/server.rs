@@ -1,4 +1,4 @@
-//! The whole server in the test's own process, on a real socket.
+//! The complete server in the test's own process, on a real socket.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -22,21 +22,21 @@ use crate::keys::{ACME, ACME_TOO, GLOBEX};
 use crate::serving::listener;
 use crate::{Answer, Client, Serving, lossy, patiently};
 
-/// What the clock says when a server starts: `2026-06-09T10:15:00.000Z`, in milliseconds.
+/// The time when a server starts: `2026-06-09T10:15:00.000Z`, in milliseconds since the Unix epoch.
 pub const START: i64 = 1_781_000_100_000;
 
-/// A clock that stands at [`START`].
+/// Creates a clock that stands still at [`START`].
 pub fn frozen() -> Arc<TestClock> {
     Arc::new(TestClock::frozen_at(Timestamp::from_millis(START)))
 }
 
-/// [`START`] and `seconds`, as answers show it.
+/// Returns [`START`] plus `seconds`, in the format of answers.
 pub fn after(seconds: i64) -> String {
     Timestamp::from_millis(START + seconds * 1000).to_string()
 }
 
-/// What a server is started with. It knows the tenants `acme`, by [`ACME`] and [`ACME_TOO`], and `globex`, by
-/// [`GLOBEX`].
+/// The settings of a server. It knows the tenant `acme` by [`ACME`] and [`ACME_TOO`], and the
+/// tenant `globex` by [`GLOBEX`].
 pub struct Builder {
     clock: Arc<TestClock>,
     store: Option<Arc<dyn Store>>,
@@ -47,12 +47,13 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Another clock than a new one that stands at [`START`].
+    /// Sets the clock. The default is a new one that stands still at [`START`].
     pub fn clock(self, clock: Arc<TestClock>) -> Self {
         Self { clock, ..self }
     }
 
-    /// Another store than a new one in memory. It must tell the time by the clock of [`Self::clock`].
+    /// Sets the store. The default is a new one in memory. The store must use the same clock as the
+    /// server; see [`Self::clock`].
     pub fn store(self, store: Arc<dyn Store>) -> Self {
         Self {
             store: Some(store),
@@ -60,7 +61,7 @@ impl Builder {
         }
     }
 
-    /// A limit of so many requests a second; without this there is none.
+    /// Sets the rate limit, in requests per second. The default is no limit.
     pub fn rate_limit(self, per_second: u32) -> Self {
         Self {
             rate_limit: NonZeroU32::new(per_second),
@@ -68,12 +69,12 @@ impl Builder {
         }
     }
 
-    /// As without `--dev`: the test moves the clock, but no client can.
+    /// Starts the server without `--dev`: the test can move the clock, but no client can.
     pub fn without_dev(self) -> Self {
         Self { dev: false, ..self }
     }
 
-    /// Another patience with slow bodies than the usual 20 seconds.
+    /// Sets how long a request body may take to arrive. The default is 20 seconds.
     pub fn body_timeout(self, body_timeout: Duration) -> Self {
         Self {
             body_timeout,
@@ -81,12 +82,12 @@ impl Builder {
         }
     }
 
-    /// Other limits of connections than the usual ones.
+    /// Sets the limits of connections.
     pub fn limits(self, limits: Limits) -> Self {
         Self { limits, ..self }
     }
 
-    /// Starts it.
+    /// Starts the server.
     pub async fn start(self) -> Server {
         let (listener, address) = listener().await;
         let client = Client::of(address);
@@ -111,11 +112,11 @@ impl Builder {
     }
 }
 
-/// A running server, and a client of it. It stops when this is dropped.
+/// A running server and a client of it. The server stops when this is dropped.
 pub struct Server {
-    /// Where it listens.
+    /// The address that it listens on.
     pub address: SocketAddr,
-    /// What it tells the time by.
+    /// The clock of the server.
     pub clock: Arc<TestClock>,
     client: Client,
     serving: Serving,
@@ -130,7 +131,8 @@ impl Deref for Server {
 }
 
 impl Server {
-    /// What to start a server with. By default a store in memory, a clock that stands, no rate limit, and `--dev`.
+    /// Returns the default settings: a store in memory, a clock that stands still, no rate limit,
+    /// and `--dev`.
     pub fn builder() -> Builder {
         Builder {
             clock: frozen(),
@@ -142,31 +144,32 @@ impl Server {
         }
     }
 
-    /// A server with the defaults.
+    /// Starts a server with the default settings.
     pub async fn start() -> Self {
         Self::builder().start().await
     }
 
-    /// Moves the clock, as `POST /dev/clock/advance` does.
+    /// Advances the clock, as `POST /dev/clock/advance` does.
     pub fn advance(&self, seconds: u64) {
         self.advance_millis(seconds * 1000);
     }
 
-    /// Moves the clock by its smallest steps.
+    /// Advances the clock by milliseconds, its smallest steps.
     pub fn advance_millis(&self, millis: u64) {
         let by = Duration::from_millis(millis);
         self.clock.advance(by).expect("not too far");
     }
 
-    /// Waits for all requests to end, also those whose clients are gone, and stops.
+    /// Waits until all requests have ended, also those whose clients are gone, and stops the
+    /// server.
     pub async fn stop(self) {
-        // Its idle connections would be waited for.
+        // The server would wait for the client's idle connections.
         drop(self.client);
         self.serving.stop().await;
     }
 
-    /// Sends `bytes` as they are, for what no client library would send, and reads all that comes back. They must ask
-    /// for `Connection: close`.
+    /// Sends `bytes` on a new connection, and reads everything that comes back. It is for requests
+    /// that no client library would send. They must ask for `Connection: close`.
     pub async fn raw_bytes(&self, bytes: &[u8]) -> Vec<u8> {
         let exchange = async {
             let mut socket = TcpStream::connect(self.address).await.expect("connected");
@@ -178,7 +181,7 @@ impl Server {
         patiently(exchange).await
     }
 
-    /// One answer to [`Self::raw_bytes`], checked like every other.
+    /// Sends `bytes` as [`Self::raw_bytes`] does, and returns the checked answer.
     pub async fn raw(&self, bytes: &[u8]) -> Answer {
         let read = self.raw_bytes(bytes).await;
         let mut headers = [httparse::EMPTY_HEADER; 64];

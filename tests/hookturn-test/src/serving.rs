@@ -1,4 +1,4 @@
-//! A router on a real socket.
+//! Serves a router on a real socket.
 
 use std::net::SocketAddr;
 
@@ -12,13 +12,13 @@ use tokio::task::JoinHandle;
 
 use crate::patiently;
 
-/// A router that is served on loopback. It stops when this is dropped.
+/// A router that is served on loopback. The server stops when this is dropped.
 pub struct Serving {
-    /// Where it listens.
+    /// The address that it listens on.
     pub address: SocketAddr,
-    /// What tells it to stop.
+    /// Tells the server to stop.
     pub stop: oneshot::Sender<()>,
-    /// Ends when it has stopped.
+    /// The task of the server, which ends when the server has stopped.
     pub task: JoinHandle<()>,
 }
 
@@ -35,7 +35,7 @@ impl Serving {
         Self::on_cores(cores.clone(), listener, address, router, limits)
     }
 
-    /// Serves `router` on this socket, whose address is given.
+    /// Serves `router` on this socket, which has this address.
     pub(crate) fn on(
         listener: TcpListener,
         address: SocketAddr,
@@ -54,7 +54,7 @@ impl Serving {
     ) -> Self {
         let (stop, stopped) = oneshot::channel();
         let stopped = async {
-            // Also when the sender is dropped.
+            // Also stops when the sender is dropped.
             let _ = stopped.await;
         };
         let task = tokio::spawn(async move {
@@ -67,27 +67,27 @@ impl Serving {
         }
     }
 
-    /// Opens a connection.
+    /// Opens a connection to the server.
     pub async fn connect(&self) -> TcpStream {
         let socket = TcpStream::connect(self.address).await;
         socket.expect("a connection")
     }
 
-    /// Sends these bytes on a new connection.
+    /// Sends these bytes on a new connection, and returns it.
     pub async fn send(&self, bytes: &[u8]) -> TcpStream {
         let mut socket = self.connect().await;
         socket.write_all(bytes).await.expect("the server reads");
         socket
     }
 
-    /// Tells it to stop, and waits until it has.
+    /// Tells the server to stop, and waits until it has stopped.
     pub async fn stop(self) {
         let _ = self.stop.send(());
         patiently(self.task).await.expect("serve does not panic");
     }
 }
 
-/// A socket on a free port of loopback, and its address.
+/// Opens a socket on a free port of loopback, and returns it with its address.
 pub(crate) async fn listener() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("a bound socket");

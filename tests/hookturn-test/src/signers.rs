@@ -1,4 +1,4 @@
-//! Who signed a delivery, decided without the code that signs.
+//! Finds the secrets that signed a delivery, without using the code that signs.
 
 use std::fmt::Write as _;
 
@@ -8,9 +8,11 @@ use standardwebhooks::Webhook;
 
 use crate::Received;
 
-/// The secrets among `known` that signed a delivery, in the order of its signatures, in whichever format it came.
+/// Returns the secrets among `known` that signed a delivery, in the order of its signatures, in
+/// either format.
 ///
-/// Fails when a signature is by none of them, and when one that is named so would not verify for its holder.
+/// Panics when none of them made a signature, or when a receiver with the secret could not verify
+/// the delivery.
 pub fn signers<'a>(received: &Received, known: &'a [String]) -> Vec<&'a str> {
     if received.headers.contains_key("webhook-id") {
         standard(received, known)
@@ -31,7 +33,7 @@ fn standard<'a>(received: &Received, known: &'a [String]) -> Vec<&'a str> {
                 let signed = holder.sign(id, timestamp, &received.body);
                 signed.is_ok_and(|signed| signed == signature)
             });
-            let by = by.unwrap_or_else(|| panic!("signed by nobody known: {received:?}"));
+            let by = by.unwrap_or_else(|| panic!("no known secret made a signature: {received:?}"));
             let holder = Webhook::new(by).expect("a sound secret");
             let verified = holder.verify(&received.body, &received.headers);
             verified.expect("the holder of a secret verifies it");
@@ -52,7 +54,7 @@ fn verbex<'a>(received: &Received, known: &'a [String]) -> Vec<&'a str> {
             let by = known
                 .iter()
                 .find(|secret| hex_hmac(secret, timestamp, &received.body) == signature);
-            by.unwrap_or_else(|| panic!("signed by nobody known: {received:?}"))
+            by.unwrap_or_else(|| panic!("no known secret made a signature: {received:?}"))
                 .as_str()
         })
         .collect()
@@ -67,7 +69,7 @@ fn hex_hmac(secret: &str, timestamp: &str, body: &[u8]) -> String {
     hex(&mac.finalize().into_bytes())
 }
 
-/// The public name of a secret.
+/// Returns the fingerprint of a secret, by which answers name it.
 pub fn fingerprint(secret: &str) -> String {
     format!("sha256:{}", &hex(&Sha256::digest(secret))[..16])
 }

@@ -1,4 +1,4 @@
-//! Words of an enumeration, and ids of records.
+//! Rules for the words of an enumeration, and for the ids of records.
 
 use std::marker::PhantomData;
 use std::str::FromStr;
@@ -16,7 +16,7 @@ use crate::api::fields::rule::{ReadFrom, Rule};
 use crate::api::json::Object;
 use crate::api::query::{CURSOR_DETAIL, Query};
 
-/// One of the words of an enumeration, which are those of its schema.
+/// The rule for a word of an enumeration. The words are those of its schema.
 pub struct Choice<T>(PhantomData<T>);
 
 impl<T> Default for Choice<T> {
@@ -66,7 +66,7 @@ impl<T: ToSchema + for<'de> Deserialize<'de>> ReadFrom<Query<'_>> for Choice<T> 
     }
 }
 
-/// The id of the last entry of the page before.
+/// The rule for a cursor: the id of the last entry of the previous page.
 pub struct Cursor<Id>(PhantomData<Id>);
 
 impl<Id> Default for Cursor<Id> {

@@ -1,4 +1,4 @@
-//! Lists of texts.
+//! Rules for lists of texts.
 
 use utoipa::openapi::schema::Schema;
 use utoipa::openapi::{ArrayBuilder, RefOr};
@@ -8,15 +8,15 @@ use crate::api::failure::FieldCode;
 use crate::api::fields::rule::{ReadFrom, Rule};
 use crate::api::json::Object;
 
-/// A list of at most `max` texts.
+/// The rule for a list of at most `max` texts.
 pub struct List {
-    /// The most texts.
+    /// The maximum number of texts.
     pub max: usize,
-    /// What each of them must be.
+    /// The rule for each text.
     pub item: Text,
 }
 
-/// Notes in `object` when the field `name` has more than `max` entries.
+/// Returns whether `count` is at most `max`, and records an error for the field `name` if not.
 pub fn check_count(object: &mut Object<'_>, name: &str, count: usize, max: usize) -> bool {
     let is_right = count <= max;
     if !is_right {

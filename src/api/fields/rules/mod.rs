@@ -1,4 +1,4 @@
-//! What fields may hold, whatever they mean.
+//! Rules for the values of fields, independent of what the fields mean.
 
 mod choice;
 mod list;

@@ -1,4 +1,4 @@
-//! Texts.
+//! Rules for texts.
 
 use utoipa::openapi::schema::{Schema, SchemaType, Type};
 use utoipa::openapi::{ObjectBuilder, RefOr};
@@ -8,17 +8,17 @@ use crate::api::failure::FieldCode;
 use crate::api::fields::rule::{ReadFrom, Rule};
 use crate::api::json::Object;
 
-/// A text of `min` to `max` characters.
+/// The rule for a text of `min` to `max` characters.
 #[derive(Clone, Copy)]
 pub struct Text {
-    /// The least number of characters.
+    /// The minimum number of characters.
     pub min: usize,
-    /// The greatest number of characters.
+    /// The maximum number of characters.
     pub max: usize,
 }
 
 impl Text {
-    /// A text of any length up to `max` characters.
+    /// Returns the rule for a text of at most `max` characters.
     #[must_use]
     pub const fn at_most(max: usize) -> Self {
         Self { min: 0, max }
@@ -31,7 +31,8 @@ impl Text {
             .max_length(Some(self.max))
     }
 
-    /// Notes in `object` when `text`, which is in the field `param`, has another length.
+    /// Returns whether the length of `text` is valid, and records an error for the field `param` if
+    /// not.
     pub fn check(self, object: &mut Object<'_>, param: &str, text: &str) -> bool {
         let Self { min, max } = self;
         let is_right = (min..=max).contains(&text.chars().count());
@@ -61,7 +62,7 @@ impl ReadFrom<Object<'_>> for Text {
     }
 }
 
-/// A text, or null.
+/// The rule for a text or null.
 pub struct Nullable(pub Text);
 
 impl Rule for Nullable {
@@ -82,15 +83,15 @@ impl ReadFrom<Object<'_>> for Nullable {
     }
 }
 
-/// A text that is parsed, and means something only then.
+/// The rule for a text that must be parsed.
 pub struct Parsed<T> {
-    /// The regular expression of what can be parsed.
+    /// Returns the regular expression of valid texts.
     pub pattern: fn() -> String,
-    /// The greatest number of characters, where the pattern does not say it.
+    /// The maximum number of characters, if the pattern does not limit it.
     pub max: Option<usize>,
-    /// What is noted of another text.
+    /// Returns the message about an invalid text.
     pub detail: fn() -> String,
-    /// The parser.
+    /// Parses a text, or returns `None` when it is invalid.
     pub parse: fn(&str) -> Option<T>,
 }
 

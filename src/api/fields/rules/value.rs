@@ -1,4 +1,4 @@
-//! Numbers, booleans and objects.
+//! Rules for numbers, booleans and objects.
 
 use utoipa::openapi::schema::{KnownFormat, Schema, SchemaFormat, SchemaType, Type};
 use utoipa::openapi::{ObjectBuilder, RefOr};
@@ -7,16 +7,16 @@ use crate::api::fields::rule::{ReadFrom, Rule};
 use crate::api::json::Object;
 use crate::api::query::Query;
 
-/// A schema of this type, to be completed.
+/// Returns the beginning of a schema of this type.
 pub(in crate::api) fn typed(kind: Type) -> ObjectBuilder {
     ObjectBuilder::new().schema_type(SchemaType::new(kind))
 }
 
-/// An integer from `min` to `max`.
+/// The rule for an integer from `min` to `max`.
 pub struct Integer {
-    /// The least.
+    /// The minimum.
     pub min: u64,
-    /// The greatest.
+    /// The maximum.
     pub max: u64,
 }
 
@@ -51,7 +51,7 @@ impl ReadFrom<Query<'_>> for Integer {
     }
 }
 
-/// `true` or `false`.
+/// The rule for `true` or `false`.
 pub struct Boolean;
 
 impl Rule for Boolean {
@@ -68,7 +68,7 @@ impl ReadFrom<Object<'_>> for Boolean {
     }
 }
 
-/// Any JSON object, as the text that was sent.
+/// The rule for any JSON object, which is read as the text that was sent.
 pub struct AnyObject;
 
 impl Rule for AnyObject {

@@ -1,11 +1,11 @@
-//! Deliveries, as they are answered.
+//! Answers about deliveries.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::domain::{self, Fingerprint, Timestamp};
 
-/// An event on its way to one endpoint.
+/// The delivery of an event to one endpoint.
 #[derive(Serialize, ToSchema)]
 pub struct Delivery {
     /// Its id.
@@ -20,28 +20,28 @@ pub struct Delivery {
     /// The endpoint that it goes to.
     #[schema(value_type = String, pattern = "^(we_[0-9a-f]{32}|[0-9a-f]{24})$", example = "we_550e8400e29b41d4a716446655440000")]
     webhook_endpoint_id: domain::EndpointId,
-    /// Where it stands.
+    /// The state of the delivery.
     status: DeliveryStatus,
     /// When it was created.
     #[schema(value_type = String, format = DateTime, example = "2026-06-09T10:20:00.000Z")]
     created_at: Timestamp,
-    /// When the next attempt is due; null when there is none to come.
+    /// When the next attempt is due; null when no attempt will follow.
     #[schema(value_type = Option<String>, required, format = DateTime, example = json!(null))]
     next_attempt_at: Option<Timestamp>,
-    /// The attempts so far, oldest first; the newest hundred.
+    /// The newest hundred attempts, oldest first.
     #[schema(max_items = 100)]
     attempts: Vec<Attempt>,
 }
 
-/// Where a delivery stands.
+/// The state of a delivery.
 #[derive(Clone, Copy, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DeliveryStatus {
-    /// There is an attempt to come, or one under way.
+    /// An attempt is due, or one is under way.
     Pending,
     /// The receiver answered 2xx.
     Succeeded,
-    /// There is no attempt to come.
+    /// It was not delivered, and no attempt will follow.
     Failed,
     /// The endpoint was deleted first.
     Canceled,
@@ -75,13 +75,13 @@ pub struct Attempt {
     /// When it started.
     #[schema(value_type = String, format = DateTime, example = "2026-06-09T10:20:00.000Z")]
     at: Timestamp,
-    /// What the receiver answered; null when it did not.
+    /// The status that the receiver answered; null when it did not answer.
     #[schema(required, minimum = 100, maximum = 999, example = 200)]
     status_code: Option<u16>,
     /// How long it took.
     #[schema(minimum = 0, example = 12)]
     duration_ms: u64,
-    /// What went wrong, if it was not the status alone; else null.
+    /// What went wrong, if it was not only the status; else null.
     #[schema(value_type = Option<String>, required, example = json!(null))]
     error: Option<Box<str>>,
     /// The fingerprints of the secrets that signed it, in the order of the signatures.
@@ -119,13 +119,13 @@ pub struct DeliveryList {
     object: &'static str,
     /// The deliveries of this page.
     data: Vec<Delivery>,
-    /// Whether older ones follow: ask again with `starting_after` set to the last id of this page.
+    /// Whether older ones follow: to get them, set `starting_after` to the last id of this page.
     #[schema(example = false)]
     has_more: bool,
 }
 
 impl DeliveryList {
-    /// The page of these deliveries; `has_more` says whether older ones follow.
+    /// Creates a page of these deliveries; `has_more` says whether older ones follow.
     pub fn new(deliveries: &[domain::Delivery], has_more: bool) -> Self {
         Self {
             object: "list",

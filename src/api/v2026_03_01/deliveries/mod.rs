@@ -1,4 +1,4 @@
-//! Deliveries: reading and repeating them.
+//! Reads, sends and resends deliveries.
 
 mod answers;
 
@@ -22,7 +22,7 @@ use crate::domain::{self, DeliveryId};
 use crate::service::Error;
 use crate::store::Published;
 
-/// The operations on deliveries.
+/// Returns the operations on deliveries.
 pub fn operations() -> Operations {
     Operations::default()
         .with(routes!(send_test_event), || {
@@ -52,11 +52,11 @@ pub fn operations() -> Operations {
 fields! {
     /// Which page of the list.
     pub struct DeliveryQuery from Query {
-        /// Only those with this status.
+        /// Lists only deliveries with this status.
         status: Option<DeliveryStatus> = optional(Choice::<DeliveryStatus>::default());
-        /// How many at most.
+        /// The maximum number of deliveries to list.
         limit: u64 = default(LIMIT, DEFAULT_LIMIT);
-        /// The id of the last delivery of the page before.
+        /// The id of the last delivery of the previous page.
         starting_after: Option<DeliveryId> = optional(Cursor::<DeliveryId>::default()), example "dlv_550e8400e29b41d4a716446655440000";
     }
 }
@@ -114,7 +114,7 @@ async fn list_deliveries(
 
 /// Read a delivery
 ///
-/// With its attempts, and which secrets signed each of them.
+/// Shows its attempts, and which secrets signed each of them.
 #[utoipa::path(
     get, path = "/deliveries/{delivery_id}", operation_id = "getDelivery", tag = "Deliveries",
     responses((status = 200, description = "The delivery.", body = Delivery)),
@@ -130,9 +130,9 @@ async fn read_delivery(
 
 /// Resend a delivery
 ///
-/// Makes one more attempt, now, of the same delivery: the same event under the same `webhook-id`,
-/// signed with the secrets that are live then. A pending delivery keeps its place on the schedule of
-/// retries; one that has ended gets this attempt and no retries.
+/// Makes one more attempt of the same delivery now: the same event under the same `webhook-id`,
+/// signed with the secrets that are live at that time. A pending delivery also keeps its schedule
+/// of retries; one that has ended gets only this attempt.
 #[utoipa::path(
     post, path = "/deliveries/{delivery_id}/resend", operation_id = "resendDelivery", tag = "Deliveries",
     request_body = NoFields,

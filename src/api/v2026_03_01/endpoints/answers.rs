@@ -1,4 +1,4 @@
-//! Endpoints, as they are answered.
+//! Answers about endpoints.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -18,7 +18,7 @@ pub struct WebhookEndpoint {
     /// Which event types are sent: exact types, prefixes followed by `.*`, or `*`. Empty means all.
     #[schema(value_type = Vec<String>, max_items = 100, example = json!(["call.*"]))]
     events: Box<[EventPattern]>,
-    /// A text for people.
+    /// A description, for people.
     #[schema(value_type = Option<String>, required, max_length = 1500, example = "Production receiver")]
     description: Option<Box<str>>,
     /// Whether deliveries are made.
@@ -60,7 +60,7 @@ impl From<&domain::Endpoint> for WebhookEndpoint {
     }
 }
 
-/// An endpoint, as its creation answers it: with its first secret, this once.
+/// A new endpoint, with its first secret. The secret is shown only in this answer.
 #[derive(Serialize, ToSchema)]
 pub struct CreatedWebhookEndpoint {
     #[serde(flatten)]
@@ -70,7 +70,8 @@ pub struct CreatedWebhookEndpoint {
 }
 
 impl CreatedWebhookEndpoint {
-    /// `endpoint`, just made with `secret`. Endpoints of this dialect are always signed.
+    /// Creates the answer about a new endpoint and its first secret. Endpoints of this dialect
+    /// always have one.
     pub fn new(endpoint: &domain::Endpoint, secret: Option<&domain::Secret>) -> Self {
         Self {
             endpoint: endpoint.into(),
@@ -87,13 +88,13 @@ pub struct WebhookEndpointList {
     object: &'static str,
     /// The endpoints of this page.
     data: Vec<WebhookEndpoint>,
-    /// Whether older ones follow: ask again with `starting_after` set to the last id of this page.
+    /// Whether older ones follow: to get them, set `starting_after` to the last id of this page.
     #[schema(example = false)]
     has_more: bool,
 }
 
 impl WebhookEndpointList {
-    /// The page of these endpoints; `has_more` says whether older ones follow.
+    /// Creates a page of these endpoints; `has_more` says whether older ones follow.
     pub fn new(endpoints: &[domain::Endpoint], has_more: bool) -> Self {
         Self {
             object: "list",

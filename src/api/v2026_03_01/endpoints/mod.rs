@@ -1,4 +1,4 @@
-//! Endpoints: creating, reading, changing and deleting them.
+//! Creates, reads, changes and deletes endpoints.
 
 mod answers;
 
@@ -22,7 +22,7 @@ use crate::domain::{Endpoint, EndpointId, EventPattern, Format, Secret, Settings
 use crate::service::Error;
 use crate::service::endpoints::SettingsPatch;
 
-/// The operations on endpoints.
+/// Returns the operations on endpoints.
 pub fn operations() -> Operations {
     Operations::default()
         .with(routes!(create_endpoint), || {
@@ -49,7 +49,7 @@ pub fn operations() -> Operations {
         .with(routes!(delete_endpoint), Answers::default)
 }
 
-/// The event patterns of this dialect: all that there are.
+/// The rule for event patterns: this dialect accepts all of them.
 const EVENTS: EventPatterns = EventPatterns {
     accepts: |_| true,
     detail: "must be an event type of dotted words of letters, digits and underscores, such a prefix followed by \
@@ -59,26 +59,26 @@ const EVENTS: EventPatterns = EventPatterns {
 fields! {
     /// The endpoint to create.
     pub struct CreateEndpoint from Object with (allow_http: bool = false) {
-        /// Where deliveries are sent: an absolute `https` URL (also `http` with `--dev`), without user
-        /// information, fragment and backslash. Other characters that are none of a URL's are
-        /// percent-encoded in the request.
+        /// Where deliveries are sent: an absolute `https` URL (also `http` with `--dev`), without
+        /// user information, fragment or backslash. Other characters that a URL must not contain
+        /// are percent-encoded in the request.
         url: Box<str> = required(EndpointUrl { allow_http }), example "https://example.com/hook";
-        /// Which event types are sent: exact types, prefixes followed by `.*`, or `*`. Empty or absent
-        /// means all.
+        /// Which event types are sent: exact types, prefixes followed by `.*`, or `*`. Empty or
+        /// absent means all.
         events: Option<Box<[EventPattern]>> = optional(EVENTS), example ["call.*"];
-        /// A text for people.
+        /// A description, for people.
         description: Option<Option<Box<str>>> = optional(Nullable(DESCRIPTION)), example "Production receiver";
     }
 }
 
 fields! {
-    /// The settings to change. What is not sent stays as it is.
+    /// The settings to change. Fields that are not sent stay as they are.
     pub struct PatchEndpoint from Object with (allow_http: bool = false) {
         /// Where deliveries are sent.
         url: Option<Box<str>> = optional(EndpointUrl { allow_http }), example "https://example.com/hook";
         /// Which event types are sent. Empty means all.
         events: Option<Box<[EventPattern]>> = optional(EVENTS), example ["call.*"];
-        /// A text for people; null takes it away.
+        /// A description, for people; null removes it.
         description: Option<Option<Box<str>>> = optional(Nullable(DESCRIPTION)), example "Production receiver";
         /// Whether deliveries are made.
         status: Option<EndpointStatus> = optional(Choice::<EndpointStatus>::default());
@@ -88,16 +88,16 @@ fields! {
 fields! {
     /// Which page of the list.
     pub struct PageQuery from Query {
-        /// How many at most.
+        /// The maximum number of endpoints to list.
         limit: u64 = default(LIMIT, DEFAULT_LIMIT);
-        /// The id of the last endpoint of the page before.
+        /// The id of the last endpoint of the previous page.
         starting_after: Option<EndpointId> = optional(Cursor::<EndpointId>::default()), example "we_550e8400e29b41d4a716446655440000";
     }
 }
 
 /// Create an endpoint
 ///
-/// Answers the endpoint with its first signing secret, which is shown this once.
+/// Returns the endpoint with its first signing secret, which is shown only in this answer.
 #[utoipa::path(
     post, path = "/webhooks/endpoints", operation_id = "createWebhookEndpoint", tag = "Endpoints",
     request_body = CreateEndpoint,
@@ -168,7 +168,7 @@ async fn read_endpoint(
 
 /// Change an endpoint
 ///
-/// Changes the fields that are sent, and no others. Its secrets stay as they are.
+/// Changes only the fields that are sent. The secrets of the endpoint stay as they are.
 #[utoipa::path(
     patch, path = "/webhooks/endpoints/{webhook_endpoint_id}",
     operation_id = "updateWebhookEndpoint", tag = "Endpoints",
@@ -198,7 +198,7 @@ async fn patch_endpoint(
 
 /// Delete an endpoint
 ///
-/// Deletes it with its secrets.
+/// Deletes the endpoint and its secrets.
 #[utoipa::path(
     delete, path = "/webhooks/endpoints/{webhook_endpoint_id}",
     operation_id = "deleteWebhookEndpoint", tag = "Endpoints",

@@ -1,4 +1,4 @@
-//! Subscriptions, as they are answered.
+//! Answers about subscriptions.
 
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use crate::api::secret_text::SecretText;
 use crate::domain::{Endpoint, EndpointId, EventPattern, HeaderEntry, Secret, TenantId, Timestamp};
 
-/// A subscription. What is not set is left out.
+/// A subscription. Fields that are not set are left out.
 #[derive(Serialize, ToSchema)]
 pub struct Subscription {
     /// The id: 24 hex digits, or `we_` and a UUID for one made through the 2026-03-01 API.
@@ -15,10 +15,11 @@ pub struct Subscription {
     /// The tenant that owns it.
     #[schema(example = "acme")]
     organization_id: String,
-    /// What it is about: `AGENT` when it names agents, else `WORKSPACE` when it names workspaces, else
-    /// `ORGANIZATION`.
+    /// What it is about: `AGENT` when it names agents, else `WORKSPACE` when it names workspaces,
+    /// else `ORGANIZATION`.
     scope: Scope,
-    /// The name that it was given; for one made through the 2026-03-01 API, its description or id.
+    /// The name that it was given. A subscription that was created through the 2026-03-01 API shows
+    /// its description or id.
     #[schema(value_type = String, example = "Production receiver")]
     name: Box<str>,
     /// Where deliveries are sent.
@@ -35,7 +36,7 @@ pub struct Subscription {
     #[serde(skip_serializing_if = "Headers::is_empty")]
     #[schema(value_type = Option<std::collections::BTreeMap<String, String>>, nullable = false)]
     headers: Headers,
-    /// A text for people.
+    /// A description, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, nullable = false, max_length = 1500)]
     description: Option<Box<str>>,
@@ -53,7 +54,7 @@ pub struct Subscription {
     /// When it was last changed. A rotation does not count.
     #[schema(value_type = String, format = DateTime, example = "2026-06-01T08:00:00.000Z")]
     updated_at: Timestamp,
-    /// The signing secret, in the answer of the call that made it and nowhere else.
+    /// The signing secret, only in the answer to the request that created it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<SecretText>, nullable = false)]
     secret: Option<SecretText>,
@@ -72,7 +73,8 @@ pub enum Scope {
 }
 
 impl Subscription {
-    /// `endpoint` of `tenant`, with the secret that was just made for it, if one was.
+    /// Creates the answer about an endpoint of `tenant`, with the secret that was just created for
+    /// it, if any.
     #[must_use]
     pub fn new(tenant: &TenantId, endpoint: &Endpoint, secret: Option<&Secret>) -> Self {
         let settings = &endpoint.settings;
@@ -108,7 +110,7 @@ impl Subscription {
     }
 }
 
-/// The owner's headers, which this dialect reads back.
+/// The headers that the owner set, which this dialect shows when it reads a subscription.
 struct Headers(Box<[HeaderEntry]>);
 
 impl Headers {

@@ -1,4 +1,4 @@
-//! Headers of the owner's choice, which are sent with each delivery.
+//! Checks the headers that an owner adds to deliveries.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -18,7 +18,8 @@ use crate::domain::HeaderEntry;
 /// The longest name or value of a header, in bytes.
 const MAX_LENGTH: usize = 4096;
 
-/// An object of headers: at most [`MAX_ENTRIES`], none of them one that frames or signs deliveries.
+/// The rule for an object of headers: at most [`MAX_ENTRIES`], without those that frame or sign
+/// deliveries.
 pub(super) struct Headers;
 
 impl Rule for Headers {
@@ -62,7 +63,7 @@ impl ReadFrom<Object<'_>> for Headers {
     }
 }
 
-/// Whether a header may be sent with deliveries: not one that frames or signs them.
+/// Checks that a header may be sent with deliveries, and does not frame or sign them.
 fn check(name: &str, value: &str) -> Result<(), (FieldCode, Cow<'static, str>)> {
     let malformed = |detail| Err((FieldCode::InvalidFormat, Cow::Borrowed(detail)));
     if name.len() > MAX_LENGTH || value.len() > MAX_LENGTH {
@@ -77,7 +78,7 @@ fn check(name: &str, value: &str) -> Result<(), (FieldCode, Cow<'static, str>)> 
             "must be another name: the server sets this one, where \"_\" is read as \"-\"",
         );
     }
-    // Visible ASCII, spaces and tabs: what every receiver reads the same.
+    // Visible ASCII characters, spaces and tabs: all receivers read these in the same way.
     let plain = value
         .bytes()
         .all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte));

@@ -1,4 +1,4 @@
-//! Subscriptions, as they are sent to create or replace one.
+//! Reads subscriptions that are sent to create or replace one.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ use crate::api::fields::settings::{DESCRIPTION, EndpointUrl, EventPatterns, MAX_
 use crate::api::fields::{Boolean, List, Object, ReadFrom, Rule, Text, fields};
 use crate::domain::{EventPattern, HeaderEntry, Settings};
 
-/// The event patterns of this dialect, whose event types have two words at least.
+/// The rule for event patterns. Event types of this dialect have at least two words.
 const EVENTS: EventPatterns = EventPatterns {
     accepts: |pattern| match pattern {
         EventPattern::Exact(exact) => exact.contains('.'),
@@ -21,13 +21,13 @@ const EVENTS: EventPatterns = EventPatterns {
     detail: "must be Service.Event, a prefix followed by .*, or *",
 };
 
-/// The ids of what a subscription is about.
+/// The rule for the ids of agents or workspaces.
 const REFERENCES: List = List {
     max: MAX_ENTRIES,
     item: Text { min: 1, max: 255 },
 };
 
-/// The name of a subscription, which must not be blank.
+/// The rule for the name of a subscription, which must not be blank.
 struct Name;
 
 impl Name {
@@ -60,25 +60,28 @@ impl ReadFrom<Object<'_>> for Name {
 fields! {
     /// A subscription, as it is sent to create or replace one.
     pub struct SubscriptionInput from Object {
-        /// A name, not blank, and unique among those that the tenant gave.
+        /// A name, which must not be blank, and must be unique among the names that the tenant
+        /// gave.
         name: Box<str> = required(Name), example "Production receiver";
-        /// Where deliveries are sent: an absolute `https` or `http` URL, without user information, fragment
-        /// and backslash. Other characters that are none of a URL's are percent-encoded in the request.
+        /// Where deliveries are sent: an absolute `https` or `http` URL, without user information,
+        /// fragment or backslash. Other characters that a URL must not contain are percent-encoded
+        /// in the request.
         url: Box<str> = required(EndpointUrl { allow_http: true }), example "https://example.com/hook";
         /// Whether deliveries are signed.
         enable_signed_webhooks: bool = required(Boolean);
         /// Whether deliveries are made.
         active: bool = default(Boolean, true);
-        /// Which events are sent: `Service.Event` (case-sensitive), a prefix followed by `.*`, or `*`.
-        /// Empty or absent means all.
+        /// Which events are sent: `Service.Event` (case-sensitive), a prefix followed by `.*`, or
+        /// `*`. Empty or absent means all.
         events: Option<Box<[EventPattern]>> = optional(EVENTS), example ["Call.Started"];
-        /// Headers to send with each delivery, in HTTP/1.1 in the case that is given. Not `Host`, `Content-*`, `Connection`,
-        /// `Transfer-Encoding`, `User-Agent`, `webhook-*` or `X-Webhook-*`, nor others that are about the
-        /// connection: `Expect`, `HTTP2-Settings`, `Keep-Alive`, `Proxy-Authenticate`, `Proxy-Connection`,
-        /// `TE`, `Trailer` and `Upgrade`. Names are compared in any case, and with `_` and `-` for the same, as
-        /// many receivers read them.
+        /// Headers to send with each delivery; over HTTP/1.1, in the case that is given. These are
+        /// not allowed: `Host`, `Content-*`, `Connection`, `Transfer-Encoding`, `User-Agent`,
+        /// `webhook-*`, `X-Webhook-*`, and others about the connection: `Expect`, `HTTP2-Settings`,
+        /// `Keep-Alive`, `Proxy-Authenticate`, `Proxy-Connection`, `TE`, `Trailer` and `Upgrade`.
+        /// Names are compared without regard to case, and `_` counts as `-`, because many receivers
+        /// read them so.
         headers: Option<Box<[HeaderEntry]>> = optional(Headers);
-        /// A text for people.
+        /// A description, for people.
         description: Option<Box<str>> = optional(DESCRIPTION);
         /// The agents that it is about.
         agent_ids: Option<Box<[Box<str>]>> = optional(REFERENCES);
@@ -88,7 +91,7 @@ fields! {
 }
 
 impl SubscriptionInput {
-    /// The settings, and whether deliveries are signed.
+    /// Returns the settings, and whether deliveries are signed.
     pub fn into_settings(self) -> (Settings, bool) {
         let settings = Settings {
             url: self.url,
@@ -104,11 +107,11 @@ impl SubscriptionInput {
     }
 }
 
-/// A subscription, as it is sent to replace one: what was read can be sent back.
+/// A subscription, as it is sent to replace one. A body that was read can be sent back.
 pub struct SubscriptionReplacement;
 
 impl SubscriptionReplacement {
-    /// The fields that a read shows and that nobody sets.
+    /// The fields that a read shows and no request can set.
     const IGNORED: [&str; 6] = [
         "id",
         "organization_id",
@@ -118,11 +121,11 @@ impl SubscriptionReplacement {
         "updated_at",
     ];
 
-    /// Reads the fields that count.
+    /// Reads the fields, except the ignored ones.
     ///
     /// # Errors
     ///
-    /// [`Failure::InvalidFields`] with all that is wrong.
+    /// Returns [`Failure::InvalidFields`] with everything that is wrong.
     pub fn read(mut object: Object<'_>) -> Result<SubscriptionInput, Failure> {
         object.ignore(&Self::IGNORED);
         SubscriptionInput::read(object)
@@ -137,7 +140,9 @@ impl PartialSchema for SubscriptionReplacement {
             for name in Self::IGNORED {
                 let ignored = ObjectBuilder::new()
                     .schema_type(utoipa::openapi::schema::SchemaType::AnyValue)
-                    .description(Some("Ignored: what was read may be sent back."));
+                    .description(Some(
+                        "Ignored, so that a subscription that was read can be sent back.",
+                    ));
                 object.properties.insert(name.to_owned(), ignored.into());
             }
         }

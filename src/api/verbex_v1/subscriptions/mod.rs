@@ -1,4 +1,4 @@
-//! Webhook subscriptions: creating, reading, replacing and deleting them.
+//! Creates, reads, replaces and deletes webhook subscriptions.
 
 mod answers;
 mod headers;
@@ -21,7 +21,7 @@ use crate::api::respond::{answer, json, respond};
 use crate::domain::{Endpoint, Format, Secret};
 use crate::service::Error;
 
-/// The operations on subscriptions.
+/// Returns the operations on subscriptions.
 pub fn operations() -> Operations {
     Operations::default()
         .with(routes!(create_subscription), || {
@@ -42,8 +42,11 @@ pub fn operations() -> Operations {
 }
 
 fn input_failures() -> Vec<Failure> {
-    let unsaid = r#"{"name":"Production receiver","url":"https://example.com/hook"}"#;
-    vec![SubscriptionInput::refusal(unsaid), Error::NameTaken.into()]
+    let incomplete = r#"{"name":"Production receiver","url":"https://example.com/hook"}"#;
+    vec![
+        SubscriptionInput::refusal(incomplete),
+        Error::NameTaken.into(),
+    ]
 }
 
 fn example_body() -> Subscription {
@@ -52,7 +55,8 @@ fn example_body() -> Subscription {
 
 /// Create a subscription
 ///
-/// With `enable_signed_webhooks` the answer carries the first signing secret, which is shown this once.
+/// With `enable_signed_webhooks`, the answer has the first signing secret, which is shown only
+/// there.
 #[utoipa::path(
     post, path = "/v1/public/webhook/subscription",
     operation_id = "create_webhook_subscription", tag = "Webhook Subscriptions",
@@ -92,10 +96,10 @@ async fn read_subscription(
 
 /// Replace a subscription
 ///
-/// What is not sent is unset. Turning signing on answers a new secret, this once; turning it off drops
-/// all secrets; leaving it on keeps them. What a read shows beside these fields (`id`,
-/// `organization_id`, `scope`, `signing_enabled`, `created_at`, `updated_at`) may be sent back, and is
-/// ignored.
+/// Fields that are not sent are unset. Turning signing on creates a new secret, which is shown only
+/// in this answer; turning it off deletes all secrets; leaving it on keeps them. The other fields
+/// that a read shows (`id`, `organization_id`, `scope`, `signing_enabled`, `created_at`,
+/// `updated_at`) may be sent back, and are ignored.
 #[utoipa::path(
     put, path = "/v1/public/webhook/subscription/{id}",
     operation_id = "replace_webhook_subscription", tag = "Webhook Subscriptions",
@@ -122,7 +126,7 @@ async fn replace_subscription(
 
 /// Delete a subscription
 ///
-/// Deletes it with its secrets.
+/// Deletes the subscription and its secrets.
 #[utoipa::path(
     delete, path = "/v1/public/webhook/subscription/{id}",
     operation_id = "delete_webhook_subscription", tag = "Webhook Subscriptions",

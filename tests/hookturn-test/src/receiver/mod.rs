@@ -1,4 +1,4 @@
-//! A receiver of webhooks on a real socket, which records what comes and does what a test says.
+//! A receiver of webhooks on a real socket. It records requests and reacts as a test says.
 
 mod raw;
 
@@ -15,65 +15,65 @@ use tokio::sync::{Semaphore, watch};
 pub use self::raw::{Connection, RawReceiver, read_request};
 use crate::patiently;
 
-/// What a receiver does with a request, once it has read it.
+/// What a receiver does after it has read a request.
 #[derive(Clone)]
 pub enum Reaction {
     /// Answers with this status and these headers.
     Answer(u16, Vec<(&'static str, String)>),
-    /// Takes a permit, and then answers with this status.
+    /// Waits for a permit, and then answers with this status.
     Held(Arc<Semaphore>, u16),
-    /// Never answers, and keeps the connection.
+    /// Never answers, and keeps the connection open.
     Hang,
     /// Closes the connection.
     Close,
     /// Resets the connection.
     Reset,
-    /// Sends these bytes and closes.
+    /// Sends these bytes and closes the connection.
     Bytes(Vec<u8>),
-    /// Sends the first bytes, then the others again and again for as long as they are read.
+    /// Sends the first bytes, and then the second ones again and again as long as the sender reads.
     Endless(Vec<u8>, Vec<u8>),
-    /// Sends these bytes one at a time, and then no more, and keeps the connection.
+    /// Sends these bytes one at a time, and then keeps the connection open.
     Drip(Vec<u8>),
 }
 
-/// An answer without headers.
+/// Returns the reaction that answers with this status and no headers.
 pub fn status(status: u16) -> Reaction {
     Reaction::Answer(status, Vec::new())
 }
 
-/// A request as it came.
+/// A request as it was received.
 #[derive(Clone, Debug)]
 pub struct Received {
     /// The method.
     pub method: String,
-    /// The path, and the query if there is one.
+    /// The path, with the query if there is one.
     pub path: String,
     /// The headers.
     pub headers: HeaderMap,
-    /// The names of the headers, in their case.
+    /// The names of the headers, in the case in which they were sent.
     pub names: Vec<String>,
-    /// The body, byte for byte.
+    /// The body, as it was received.
     pub body: Vec<u8>,
 }
 
 impl Received {
-    /// The one value of a header that must be there.
+    /// Returns the only value of a header. Panics when there is none or several.
     pub fn header(&self, name: &str) -> &str {
         let mut values = self.headers.get_all(name).iter();
         let value = values
             .next()
             .unwrap_or_else(|| panic!("no {name} in {self:?}"));
-        assert!(values.next().is_none(), "{name} came twice: {self:?}");
+        assert!(values.next().is_none(), "{name} was sent twice: {self:?}");
         value.to_str().expect("visible ASCII")
     }
 
-    /// The body, which must be JSON.
+    /// Returns the body, which must be JSON.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).expect("JSON")
     }
 }
 
-/// What to do with requests to one path, or with all others: what is to be done once first.
+/// The reactions to the requests for one path, or for all other paths. Those in `once` come first.
 #[derive(Default)]
 struct Reactions {
     once: VecDeque<Reaction>,
@@ -95,16 +95,16 @@ struct State {
     count: watch::Sender<usize>,
 }
 
-/// A receiver. It listens until the test ends.
+/// A receiver, which listens until the test ends.
 pub struct Receiver {
-    /// The port of 127.0.0.1 that it listens on.
+    /// The port on 127.0.0.1 that it listens on.
     pub port: u16,
     raw: RawReceiver,
     state: Arc<State>,
 }
 
 impl Receiver {
-    /// One that answers 204 to all that comes.
+    /// Starts a receiver that answers every request with 204.
     pub async fn start() -> Self {
         let state = Arc::new(State::default());
         let of_script = Arc::clone(&state);
@@ -120,15 +120,15 @@ impl Receiver {
         }
     }
 
-    /// One that does this to all that comes.
+    /// Starts a receiver that reacts to every request in this way.
     pub async fn that(reaction: Reaction) -> Self {
         let receiver = Self::start().await;
         receiver.always(reaction);
         receiver
     }
 
-    /// One that answers 204 to all that comes, on a thread of its own: for tests that do not let others run while they
-    /// wait. It listens until the tests' process ends.
+    /// Starts a receiver that answers every request with 204, on its own thread, until the process
+    /// of the tests ends. It is for tests that block their thread while they wait.
     pub fn in_background() -> Self {
         let (send, receive) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
@@ -143,67 +143,69 @@ impl Receiver {
         receive.recv().expect("it starts")
     }
 
-    /// Where it is reached.
+    /// Returns the URL of the receiver.
     pub fn url(&self) -> String {
         self.url_of("hook")
     }
 
-    /// Where it is reached under this path, which is given without its first slash and may have a query.
+    /// Returns the URL of a path on the receiver. The path has no leading slash, and may have a
+    /// query.
     pub fn url_of(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}/{path}", self.port)
     }
 
-    /// From now on it does this.
+    /// Sets the reaction to all requests from now on.
     pub fn always(&self, reaction: Reaction) {
         self.state.reactions.lock().always = Some(reaction);
     }
 
-    /// It does this to the next request that has nothing else before it.
+    /// Adds a reaction to one request. Earlier reactions of this kind come first.
     pub fn once(&self, reaction: Reaction) {
         self.state.reactions.lock().once.push_back(reaction);
     }
 
-    /// From now on it does this to requests for this path, whatever it does to others.
+    /// Sets the reaction to all requests for this path from now on.
     pub fn always_at(&self, path: &str, reaction: Reaction) {
         let mut by_path = self.state.by_path.lock();
         by_path.entry(path.to_owned()).or_default().always = Some(reaction);
     }
 
-    /// It does this to the next request for this path that has nothing else before it.
+    /// Adds a reaction to one request for this path. Earlier reactions of this kind come first.
     pub fn once_at(&self, path: &str, reaction: Reaction) {
         let mut by_path = self.state.by_path.lock();
         let reactions = by_path.entry(path.to_owned()).or_default();
         reactions.once.push_back(reaction);
     }
 
-    /// What came since the last call.
+    /// Returns the requests that were received since the last call.
     pub fn take(&self) -> Vec<Received> {
         std::mem::take(&mut *self.state.received.lock())
     }
 
-    /// The one request that came since the last call.
+    /// Returns the request that was received since the last call. Panics unless there is exactly
+    /// one.
     pub fn take_one(&self) -> Received {
         let mut received = self.take();
         assert_eq!(received.len(), 1, "{received:?}");
         received.remove(0)
     }
 
-    /// How many requests have come since the start.
+    /// Returns how many requests were received since the start.
     pub fn count(&self) -> usize {
         *self.state.count.borrow()
     }
 
-    /// How many connections have been opened since the start.
+    /// Returns how many connections were opened since the start.
     pub fn connections(&self) -> usize {
         self.raw.connections()
     }
 
-    /// How many requests have come since the start, by their paths.
+    /// Returns how many requests were received since the start, by path.
     pub fn counts(&self) -> BTreeMap<String, usize> {
         self.state.counts.lock().clone()
     }
 
-    /// Waits until so many requests have come since the start.
+    /// Waits until at least `count` requests were received since the start.
     pub async fn wait_for(&self, count: usize) {
         let mut counts = self.state.count.subscribe();
         let reached = counts.wait_for(|now| *now >= count);
@@ -231,7 +233,7 @@ async fn serve(mut socket: TcpStream, state: &State) {
     }
 }
 
-/// `None` when the connection is at its end.
+/// Reacts to a request. Returns `None` when the connection is over.
 async fn react(socket: &mut TcpStream, reaction: Reaction) -> Option<()> {
     match reaction {
         Reaction::Answer(status, headers) => answer(socket, status, &headers).await,
@@ -247,7 +249,7 @@ async fn react(socket: &mut TcpStream, reaction: Reaction) -> Option<()> {
         }
         Reaction::Bytes(bytes) => {
             socket.write_all(&bytes).await.ok()?;
-            // Else the kernel resets the connection if it has not read all there is.
+            // Without this, the kernel resets the connection if not all of the request was read.
             socket.shutdown().await.ok()?;
             None
         }
@@ -279,7 +281,7 @@ async fn answer(
             head += part;
         }
     }
-    // A 204 and a 304 have no body, and need not say so.
+    // A 204 or 304 never has a body, so it needs no length.
     if status != 204 && status != 304 {
         head += "content-length: 0\r\n";
     }
@@ -287,14 +289,14 @@ async fn answer(
     socket.write_all(head.as_bytes()).await.ok()
 }
 
-/// Holds the connection until the other side lets go of it.
+/// Keeps the connection open until the other side closes it.
 async fn hang(socket: &mut TcpStream) -> Option<()> {
     let mut rest = [0; 1024];
     while socket.read(&mut rest).await.ok()? > 0 {}
     None
 }
 
-/// The next request; `None` when there is none.
+/// Reads the next request. Returns `None` when there is none.
 async fn read(socket: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Received> {
     loop {
         if let Some((request, length)) = parse(buffer) {
@@ -307,11 +309,11 @@ async fn read(socket: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Received> 
     }
 }
 
-/// A whole request, and how long it is.
+/// Parses a complete request, and returns it with its length.
 fn parse(bytes: &[u8]) -> Option<(Received, usize)> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut head = httparse::Request::new(&mut headers);
-    let httparse::Status::Complete(start) = head.parse(bytes).expect("a sound request") else {
+    let httparse::Status::Complete(start) = head.parse(bytes).expect("a valid request") else {
         return None;
     };
     let (mut map, mut names) = (HeaderMap::new(), Vec::new());

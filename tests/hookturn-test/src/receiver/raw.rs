@@ -1,4 +1,4 @@
-//! A receiver that does on each connection what a test tells it to.
+//! A receiver that runs a test's script on each connection.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::serving::listener;
 
 /// A socket that runs a script on each connection. It listens until the test ends.
 pub struct RawReceiver {
-    /// Where it listens.
+    /// The address that it listens on.
     pub address: SocketAddr,
     connections: Arc<AtomicUsize>,
     requests: Arc<Mutex<Vec<String>>>,
@@ -22,15 +22,15 @@ pub struct RawReceiver {
 
 /// One connection to a [`RawReceiver`].
 pub struct Connection {
-    /// Its socket.
+    /// The socket.
     pub socket: TcpStream,
-    /// Which connection it is, from 0.
+    /// The number of the connection, counted from 0.
     pub number: usize,
     requests: Arc<Mutex<Vec<String>>>,
 }
 
 impl RawReceiver {
-    /// Runs `script` on each connection.
+    /// Starts a receiver that runs `script` on each connection.
     pub async fn start<F, T>(script: F) -> Self
     where
         F: Fn(Connection) -> T + Send + 'static,
@@ -60,7 +60,7 @@ impl RawReceiver {
         receiver
     }
 
-    /// Gives each request the same answer.
+    /// Starts a receiver that answers each request with these bytes.
     pub async fn answering(answer: impl Into<Vec<u8>>) -> Self {
         let answer = Bytes::from(answer.into());
         Self::start(move |mut connection| {
@@ -74,43 +74,44 @@ impl RawReceiver {
         .await
     }
 
-    /// Where it is reached, with something in the query that no error may tell.
+    /// Returns the URL of the receiver. Its query contains a text that no error may reveal.
     pub fn url(&self) -> String {
         format!("http://{}/hook?secret=hook", self.address)
     }
 
-    /// How many connections have been opened since the start.
+    /// Returns how many connections were opened since the start.
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
 
-    /// What came and was read by [`Connection::request`].
+    /// Returns the requests that [`Connection::request`] has read.
     pub fn requests(&self) -> Vec<String> {
         self.requests.lock().clone()
     }
 }
 
 impl Connection {
-    /// Reads one request, or nothing when the sender closed the connection before one.
+    /// Reads one request. Returns `None` when the sender closes the connection first.
     pub async fn request(&mut self) -> Option<String> {
         let request = read_request(&mut self.socket).await?;
         self.requests.lock().push(request.clone());
         Some(request)
     }
 
-    /// Writes, whether or not somebody still reads.
+    /// Writes bytes, and ignores whether the sender still reads.
     pub async fn say(&mut self, bytes: &[u8]) {
         let _ = self.socket.write_all(bytes).await;
     }
 
     /// Waits until the sender closes the connection.
     pub async fn closed(&mut self) {
-        // Whether it is closed or reset, it ends; what is still said does not matter.
+        // A close and a reset both end the connection. What the sender still writes does not
+        // matter.
         let _ = self.socket.read_to_end(&mut Vec::new()).await;
     }
 }
 
-/// Reads a request whose length is in its head. `None` when there is no whole one.
+/// Reads a request with a `Content-Length`. Returns `None` when no complete request arrives.
 pub async fn read_request(socket: &mut (impl AsyncRead + Unpin)) -> Option<String> {
     let mut request = Vec::new();
     loop {
