@@ -9,7 +9,7 @@
 //! ```sh
 //! cargo bench --bench http                 # everything, about four minutes
 //! cargo bench --bench http -- rotation     # Hookturn beside the floor
-//! cargo bench --bench http -- population   # a server with 100 endpoints beside one with 200,000 more
+//! cargo bench --bench http -- population   # 200,000 more endpoints beside 100
 //! cargo bench --bench http -- deliveries   # delivered events beside the receiver's own rate
 //! cargo bench --bench http -- calibrate    # the floor beside itself, which shows the noise
 //! ```

@@ -2,11 +2,10 @@
 
 use std::sync::LazyLock;
 
-use axum::Router;
 use axum::http::header::CONTENT_TYPE;
-use axum::middleware;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
+use axum::{Router, middleware};
 use bytes::Bytes;
 use utoipa_swagger_ui::{Config, SwaggerUi, Url};
 

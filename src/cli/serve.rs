@@ -14,10 +14,9 @@ use super::build::{BuiltServer, Parts};
 use crate::cli::command_error::CommandError;
 use crate::config::{ApiKey, ApiKeys, LISTEN, ServeArgs, ServeSettings, SettingError, local_url};
 use crate::cores::{Cores, Threads};
-use crate::random;
 use crate::server::Limits;
 use crate::store::DeliveryLimits;
-use crate::telemetry;
+use crate::{random, telemetry};
 
 /// The tenant of a generated key.
 const DEFAULT_TENANT: &str = "default";

@@ -36,13 +36,12 @@ use super::connector::Connector;
 use super::dialer::{Dialer, Resolve, SystemResolver};
 use super::egress::EgressGuard;
 use super::headers::Headers;
+pub use super::rest::MAX_ANSWER_BODY;
 use super::rest::Rests;
 use super::socket::Proven;
 use super::target::Targets;
 use super::{failure, retry_after};
 use crate::domain::Timestamp;
-
-pub use super::rest::MAX_ANSWER_BODY;
 
 /// The maximum duration of a whole attempt.
 pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);

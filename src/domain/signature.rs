@@ -96,7 +96,8 @@ mod tests {
     fn the_verbex_header_is_keyed_with_the_whole_text() {
         let signers = [secret(1), secret(2)].map(|secret| secret.signer(Format::Verbex));
         let header = verbex(&signers, 1_700_000_000, b"{}");
-        // From: printf %s '1700000000.{}' | openssl dgst -sha256 -hmac "whsec_AQEB…" (each secret's text)
+        // From: printf %s '1700000000.{}' | openssl dgst -sha256 -hmac "whsec_AQEB…" (each secret's
+        // text)
         let by_openssl = [VERBEX_BY_OPENSSL_1, VERBEX_BY_OPENSSL_2];
         assert_eq!(
             header,

@@ -31,22 +31,21 @@ mod writes;
 use std::time::Duration;
 
 use async_trait::async_trait;
+pub use claims::{Claimed, Claims, DeliveryLimits, Hold, Settled};
+pub use errors::{CommitError, StoreError};
+pub use memory::MemoryStore;
+pub use sqlite::SqliteStore;
 use tokio::sync::Notify;
+pub use writes::{
+    Audience, Change, Committed, Create, Decision, Publish, Published, RenderPublished, Update,
+    UpdateDelivery, Write,
+};
 
 use crate::domain::{
     Attempt, Delivery, DeliveryId, DeliveryStatus, Endpoint, EndpointId, TenantId, Timestamp,
     Verdict,
 };
 use crate::idempotency::{IdempotencyKey, KeyUse, Record};
-
-pub use claims::{Claimed, Claims, DeliveryLimits, Hold, Settled};
-pub use errors::{CommitError, StoreError};
-pub use memory::MemoryStore;
-pub use sqlite::SqliteStore;
-pub use writes::{
-    Audience, Change, Committed, Create, Decision, Publish, Published, RenderPublished, Update,
-    UpdateDelivery, Write,
-};
 
 /// One page of a list, newest first.
 #[derive(Clone, Debug, PartialEq, Eq)]

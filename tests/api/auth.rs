@@ -1,8 +1,8 @@
 //! Bearer keys: who gets a 401, and what it says.
 
-use hookturn_test::{ACME, ACME_TOO, Answer, GLOBEX, SUBSCRIPTIONS, Server, fields, id};
 use std::time::Duration;
 
+use hookturn_test::{ACME, ACME_TOO, Answer, GLOBEX, SUBSCRIPTIONS, Server, fields, id};
 use reqwest::Method;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

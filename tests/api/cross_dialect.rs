@@ -1,4 +1,5 @@
-//! One store, two dialects: a record made by one is read, rotated, changed and deleted by the other.
+//! One store, two dialects: a record made by one is read, rotated, changed and deleted by the
+//! other.
 
 use hookturn_test::{SUBSCRIPTIONS, Server, after, id, subscription};
 use serde_json::json;

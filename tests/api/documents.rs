@@ -1,11 +1,10 @@
 //! The `OpenAPI` documents themselves.
 
-use hookturn_test::Server;
 use std::collections::HashSet;
 
-use serde_json::{Map, Value};
-
+use hookturn_test::Server;
 use hookturn_test::openapi::{Components, DOCUMENTS, Document};
+use serde_json::{Map, Value};
 
 const METHODS: [&str; 8] = [
     "get", "put", "post", "delete", "options", "head", "patch", "trace",

@@ -1,4 +1,5 @@
-//! What surrounds every request: its name, who may keep the answer, dead ends, and faults of the server.
+//! What surrounds every request: its name, who may keep the answer, dead ends, and faults of the
+//! server.
 
 use std::sync::Arc;
 

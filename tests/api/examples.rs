@@ -1,4 +1,5 @@
-//! The examples in the `OpenAPI` documents, which mock servers answer with: one story, in which everything agrees.
+//! The examples in the `OpenAPI` documents, which mock servers answer with: one story, in which
+//! everything agrees.
 
 use hookturn_test::openapi::{DOCUMENTS, Document};
 use serde_json::Value;
@@ -44,7 +45,8 @@ fn example<'a>(document: &'a Document, id: &str) -> &'a Value {
     success(found.expect(id).1).expect("a body")
 }
 
-/// The examples of an operation's error answers: the status, and what is answered, in the order of the document.
+/// The examples of an operation's error answers: the status, and what is answered, in the order of
+/// the document.
 fn errors(operation: &Value) -> Vec<(&str, Vec<&Value>)> {
     let responses = operation["responses"].as_object().expect("responses");
     let errors = responses

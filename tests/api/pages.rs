@@ -7,11 +7,10 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use hookturn::api::v2026_03_01::problem_types::PROBLEM_TYPES;
 use hookturn::store::MemoryStore;
+use hookturn_test::openapi::DOCUMENTS;
 use hookturn_test::{ACME, Answer, Fault, FaultyStore, Server, frozen};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-
-use hookturn_test::openapi::DOCUMENTS;
 
 fn assert_page(answer: &Answer) {
     assert_eq!(answer.status, 200, "{answer}");
@@ -284,7 +283,8 @@ async fn a_page_may_do_nothing_but_what_it_does_and_be_in_no_frame() {
             continue;
         }
         let html = page.text();
-        // Scripts and styles that stand in the page itself run only if the policy names their digest.
+        // Scripts and styles that stand in the page itself run only if the policy names their
+        // digest.
         for style in between(&html, "<style>", "</style>") {
             let source = format!("style-src {}", digest_source(style));
             assert!(

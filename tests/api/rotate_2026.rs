@@ -1,4 +1,5 @@
-//! `POST /webhooks/endpoints/{webhook_endpoint_id}/secret/rotate`: what it takes and what it answers.
+//! `POST /webhooks/endpoints/{webhook_endpoint_id}/secret/rotate`: what it takes and what it
+//! answers.
 
 use hookturn_test::{Answer, Server, after, fields, id, subscription};
 use serde_json::{Value, json};

@@ -1,4 +1,5 @@
-//! `…/secrets` and `…/secret/revoke-previous`: what is live, by fingerprint, and ending what retires.
+//! `…/secrets` and `…/secret/revoke-previous`: what is live, by fingerprint, and ending what
+//! retires.
 
 use hookturn_test::{Server, after, fields, id};
 use serde_json::{Value, json};

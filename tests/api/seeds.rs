@@ -1,9 +1,8 @@
-//! What the documents of the two APIs say of rotation, written down here, and held against ours: a client that is
-//! generated from either has the same operations and types.
-
-use serde_json::{Value, json};
+//! What the documents of the two APIs say of rotation, written down here, and held against ours: a
+//! client that is generated from either has the same operations and types.
 
 use hookturn_test::openapi::{DOCUMENTS, Document};
+use serde_json::{Value, json};
 
 /// One rotation as its API documents it.
 struct Facts {

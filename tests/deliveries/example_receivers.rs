@@ -1,21 +1,17 @@
-//! The receivers in `examples/receivers/`, as `docs/verify.md` and the README print them, against what Hookturn signs.
+//! The receivers in `examples/receivers/`, as `docs/verify.md` and the README print them, against
+//! what Hookturn signs.
 //!
-//! Those in Python and JavaScript need what `examples/receivers/install.sh` installs; without it these tests fail.
+//! Those in Python and JavaScript need what `examples/receivers/install.sh` installs; without it
+//! these tests fail.
 
-use std::{
-    fs,
-    io::Write as _,
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-};
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
-use hookturn::{
-    clock::{Clock as _, SystemClock},
-    domain::{
-        Format, Secret, signature,
-        verification::{DEFAULT_TOLERANCE, ReceiverSecret, verify},
-    },
-};
+use hookturn::clock::{Clock as _, SystemClock};
+use hookturn::domain::verification::{DEFAULT_TOLERANCE, ReceiverSecret, verify};
+use hookturn::domain::{Format, Secret, signature};
 use serde_json::json;
 
 #[path = "../../examples/receivers/rust/standard_webhooks.rs"]
@@ -108,7 +104,8 @@ fn cases(format: Format) -> Vec<Case> {
     cases.push(altered("a signature that is none", |case| {
         "\u{1f}nonsense, v1".clone_into(&mut case.headers.last_mut().expect("a signature").1);
     }));
-    // The age of what is genuine: a minute to either side of the tolerance, so that a slow machine does not matter.
+    // The age of what is genuine: a minute to either side of the tolerance, so that a slow machine
+    // does not matter.
     for (what, age, verifies) in [
         ("four minutes old", 240, true),
         ("six minutes old", 360, false),
@@ -228,7 +225,8 @@ fn the_receiver_in_rust_verifies() {
     }
 }
 
-/// So Hookturn's own verification and the Standard Webhooks libraries, which the receivers use, agree.
+/// So Hookturn's own verification and the Standard Webhooks libraries, which the receivers use,
+/// agree.
 #[test]
 fn hookturn_verifies_what_the_receivers_do() {
     for case in all_cases() {

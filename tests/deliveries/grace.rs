@@ -1,12 +1,13 @@
-//! A rotation as a receiver sees it: which secrets sign each delivery, and in which order (I2, I3, I9).
+//! A rotation as a receiver sees it: which secrets sign each delivery, and in which order (I2, I3,
+//! I9).
 
 use hookturn_test::{Receiver, SUBSCRIPTIONS, fingerprint, id, signers, status};
 use serde_json::{Value, json};
 
 use crate::stage::{Stage, attempts, secret};
 
-/// Publishes an event and asserts that `wanted` sign its delivery, in this order, by the signatures and by the
-/// record of the attempt.
+/// Publishes an event and asserts that `wanted` sign its delivery, in this order, by the signatures
+/// and by the record of the attempt.
 async fn expect_signers(stage: &Stage, receiver: &Receiver, endpoint: &Value, wanted: &[&String]) {
     let known: Vec<String> = wanted.iter().map(|secret| (*secret).clone()).collect();
     stage.publish("a.b").await;

@@ -1,4 +1,5 @@
-//! Random lives of endpoints: every delivery is signed by exactly the secrets that the rules call live, in their order.
+//! Random lives of endpoints: every delivery is signed by exactly the secrets that the rules call
+//! live, in their order.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,8 +1,9 @@
-//! Receivers that do their worst: each costs one attempt, which is recorded, and the worker goes on.
+//! Receivers that do their worst: each costs one attempt, which is recorded, and the worker goes
+//! on.
 
-use hookturn_test::{Reaction, Receiver, patiently};
 use std::time::Duration;
 
+use hookturn_test::{Reaction, Receiver, patiently};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 

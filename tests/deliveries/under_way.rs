@@ -1,8 +1,9 @@
-//! What happens to an endpoint while a delivery to it is under way: the receiver holds its answer until then.
+//! What happens to an endpoint while a delivery to it is under way: the receiver holds its answer
+//! until then.
 
-use hookturn_test::{Reaction, Receiver, fingerprint, id, patiently, signers, status};
 use std::sync::Arc;
 
+use hookturn_test::{Reaction, Receiver, fingerprint, id, patiently, signers, status};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;

@@ -5,8 +5,8 @@ use std::ops::Deref;
 use hookturn_test::{Answer, Client, Program};
 use serde_json::{Value, json};
 
-/// A client of one running server. The tests here ask by the ten thousand, and of damaged files: what answers look like
-/// is held against the documents elsewhere.
+/// A client of one running server. The tests here ask by the ten thousand, and of damaged files:
+/// what answers look like is held against the documents elsewhere.
 #[derive(Clone)]
 pub struct Api(Client);
 

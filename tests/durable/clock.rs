@@ -149,7 +149,8 @@ async fn rotate(api: &Api, hook: &Value, grace: u64) -> Answer {
     api.post(&path, json!({ "expire_current_in": grace })).await
 }
 
-/// Asserts that there is one current secret, which is the newest of these, and that the others follow each once.
+/// Asserts that there is one current secret, which is the newest of these, and that the others
+/// follow each once.
 async fn assert_ring(api: &Api, hook: &Value, secrets: &[String]) {
     let listed = api.secrets(text(hook, "id")).await;
     let newest = fingerprint(secrets.last().expect("a secret"));

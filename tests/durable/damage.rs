@@ -1,13 +1,13 @@
 //! Bits of the file that turned over: what needs them fails clearly, and everything else goes on.
 
-use hookturn_test::{
-    Answer, Ended, Program, Received, Receiver, Request, fingerprint, scratch, signers, status,
-    text, until,
-};
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
+use hookturn_test::{
+    Answer, Ended, Program, Received, Receiver, Request, fingerprint, scratch, signers, status,
+    text, until,
+};
 use rusqlite::types::ToSqlOutput;
 use serde_json::{Value, json};
 use tokio::task::block_in_place;
@@ -83,7 +83,8 @@ impl Base {
             .await
     }
 
-    /// A server on a copy in which one bit of a sealed value of the row that `which` names is turned.
+    /// A server on a copy in which one bit of a sealed value of the row that `which` names is
+    /// turned.
     fn with_flipped(&self, directory: &Path, table: &str, which: &str) -> (Program, Api) {
         let copy = self.setup.copy_to(directory);
         let db = copy.open();
@@ -316,7 +317,8 @@ impl Base {
             if again.is_replayed() {
                 again.repeats(first);
             } else if again.is_success() {
-                // The key is lost with what was damaged: it ran again, and what it answers must be what is current.
+                // The key is lost with what was damaged: it ran again, and what it answers must be
+                // what is current.
                 let secret = again.member("secret");
                 let path = format!("/webhooks/endpoints/{}/secrets", self.id(number));
                 let listed = api.get(&path).await;

@@ -1,13 +1,14 @@
 //! A disk that is full: at the start, and while the program serves.
 //!
-//! It is made in two ways. A limit on the length of files works on every machine, and fails with another code than a full
-//! disk does. A small file system in memory is really full; where it may not be mounted, the test says so on stderr.
+//! It is made in two ways. A limit on the length of files works on every machine, and fails with
+//! another code than a full disk does. A small file system in memory is really full; where it may
+//! not be mounted, the test says so on stderr.
 
-use hookturn_test::{Program, Receiver, Request, beside, scratch, signers, text, until};
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use hookturn_test::{Program, Receiver, Request, beside, scratch, signers, text, until};
 use serde_json::json;
 use tokio::task::block_in_place;
 
@@ -63,8 +64,8 @@ struct Small {
 }
 
 impl Small {
-    /// A setup on such a file system, after `script` has run on it with its directory as `$0`. `None` where none can be
-    /// mounted.
+    /// A setup on such a file system, after `script` has run on it with its directory as `$0`.
+    /// `None` where none can be mounted.
     fn setup(directory: &Path, script: &str) -> Option<(Self, Setup)> {
         let mount = r#"mount -t tmpfs -o size=1m tmpfs "$0""#;
         let at = directory.to_str().expect("UTF-8");
@@ -114,8 +115,8 @@ impl Disk for Small {
     }
 }
 
-/// A server whose disk becomes full goes on answering what it knows, refuses what it would have to write, wholly, and
-/// recovers by itself.
+/// A server whose disk becomes full goes on answering what it knows, refuses what it would have to
+/// write, wholly, and recovers by itself.
 async fn fills_up(disk: &dyn Disk, setup: &Setup) {
     let receiver = Receiver::start().await;
     let program = block_in_place(|| setup.start());
@@ -254,7 +255,8 @@ async fn a_server_is_ready_again_only_when_there_is_room_for_what_requests_write
     setup.assert_sound();
 }
 
-/// What was sent before the disk was full, and could not be noted, is noted when there is room, or sent again.
+/// What was sent before the disk was full, and could not be noted, is noted when there is room, or
+/// sent again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_delivery_that_could_not_be_noted_is_noted_later() {
     let directory = scratch();
@@ -295,7 +297,8 @@ async fn a_start_without_room_is_refused_and_leaves_nothing_in_the_way() {
         let line = setup.refused();
         assert!(line.contains("the disk is full; make room"), "{line}");
     }
-    // With a file that is there already, and its log: it cannot be read without room for the index of the log.
+    // With a file that is there already, and its log: it cannot be read without room for the index
+    // of the log.
     let directory = scratch();
     let used = Setup::in_dir(directory.path());
     let program = block_in_place(|| used.start());

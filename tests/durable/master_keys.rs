@@ -1,4 +1,5 @@
-//! A new first master key is brought to every record, through kills, and only then may the old one go.
+//! A new first master key is brought to every record, through kills, and only then may the old one
+//! go.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -1,11 +1,12 @@
-//! What a server does not start on: one line that names the file and the mend, exit code 2, and the file is as it was.
+//! What a server does not start on: one line that names the file and the mend, exit code 2, and the
+//! file is as it was.
 
-use hookturn_test::{Request, beside, scratch, text};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::Command;
 
+use hookturn_test::{Request, beside, scratch, text};
 use tokio::task::block_in_place;
 
 use crate::api::Api;
@@ -25,7 +26,8 @@ async fn used(directory: &Path) -> Setup {
     setup
 }
 
-/// Asserts that a start is refused with a line that holds these texts, and leaves every file as it was.
+/// Asserts that a start is refused with a line that holds these texts, and leaves every file as it
+/// was.
 fn assert_refused(setup: &Setup, parts: &[&str]) {
     let before = fs::read(&setup.path).ok();
     let line = setup.refused();

@@ -1,4 +1,5 @@
-//! What a restart must not change: graces, retries, remembered answers and event ids, lists, and the test clock.
+//! What a restart must not change: graces, retries, remembered answers and event ids, lists, and
+//! the test clock.
 
 use hookturn_test::{
     Program, Receiver, Request, SUBSCRIPTIONS, fingerprint, list, millis, scratch, signers, status,

@@ -1,5 +1,5 @@
-//! What is secret rests on the disk only sealed: every file, in use and left behind, and every log is searched for it, in
-//! every spelling.
+//! What is secret rests on the disk only sealed: every file, in use and left behind, and every log
+//! is searched for it, in every spelling.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -25,7 +25,8 @@ const DATA: &str = "d41c-what-an-event-is-about-9e63";
 /// So many bytes of a secret in a row are a leak.
 const RUN: usize = 12;
 
-/// How far apart the runs begin that are looked for: whatever has `RUN + STEP - 1` bytes of a secret in a row is found.
+/// How far apart the runs begin that are looked for: whatever has `RUN + STEP - 1` bytes of a
+/// secret in a row is found.
 const STEP: usize = 4;
 
 /// Runs of bytes that must not be found, each with what it is of.
@@ -166,7 +167,8 @@ async fn be_busy(program: &Program, receiver: &Receiver, round: usize) -> Vec<St
     secrets
 }
 
-/// The bytes of all files of this directory, unless one of them has something of it: that, and where.
+/// The bytes of all files of this directory, unless one of them has something of it: that, and
+/// where.
 fn search(directory: &Path, needles: &Needles) -> Result<Vec<u8>, String> {
     let mut all = Vec::new();
     for entry in fs::read_dir(directory).expect("a directory") {
@@ -214,7 +216,8 @@ async fn nothing_secret_rests_in_any_file_or_log() {
     assert!(backup.exists());
     assert_clean(copies.path(), &needles(&secrets));
 
-    // With a second key, which everything is sealed under anew, and then as a server leaves it that was stopped.
+    // With a second key, which everything is sealed under anew, and then as a server leaves it that
+    // was stopped.
     let setup = setup.with_keys(&format!("{SECOND_KEY},{MASTER_KEY}"));
     let program = block_in_place(|| setup.start());
     secrets.extend(be_busy(&program, &receiver, 1).await);

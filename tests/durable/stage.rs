@@ -94,7 +94,8 @@ impl Setup {
         program
     }
 
-    /// Starts the program, which must refuse to serve: exit code 2 and one line, which this returns.
+    /// Starts the program, which must refuse to serve: exit code 2 and one line, which this
+    /// returns.
     pub fn refused(&self) -> String {
         self.spawn().ended().refusal().to_owned()
     }

@@ -1,11 +1,11 @@
-//! The write-ahead log, torn, cut or taken away after a kill: the server starts, and what it holds is a prefix of what
-//! happened, in which nothing is half done.
+//! The write-ahead log, torn, cut or taken away after a kill: the server starts, and what it holds
+//! is a prefix of what happened, in which nothing is half done.
 
-use hookturn_test::{Answer, Request, beside, fingerprint, scratch, text};
 use std::fs::{self, OpenOptions};
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
+use hookturn_test::{Answer, Request, beside, fingerprint, scratch, text};
 use serde_json::json;
 use tokio::task::block_in_place;
 
@@ -45,8 +45,8 @@ impl Held {
     }
 }
 
-/// What rests in the database itself is an endpoint where nobody listens; the steps are in the log alone, and the
-/// attempts that fail meanwhile.
+/// What rests in the database itself is an endpoint where nobody listens; the steps are in the log
+/// alone, and the attempts that fail meanwhile.
 async fn story(directory: &Path) -> Story {
     let setup = Setup::in_dir(directory);
     let program = block_in_place(|| setup.start());
@@ -94,8 +94,8 @@ async fn story(directory: &Path) -> Story {
 }
 
 impl Story {
-    /// Starts a server on what `harm` leaves of a copy, and returns how many steps it still knows. Fails unless those
-    /// are the first ones, wholly.
+    /// Starts a server on what `harm` leaves of a copy, and returns how many steps it still knows.
+    /// Fails unless those are the first ones, wholly.
     async fn steps_after(&self, harm: impl FnOnce(&Setup)) -> usize {
         let directory = scratch();
         let copy = self.setup.copy_to(directory.path());
@@ -161,8 +161,8 @@ impl Story {
         api.all(&path).await.len()
     }
 
-    /// What must be known when nothing but the first `intact` bytes of the log is sound: a step is there if it was
-    /// written by then, and the one after it may be.
+    /// What must be known when nothing but the first `intact` bytes of the log is sound: a step is
+    /// there if it was written by then, and the one after it may be.
     fn assert_known(&self, known: usize, intact: u64) {
         let whole = self.lengths.iter().filter(|length| **length <= intact);
         let whole = whole.count();

@@ -1,6 +1,6 @@
 //! Tests the program as users start, use and stop it: its command line, its output, the commands in
-//! the README, and the operator's commands on files. `architecture` and `api_imports` test which
-//! modules may use which.
+//! the README, and the operator's commands on files. `architecture` tests which modules may use
+//! which, and `style` how the sources are written.
 
 mod architecture;
 mod cli;
@@ -8,3 +8,4 @@ mod demo;
 mod operate;
 mod readme;
 mod receive;
+mod style;

@@ -1,5 +1,5 @@
-//! Runs the commands of the README as they are printed and compares what they print, and checks the links of the
-//! documentation and its list of settings.
+//! Runs the commands of the README as they are printed and compares what they print, and checks the
+//! links of the documentation and its list of settings.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -116,7 +116,8 @@ fn the_walk_through_prints_what_the_readme_says() {
     let (walk, _) = walk.split_once("\n## ").expect("and a section after it");
     let blocks = blocks(walk);
 
-    // One shell runs all commands, as a reader's would; a mark after each block tells the outputs apart.
+    // One shell runs all commands, as a reader's would; a mark after each block tells the outputs
+    // apart.
     let mark = "---- end of a block ----";
     let mut script = String::from("set -eu\n");
     let mut expected = Vec::new();

@@ -37,7 +37,8 @@ impl TestServer {
         Self::start_with(clock, Arc::clone(&store), wrap(store)).await
     }
 
-    /// Starts a server on `wrapped`, a store that tells the time by `clock` and has `store` below it.
+    /// Starts a server on `wrapped`, a store that tells the time by `clock` and has `store` below
+    /// it.
     pub async fn start_with(
         clock: Arc<TestClock>,
         store: Arc<dyn Store>,
@@ -52,8 +53,8 @@ impl TestServer {
         }
     }
 
-    /// The same server, asked over connections that are reset when their client closes them. A mere close would leave
-    /// the server in doubt whether somebody still waits for the answer.
+    /// The same server, asked over connections that are reset when their client closes them. A mere
+    /// close would leave the server in doubt whether somebody still waits for the answer.
     pub async fn behind_resets(self) -> Self {
         let server = self.address;
         let relay = RawReceiver::start(move |client| relay(client.socket, server)).await;
@@ -110,7 +111,8 @@ impl TestServer {
         found.expect("the store works").expect("it exists")
     }
 
-    /// How many secrets of an endpoint are retiring: how often it was rotated, with graces that are not over.
+    /// How many secrets of an endpoint are retiring: how often it was rotated, with graces that are
+    /// not over.
     pub async fn rotations(&self, path: &str) -> usize {
         let key_ring = self.record(path).await.key_ring.expect("signed");
         key_ring.live(Timestamp::from_millis(START)).count() - 1
@@ -126,7 +128,8 @@ impl TestServer {
     }
 }
 
-/// Passes bytes on in both directions until either side closes, and resets the server's connection then.
+/// Passes bytes on in both directions until either side closes, and resets the server's connection
+/// then.
 async fn relay(mut client: TcpStream, server: SocketAddr) {
     let Ok(mut server) = TcpStream::connect(server).await else {
         return;

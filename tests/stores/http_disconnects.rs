@@ -66,7 +66,8 @@ async fn half_a_request_rotates_nothing_and_leaves_the_key_free() {
     server.stop().await;
 }
 
-/// Ends the sending after a rotation, as Node's `socket.end(request)` does, and reads until the server closes too.
+/// Ends the sending after a rotation, as Node's `socket.end(request)` does, and reads until the
+/// server closes too.
 async fn rotated_by_half_closing(server: &TestServer, path: &str, key: &str) -> String {
     let mut socket = connect(server).await;
     let sent = socket.write_all(&rotation(path, key)).await;
@@ -140,7 +141,8 @@ async fn clients_that_leave_without_reading_never_cause_a_second_rotation() {
         let answers = at_once(12, |number| {
             let (server, path, key) = (server.clone(), path.clone(), key.clone());
             async move {
-                // Most leave as soon as all is sent; some of those do not even close in an orderly way.
+                // Most leave as soon as all is sent; some of those do not even close in an orderly
+                // way.
                 if number % 4 == 0 {
                     return Some(retry(&server, &path, &key).await);
                 }

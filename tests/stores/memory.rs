@@ -1,5 +1,5 @@
-//! What the store in memory holds for an endpoint, and for how long it holds old answers. The test has a
-//! process of its own, since the memory of the process is what is measured.
+//! What the store in memory holds for an endpoint, and for how long it holds old answers. The test
+//! has a process of its own, since the memory of the process is what is measured.
 #![cfg(target_os = "linux")]
 
 use std::sync::Arc;
@@ -13,7 +13,8 @@ use hookturn_test::alone;
 
 use crate::support::decided;
 
-/// Just past the count at which tables of a power of two have doubled, when they are at their emptiest.
+/// Just past the count at which tables of a power of two have doubled, when they are at their
+/// emptiest.
 const ENDPOINTS: usize = 240_000;
 
 /// The most that one endpoint may take, in bytes.
@@ -124,8 +125,8 @@ async fn measure() {
         clock.advance(RETENTION).expect("not too far");
         remember_a_days_answers(&store, &tenant, id, day).await;
     }
-    // Each day's answers take the place of the day's before. The tables may double once, as a table does in which much
-    // comes and goes; were anything kept, it would be all of the days.
+    // Each day's answers take the place of the day's before. The tables may double once, as a table
+    // does in which much comes and goes; were anything kept, it would be all of the days.
     let grown = resident().saturating_sub(full);
     assert!(grown < a_day, "grown by {grown} bytes; a day takes {a_day}");
 }

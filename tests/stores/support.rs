@@ -114,7 +114,8 @@ impl Rotated {
     }
 }
 
-/// Puts rotations in their order, each one replacing the one before, from the secret called `first` on.
+/// Puts rotations in their order, each one replacing the one before, from the secret called `first`
+/// on.
 ///
 /// Fails when they do not form one chain: when two replaced the same secret, or one is lost.
 pub fn chain(first: &str, mut rotations: Vec<Rotated>) -> Vec<Rotated> {
@@ -129,7 +130,8 @@ pub fn chain(first: &str, mut rotations: Vec<Rotated>) -> Vec<Rotated> {
     ordered
 }
 
-/// Runs `count` tasks that start together, and returns what they returned, in the order of their numbers.
+/// Runs `count` tasks that start together, and returns what they returned, in the order of their
+/// numbers.
 pub async fn at_once<T, F>(count: usize, task: impl Fn(usize) -> F) -> Vec<T>
 where
     T: Send + 'static,
@@ -153,7 +155,8 @@ where
     returned
 }
 
-/// Polls a future at most so many times, then drops it, as a runtime drops the work of a client that went away.
+/// Polls a future at most so many times, then drops it, as a runtime drops the work of a client
+/// that went away.
 pub struct Dropped<F> {
     future: Option<Pin<Box<F>>>,
     polls: usize,

@@ -55,7 +55,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use async_trait::async_trait;
+pub use open_error::OpenError;
+pub use opening::Opening;
 use parking_lot::Mutex;
+pub use progress::Progress;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use self::fault::Fault;
@@ -70,10 +73,6 @@ use crate::domain::{
     Verdict,
 };
 use crate::idempotency::{IdempotencyKey, KeyUse, Record};
-
-pub use open_error::OpenError;
-pub use opening::Opening;
-pub use progress::Progress;
 
 /// How many writes may wait for the writer. Further callers wait before they are queued.
 const WAITING: usize = 1024;

@@ -1,10 +1,9 @@
 //! Opens a file, and makes sure that it can be served.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
+use std::{io, thread};
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};

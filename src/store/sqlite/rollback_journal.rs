@@ -5,9 +5,8 @@
 //! a store that has one. That journal holds the first page of the database, and no other journal is
 //! accepted.
 
-use std::fs;
-use std::io;
 use std::path::Path;
+use std::{fs, io};
 
 use super::wal::word;
 

@@ -4,10 +4,9 @@
 //! A server may write the file at the same time. It can do so freely, but it cannot restart its
 //! write-ahead log until the reading ends.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
+use std::{fs, io};
 
 use rusqlite::{Connection, OpenFlags};
 use url::Url;

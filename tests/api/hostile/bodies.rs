@@ -110,7 +110,8 @@ async fn a_body_that_never_ends_is_refused_and_read_no_further() {
     server.still_rotates().await;
 }
 
-/// Sends `part` over and over until the server closes: how many bytes, and what it said, if that was still readable.
+/// Sends `part` over and over until the server closes: how many bytes, and what it said, if that
+/// was still readable.
 async fn send_without_end(client: RawClient, part: &[u8]) -> (usize, Option<String>) {
     let (mut reader, mut writer) = client.socket.into_split();
     let reading = async {

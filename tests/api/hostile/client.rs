@@ -1,8 +1,8 @@
 //! A client that sends any bytes at all, and reads what HTTP/1 comes back.
 
-use hookturn_test::patiently;
 use std::net::SocketAddr;
 
+use hookturn_test::patiently;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -65,7 +65,8 @@ impl RawClient {
             }
             if patiently(self.socket.read_buf(&mut self.received))
                 .await
-                // A reset is a way to close as well: it happens when the server has not read all that was sent.
+                // A reset is a way to close as well: it happens when the server has not read all
+                // that was sent.
                 .unwrap_or(0)
                 == 0
             {
@@ -155,7 +156,8 @@ impl RawAnswer {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
     }
 
-    /// It is an error of this status in the words of the dialect of `path`: `code` in 2026-03-01, `kind` in Verbex v1.
+    /// It is an error of this status in the words of the dialect of `path`: `code` in 2026-03-01,
+    /// `kind` in Verbex v1.
     pub fn is_refusal(&self, path: &str, status: u16, code: &str, kind: &str) {
         assert_eq!(self.status, status, "{self:?}");
         let (media_type, member, word) = if path.starts_with("/v1/public") {

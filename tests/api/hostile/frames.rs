@@ -79,8 +79,8 @@ pub fn contains(said: &[u8], part: &[u8]) -> bool {
     said.windows(part.len()).any(|window| window == part)
 }
 
-/// Sends all of it while reading what comes, until the server closes or has answered a ping that is sent at the end:
-/// all that it said.
+/// Sends all of it while reading what comes, until the server closes or has answered a ping that is
+/// sent at the end: all that it said.
 pub async fn attack(client: RawClient, bytes: &[u8]) -> Vec<u8> {
     let (mut reader, mut writer) = client.socket.into_split();
     let writing = async {

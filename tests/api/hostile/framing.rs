@@ -1,4 +1,5 @@
-//! Where one request ends and the next begins: two lengths, none, wrong ones, and many requests at once.
+//! Where one request ends and the next begins: two lengths, none, wrong ones, and many requests at
+//! once.
 
 use super::client::{head, post};
 use super::server::Hookturn;
@@ -98,7 +99,8 @@ async fn pipelined_requests_are_answered_each_in_its_turn() {
             body.len()
         );
         requests += &(head(&server.rotation, &lines) + body);
-        // Between them, what is refused at once: without reading its body, which is not another request.
+        // Between them, what is refused at once: without reading its body, which is not another
+        // request.
         let keyless = format!(
             "POST {} HTTP/1.1\r\nHost: test\r\nX-Request-Id: {number}-keyless\r\nContent-Length: {}\r\n\r\n{body}",
             server.verbex_rotation,

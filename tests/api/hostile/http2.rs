@@ -192,7 +192,8 @@ async fn a_body_that_stalls_is_timed_out_and_one_that_is_too_large_is_refused() 
     until_said(&mut server.send(stalled).await, b"body_timeout").await;
 
     let mut client = server.send(preface()).await;
-    // The windows that HTTP/2 begins with are narrower than the limit: the server has to widen both.
+    // The windows that HTTP/2 begins with are narrower than the limit: the server has to widen
+    // both.
     until_said(&mut client, &frame(WINDOW_UPDATE, 0, 0, &[0; 4])[..9]).await;
     client.send(frame(SETTINGS, 1, 0, &[])).await;
     client.send(opened).await;

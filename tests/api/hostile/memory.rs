@@ -1,9 +1,10 @@
-//! The program itself under thousands of hostile requests: what it holds afterwards is what it held before.
+//! The program itself under thousands of hostile requests: what it holds afterwards is what it held
+//! before.
 
-use hookturn_test::{Program, patiently};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use hookturn_test::{Program, patiently};
 use tokio::io::AsyncReadExt as _;
 
 use super::client::{RawClient, head, post};
@@ -113,7 +114,8 @@ async fn attacks(server: &Hookturn) {
 #[tokio::test]
 async fn thousands_of_hostile_requests_leave_no_memory_behind() {
     let (program, server) = start().await;
-    // Buffers, thread stacks and the allocator's pools reach their size at some point; what leaks goes on growing.
+    // Buffers, thread stacks and the allocator's pools reach their size at some point; what leaks
+    // goes on growing.
     let mut held = vec![program.resident()];
     loop {
         // A thousand.

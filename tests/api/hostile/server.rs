@@ -27,7 +27,8 @@ pub struct Hookturn {
     pub rotation: String,
     /// The path of the subscription's rotation, Verbex v1.
     pub verbex_rotation: String,
-    /// The path that ends the subscription's retiring secrets, so that it can be rotated any number of times.
+    /// The path that ends the subscription's retiring secrets, so that it can be rotated any number
+    /// of times.
     revocation: String,
     /// Where the live secrets of both are listed.
     secrets: [String; 2],

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use super::client::{head, post};
 use super::server::Hookturn;
 
-/// Far more than a rotation takes, far less than any client here would wait if it stood in line behind the slow ones.
+/// Far more than a rotation takes, far less than any client here would wait if it stood in line
+/// behind the slow ones.
 const PROMPT: Duration = Duration::from_secs(5);
 
 const SLOW: usize = 300;

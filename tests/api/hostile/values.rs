@@ -169,7 +169,8 @@ async fn a_content_type_of_any_bytes_is_not_json() {
         ];
         let answer = ask(&server, path, &fields, r#"{"expire_current_in":0}"#).await;
         answer.is_refusal(path, 400, "unsupported_content_type", "");
-        // Nothing is said of a body that is not there. The tenth rotation with a grace is one too many.
+        // Nothing is said of a body that is not there. The tenth rotation with a grace is one too
+        // many.
         let answer = ask(&server, path, &fields, "").await;
         assert!(
             answer.status == 200 || answer.json()["code"] == "too_many_live_secrets",

@@ -1,10 +1,8 @@
 //! Connections that are spread over several cores, each with a thread of its own.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, mpsc},
-    thread,
-};
+use std::collections::HashMap;
+use std::sync::{Mutex, mpsc};
+use std::thread;
 
 use hookturn::cores::{Cores, Threads};
 use tokio::time::timeout;

@@ -2,12 +2,12 @@
 
 use std::sync::{Arc, Mutex};
 
-use axum::{Router, body::Bytes, routing::get};
+use axum::Router;
+use axum::body::Bytes;
+use axum::routing::get;
 use hookturn_test::{Serving, patiently};
-use tokio::{
-    io::AsyncWriteExt as _,
-    sync::{Notify, oneshot},
-};
+use tokio::io::AsyncWriteExt as _;
+use tokio::sync::{Notify, oneshot};
 
 use super::{LONG, REQUEST, app, assert_serves, limits, until_closed};
 

@@ -1,31 +1,26 @@
 //! The accept loop, on real sockets, with limits short enough to watch.
 //!
-//! No test sleeps: each waits for the server to do something, within [`PATIENCE`](hookturn_test::PATIENCE). That time has passed is proved by a
-//! connection that the server ended for it.
+//! No test sleeps: each waits for the server to do something, within
+//! [`PATIENCE`](hookturn_test::PATIENCE). That time has passed is proved by a connection that the
+//! server ended for it.
 
 mod cores;
 mod half_close;
 mod refusals;
 
-use std::{
-    convert::Infallible,
-    sync::{Arc, Mutex},
-    time::{Duration, Instant},
-};
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
-use axum::{
-    Router,
-    body::{Body, Bytes},
-    routing::get,
-};
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::routing::get;
 use futures_util::{StreamExt as _, stream};
 use hookturn::server::Limits;
 use hookturn_test::{Serving, patiently};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-    sync::{Notify, oneshot},
-};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, oneshot};
 
 const HEADER: Duration = Duration::from_millis(200);
 const IDLE: Duration = Duration::from_millis(600);
@@ -138,7 +133,8 @@ async fn an_idle_connection_outlives_the_header_timeout_but_not_the_idle_timeout
     let mut socket = server.send(REQUEST).await;
     let asked = Instant::now();
     answer(&mut socket).await;
-    // One that is silent from now on ends when the header timeout has passed; this one is then still good.
+    // One that is silent from now on ends when the header timeout has passed; this one is then
+    // still good.
     until_closed(&mut server.connect().await).await;
     if asked.elapsed() < IDLE / 2 {
         socket.write_all(REQUEST).await.expect("still open");
@@ -368,7 +364,8 @@ async fn who_finds_no_place_waits_for_one() {
     let server = Serving::start(app(), limits).await;
     let mut first = server.send(REQUEST).await;
     answer(&mut first).await;
-    // The kernel takes the connection and the request; the server takes neither while the first one is there.
+    // The kernel takes the connection and the request; the server takes neither while the first one
+    // is there.
     let mut second = server.send(REQUEST).await;
     first.write_all(REQUEST).await.expect("still open");
     answer(&mut first).await;

@@ -1,6 +1,9 @@
-//! What hyper refuses before the application sees a request: each refusal says what is wrong, and under which name.
+//! What hyper refuses before the application sees a request: each refusal says what is wrong, and
+//! under which name.
 
-use axum::{Router, http::StatusCode, routing::get};
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::get;
 use hookturn_test::Serving;
 use tokio::io::AsyncWriteExt as _;
 

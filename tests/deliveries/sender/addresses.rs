@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hookturn::delivery::dialer::Resolve;
-use hookturn::delivery::{EgressGuard, Sender, sender::Options};
+use hookturn::delivery::sender::Options;
+use hookturn::delivery::{EgressGuard, Sender};
 use hookturn_test::{PATIENCE, RawReceiver};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 

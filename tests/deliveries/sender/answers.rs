@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use hookturn::domain::Timestamp;
 use hookturn_test::{PATIENCE, RawReceiver, patiently};
-use hyper::{HeaderMap, header::HeaderValue};
+use hyper::HeaderMap;
+use hyper::header::HeaderValue;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::attempt::{OK, SHORT, failure, hasty_sender, send, sender, sender_with};
@@ -310,7 +311,8 @@ async fn an_enormous_head_is_refused() {
 #[tokio::test]
 async fn an_answer_may_come_before_the_request_is_sent() {
     let receiver = RawReceiver::start(|mut connection| async move {
-        // More than the buffers of both sides hold, so that the rest is written after the answer came.
+        // More than the buffers of both sides hold, so that the rest is written after the answer
+        // came.
         let mut begin = [0; 512];
         let _ = connection.socket.read_exact(&mut begin).await;
         connection

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use hookturn::delivery::{EgressGuard, Sender, sender::Options};
+use hookturn::delivery::sender::Options;
+use hookturn::delivery::{EgressGuard, Sender};
 use hookturn_test::{PATIENCE, RawReceiver, patiently};
-use tokio::{io::AsyncWriteExt as _, net::TcpListener, sync::watch};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use super::attempt::{OK, failure, hasty_sender, send, sender, sender_with};
 

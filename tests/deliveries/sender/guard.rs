@@ -32,7 +32,8 @@ async fn no_spelling_of_loopback_goes_around_the_guard() {
     ] {
         for scheme in ["http", "https"] {
             let error = failure(&guarded, &format!("{scheme}://{host}:{port}/hook")).await;
-            // Some resolvers do not know `localhost.`, with its dot; none may give it another address.
+            // Some resolvers do not know `localhost.`, with its dot; none may give it another
+            // address.
             let expected = ["address not allowed: loopback", "host not found"];
             let any = usize::from(host == "localhost.");
             assert!(expected[..=any].contains(&&*error), "{host}: {error}");

@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use hookturn::delivery::{EgressGuard, Sender, sender::Options};
+use hookturn::delivery::sender::Options;
+use hookturn::delivery::{EgressGuard, Sender};
 use hookturn_test::{RawReceiver, read_request};
 use rcgen::{CertificateParams, CertifiedKey, KeyPair, date_time_ymd};
-use rustls::{
-    RootCertStore, ServerConfig,
-    crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer},
-    version::TLS13,
-};
+use rustls::crypto::ring;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::version::TLS13;
+use rustls::{RootCertStore, ServerConfig};
 use tokio::io::AsyncWriteExt as _;
 use tokio_rustls::TlsAcceptor;
 

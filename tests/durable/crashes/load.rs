@@ -1,8 +1,9 @@
-//! Clients that ask for everything at once, and write down what they asked and what they were answered.
+//! Clients that ask for everything at once, and write down what they asked and what they were
+//! answered.
 
-use hookturn_test::{Answer, Request, SUBSCRIPTIONS, list, text};
 use std::sync::Arc;
 
+use hookturn_test::{Answer, Request, SUBSCRIPTIONS, list, text};
 use parking_lot::Mutex;
 use serde_json::json;
 use tokio::sync::watch;
@@ -136,7 +137,8 @@ impl Load {
         Self { journal, clients }
     }
 
-    /// Waits until all of them have noticed that the server is gone, or are done. Returns what they asked.
+    /// Waits until all of them have noticed that the server is gone, or are done. Returns what they
+    /// asked.
     pub async fn end(mut self) -> Vec<Asked> {
         while let Some(ended) = self.clients.join_next().await {
             ended.expect("a client does not panic");

@@ -1,8 +1,9 @@
 //! `kill -9` at random moments under load, again and again on the same file.
 //!
-//! Each lane has a file that lives through all of its rounds. A round is: clients ask for everything at once; at a random
-//! moment the program is killed; it is started again, and what it says now is held against what it answered before.
-//! `HOOKTURN_CRASH_ROUNDS` sets the number of rounds, `HOOKTURN_CRASH_SEED` makes the same choices again.
+//! Each lane has a file that lives through all of its rounds. A round is: clients ask for
+//! everything at once; at a random moment the program is killed; it is started again, and what it
+//! says now is held against what it answered before. `HOOKTURN_CRASH_ROUNDS` sets the number of
+//! rounds, `HOOKTURN_CRASH_SEED` makes the same choices again.
 
 mod load;
 mod ring;
@@ -54,7 +55,8 @@ struct Hook {
 
 /// An event that was answered.
 struct Published {
-    /// For each hook, when the one secret was made that was live before the round in which it was published.
+    /// For each hook, when the one secret was made that was live before the round in which it was
+    /// published.
     signed_since: Vec<i64>,
     /// For each hook, how often it came.
     came: Vec<u64>,
@@ -105,7 +107,8 @@ impl Lane {
         })
     }
 
-    /// Kills it while it starts, or while it stops, which is when SQLite writes its log back to the database.
+    /// Kills it while it starts, or while it stops, which is when SQLite writes its log back to the
+    /// database.
     async fn start_and_kill(&mut self) {
         let program = if self.dice.once_in(2) {
             self.setup.spawn()

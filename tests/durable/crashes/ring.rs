@@ -1,8 +1,8 @@
 //! What the answers of rotations say about a key ring, held against what the server lists.
 
-use hookturn_test::{Answer, fingerprint, millis, text};
 use std::collections::HashMap;
 
+use hookturn_test::{Answer, fingerprint, millis, text};
 use serde_json::Value;
 
 /// The most secrets that are live at once.
@@ -79,8 +79,8 @@ impl Ring {
         self.made_at[secret]
     }
 
-    /// Asserts that the list is what all rotations together have left: one chain, of which nothing is lost. No grace
-    /// may be over.
+    /// Asserts that the list is what all rotations together have left: one chain, of which nothing
+    /// is lost. No grace may be over.
     pub fn assert_is(&self, listed: &[Value]) {
         let context = || {
             let known = self.rotated.iter().map(|rotated| {

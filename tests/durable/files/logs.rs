@@ -1,9 +1,9 @@
 //! Logs that are not the database's own, or not whole.
 
-use hookturn_test::{Program, beside, run, scratch};
 use std::fs;
 use std::path::PathBuf;
 
+use hookturn_test::{Program, beside, run, scratch};
 use tokio::task::block_in_place;
 
 use super::Killed;

@@ -1,13 +1,14 @@
-//! Files that do not belong together, and files that are taken away: nothing that was answered is lost without a word.
+//! Files that do not belong together, and files that are taken away: nothing that was answered is
+//! lost without a word.
 
 mod logs;
 mod served;
 
-use hookturn_test::{Ended, Request, beside, scratch, text};
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 
+use hookturn_test::{Ended, Request, beside, scratch, text};
 use tempfile::TempDir;
 use tokio::task::block_in_place;
 
@@ -54,7 +55,8 @@ impl Killed {
         kept
     }
 
-    /// Asserts that neither a server nor `check` takes the files, and that both leave all of them as they are.
+    /// Asserts that neither a server nor `check` takes the files, and that both leave all of them
+    /// as they are.
     fn assert_refused(&self, parts: &[&str]) {
         let before = contents(self.directory.path());
         let (code, said) = self.setup.check();
@@ -126,7 +128,8 @@ async fn a_database_that_is_cut_short_is_refused_unless_its_log_has_the_rest() {
     killed.assert_refused(&["is cut short", "restore a backup"]);
 }
 
-/// When the machine fails while the log is written back, the end of the database can be in the log alone.
+/// When the machine fails while the log is written back, the end of the database can be in the log
+/// alone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_whose_end_is_in_its_log_is_served() {
     let killed = Killed::new().await;
@@ -190,7 +193,8 @@ async fn a_store_is_not_copied_or_checked_by_a_name_beside_which_its_log_is_not(
     killed.assert_whole().await;
 }
 
-/// Each file of a store that was made without room for all of it is gone, and the next start makes it.
+/// Each file of a store that was made without room for all of it is gone, and the next start makes
+/// it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_cannot_be_made_wholly_is_not_there() {
     for kib in [1, 4, 8, 16, 32, 48, 64, 80, 96, 128] {

@@ -1,9 +1,9 @@
 //! Files that are taken away while they are served, and who may serve them.
 
-use hookturn_test::{Request, scratch, text, until};
 use std::fs;
 use std::os::unix::fs::symlink;
 
+use hookturn_test::{Request, scratch, text, until};
 use tokio::task::block_in_place;
 
 use super::{Killed, cut};

@@ -1,5 +1,5 @@
-//! The file that an earlier version made, and what that version answered then. `tests/fixtures/sqlite/README.md` says how
-//! it was made and what is in it.
+//! The file that an earlier version made, and what that version answered then.
+//! `tests/fixtures/sqlite/README.md` says how it was made and what is in it.
 
 use std::collections::HashMap;
 use std::fs;
@@ -60,7 +60,8 @@ impl Asked {
         self.assert_same(answer);
     }
 
-    /// Asserts that `answer` is the one that was given, to the byte, and that the request was handled to give it.
+    /// Asserts that `answer` is the one that was given, to the byte, and that the request was
+    /// handled to give it.
     pub fn assert_answers_anew(&self, answer: &Answer) {
         assert!(!answer.is_replayed(), "{answer}");
         self.assert_same(answer);
@@ -150,7 +151,8 @@ pub struct Fixture {
     saved_at: String,
     /// The ids of the endpoints that a test asks about by name.
     endpoints: HashMap<String, String>,
-    /// When the schedule goes on of the delivery of `cut_scheduled`, which was to be resent before that.
+    /// When the schedule goes on of the delivery of `cut_scheduled`, which was to be resent before
+    /// that.
     pub scheduled_at: String,
     pub answers: Vec<Asked>,
     pub published: Vec<Asked>,
@@ -175,8 +177,8 @@ impl Fixture {
         setup
     }
 
-    /// A copy whose test clock will say what it said when the file was closed, whatever the date is: all that is in the
-    /// file has as much of its time left as it had then.
+    /// A copy whose test clock will say what it said when the file was closed, whatever the date
+    /// is: all that is in the file has as much of its time left as it had then.
     pub fn copy_at_its_time(&self, directory: &Path) -> Setup {
         let setup = Self::copy(directory);
         let ahead = millis_of(&self.saved_at) - SystemClock.now().as_millis();

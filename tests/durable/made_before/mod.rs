@@ -1,17 +1,19 @@
-//! A file that an earlier version made: this version opens it, and takes everything in it for what it was.
+//! A file that an earlier version made: this version opens it, and takes everything in it for what
+//! it was.
 //!
-//! What one version writes and the same version reads may be wrong in both. Here the two versions differ.
+//! What one version writes and the same version reads may be wrong in both. Here the two versions
+//! differ.
 
 mod deliveries;
 mod fixture;
 mod rings;
 
+use fixture::{Fixture, Tenants};
 use hookturn_test::{millis, run, scratch, until};
 use serde_json::{Value, json};
 use tokio::task::block_in_place;
 
 use crate::stage::Setup;
-use fixture::{Fixture, Tenants};
 
 const NEW_KEY: &str = "k2:hM8l9e8yC4n6dXG4vKqQWcVZ0mC0Z9o3Wl9x2fJrT5s=";
 
@@ -110,7 +112,8 @@ async fn it_can_be_brought_to_a_new_master_key() {
     block_in_place(|| program.stop());
 }
 
-/// An answer is given again for a day after it was first given, and an id of an event is known for a week.
+/// An answer is given again for a day after it was first given, and an id of an event is known for
+/// a week.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_it_remembers_is_forgotten_at_its_time() {
     let fixture = Fixture::load();
@@ -137,8 +140,8 @@ async fn what_it_remembers_is_forgotten_at_its_time() {
     let again = api.ask(&published.request()).await.is(202);
     assert_ne!(again.json()["created_at"], published.json()["created_at"]);
 
-    // One that ended by its last failure, days after it was made. The old one of `early` ended at once, and is swept
-    // before; the new one is of the event that was just published.
+    // One that ended by its last failure, days after it was made. The old one of `early` ended at
+    // once, and is swept before; the new one is of the event that was just published.
     let of = |name| format!("/webhooks/endpoints/{}/deliveries", fixture.id(name));
     let delivery = api.all(&of("exhausted")).await.remove(0);
     let attempts = delivery["attempts"].as_array().expect("attempts");

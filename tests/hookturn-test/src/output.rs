@@ -1,10 +1,9 @@
 //! Collects the output of programs.
 
-use std::fmt;
 use std::io::{BufRead as _, BufReader, Read};
 use std::sync::Arc;
-use std::thread;
 use std::time::Instant;
+use std::{fmt, thread};
 
 use parking_lot::{Condvar, Mutex};
 

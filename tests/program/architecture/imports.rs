@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The modules of a folder of `src/`: their paths, such as `["api", "json", "integer"]`, and their texts.
+/// The modules of a folder of `src/`: their paths, such as `["api", "json", "integer"]`, and their
+/// texts.
 pub fn modules(folder: &str) -> BTreeMap<Vec<String>, String> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut folders = vec![source.join(folder)];
@@ -63,7 +64,8 @@ fn tokens(text: &str) -> Vec<&str> {
     tokens
 }
 
-/// Adds the paths of the use tree at the start of `tokens`, each after `prefix`. Returns what follows the tree.
+/// Adds the paths of the use tree at the start of `tokens`, each after `prefix`. Returns what
+/// follows the tree.
 fn paths<'a>(
     mut tokens: &'a [&'a str],
     prefix: &[&'a str],
@@ -99,7 +101,8 @@ fn paths<'a>(
     }
 }
 
-/// All paths of a module's text that begin at the crate or near the module, from the crate's root on.
+/// All paths of a module's text that begin at the crate or near the module, from the crate's root
+/// on.
 pub fn imports(module: &[String], is_folder: bool, text: &str) -> Vec<Vec<String>> {
     let all = tokens(text);
     let mut found = Vec::new();

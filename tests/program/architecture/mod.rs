@@ -1,7 +1,8 @@
 //! Holds the code to what `ARCHITECTURE.md` says of its rooms.
 //!
-//! A room is a folder or a file of `src/`. The table under "The house" lists them from the ground up: a room imports only
-//! rooms above it in the table, and names none of the words in its last column.
+//! A room is a folder or a file of `src/`. The table under "The house" lists them from the ground
+//! up: a room imports only rooms above it in the table, and names none of the words in its last
+//! column.
 
 mod imports;
 

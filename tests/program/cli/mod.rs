@@ -135,7 +135,8 @@ fn a_bad_setting_is_one_line_that_names_it() {
         (&["--dev=maybe"], "HOOKTURN_DEV", "maybe", "--dev"),
     ];
     for (flags, variable, value, expected) in cases {
-        // Port 0, so that a setting that is wrongly taken does not stand in the way of another test.
+        // Port 0, so that a setting that is wrongly taken does not stand in the way of another
+        // test.
         let args = [&["serve"], flags].concat();
         let said = refusal(&args, &[("HOOKTURN_LISTEN", "127.0.0.1:0")]);
         assert!(said.contains(expected), "{said}");

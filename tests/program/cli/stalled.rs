@@ -33,7 +33,8 @@ impl Started {
         self.0.as_mut().expect("it has not ended")
     }
 
-    /// Asks it to end with this signal. It must do so in time, with exit code 0, although nobody reads from it.
+    /// Asks it to end with this signal. It must do so in time, with exit code 0, although nobody
+    /// reads from it.
     fn end(mut self, name: &str) {
         let mut child = self.0.take().expect("it has not ended");
         let id = child.id();
@@ -64,7 +65,8 @@ fn serve(err: Stdio) -> (Started, String) {
     (child, address)
 }
 
-/// Sends `count` requests over one connection, each with a long id of its own, and asserts that each is answered.
+/// Sends `count` requests over one connection, each with a long id of its own, and asserts that
+/// each is answered.
 fn ask(address: &str, method: &str, count: usize) {
     let socket = TcpStream::connect(address).expect("a connection");
     socket

@@ -128,8 +128,9 @@ impl Place {
         Self { directory, path }
     }
 
-    /// With some of everything in it, under [`K1`]: endpoints of both APIs, signed and not, active and not; rotations
-    /// that are remembered; events whose deliveries succeeded, are due again, or were canceled.
+    /// With some of everything in it, under [`K1`]: endpoints of both APIs, signed and not, active
+    /// and not; rotations that are remembered; events whose deliveries succeeded, are due again, or
+    /// were canceled.
     pub async fn furnished() -> Self {
         let place = Self::new();
         let server = Server::start(&place.path, K1);

@@ -1,4 +1,5 @@
-//! Files as editors, shells and other programs write them: with a byte order mark, as UTF-16, as lines of an environment.
+//! Files as editors, shells and other programs write them: with a byte order mark, as UTF-16, as
+//! lines of an environment.
 
 use super::verify::verify;
 use super::*;
@@ -8,7 +9,8 @@ fn utf16(text: &str) -> Vec<u8> {
     text.encode_utf16().flat_map(u16::to_le_bytes).collect()
 }
 
-/// Verifies a saved request; returns the exit code, and what is said on standard output and standard error.
+/// Verifies a saved request; returns the exit code, and what is said on standard output and
+/// standard error.
 fn check(head: &str, body: &str, secrets: &str) -> (i32, String, String) {
     let args = [
         "--headers",

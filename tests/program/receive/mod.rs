@@ -1,4 +1,5 @@
-//! `hookturn listen` and `hookturn verify` as they are run: spawned, with real deliveries over loopback.
+//! `hookturn listen` and `hookturn verify` as they are run: spawned, with real deliveries over
+//! loopback.
 //!
 //! No test sleeps; each waits for a line, an answer or an exit, within [`PATIENCE`].
 
@@ -7,12 +8,11 @@ mod listen;
 mod rewritten;
 mod verify;
 
-use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::Stdio;
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{fs, thread};
 
 use hookturn::clock::{Clock as _, SystemClock};
 use hookturn::domain::{Format, Secret, signature};
@@ -106,7 +106,8 @@ impl Listener {
         (answer, self.block())
     }
 
-    /// Presses Ctrl-C and returns what it says at the end, on standard output and on standard error.
+    /// Presses Ctrl-C and returns what it says at the end, on standard output and on standard
+    /// error.
     fn interrupt(self) -> (String, String) {
         self.program.signal("INT");
         let ended = self.program.ended();

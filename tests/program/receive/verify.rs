@@ -2,7 +2,8 @@
 
 use super::*;
 
-/// Runs `hookturn verify`; returns its exit code, and what it says on standard output and standard error.
+/// Runs `hookturn verify`; returns its exit code, and what it says on standard output and standard
+/// error.
 pub fn verify(args: &[&str], input: Option<&str>) -> (i32, String, String) {
     let args = [&["verify"], args].concat();
     let mut child = hookturn(&args, &[("HOOKTURN_VERIFY_SECRETS", "")])

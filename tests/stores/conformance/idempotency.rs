@@ -209,7 +209,8 @@ pub(super) async fn forgetting_old_records_spares_a_renewed_one(stage: Stage) {
         let outcome = stage.rotate(id, 0, Some(key_use(key, "rotate"))).await;
         outcome.expect("never refused")
     };
-    // A thousand, so that a store that sweeps a little with each commit, here and there, gets around.
+    // A thousand, so that a store that sweeps a little with each commit, here and there, gets
+    // around.
     for number in 0..1000 {
         rotate(&format!("old-{number}")).await;
     }

@@ -1,7 +1,8 @@
-//! The suite that holds every store to the rules of [`hookturn::store`], one `#[test]` for each case and store.
+//! The suite that holds every store to the rules of [`hookturn::store`], one `#[test]` for each
+//! case and store.
 //!
-//! A new store adds one [`conformance_suite!`] line here. A case that is written but not listed in the macro is dead
-//! code, and so an error.
+//! A new store adds one [`conformance_suite!`] line here. A case that is written but not listed in
+//! the macro is dead code, and so an error.
 
 mod changes;
 mod deliveries;
@@ -31,7 +32,8 @@ use hookturn_test::{START, scratch_in_memory};
 
 use crate::support::{Rotated, acme, caller, decided, master_keys, says, settings};
 
-/// Declares the tests of one store: its name, and an async closure that opens an empty one on a clock and with limits.
+/// Declares the tests of one store: its name, and an async closure that opens an empty one on a
+/// clock and with limits.
 macro_rules! conformance_suite {
     ($store:ident, $open:expr) => {
         mod $store {
@@ -274,7 +276,8 @@ impl Stage {
     }
 }
 
-/// Makes a decision last long enough for others to come between what the store read and what it writes, if it lets them.
+/// Makes a decision last long enough for others to come between what the store read and what it
+/// writes, if it lets them.
 fn let_others_in() {
     for _ in 0..4 {
         std::thread::yield_now();
@@ -293,7 +296,8 @@ fn current(endpoint: &Endpoint) -> String {
     key_ring.current().secret.fingerprint().to_string()
 }
 
-/// The decision to create an endpoint with these settings, and the id that it will have. It answers that id.
+/// The decision to create an endpoint with these settings, and the id that it will have. It answers
+/// that id.
 fn creation(settings: Settings) -> (EndpointId, Write) {
     let id = random::endpoint_id().expect("randomness");
     let secret = random::secret().expect("randomness");

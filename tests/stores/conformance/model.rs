@@ -198,7 +198,8 @@ impl Model {
     }
 }
 
-/// What is decided, twice: once for the store and once for the model. Both get the same fresh values.
+/// What is decided, twice: once for the store and once for the model. Both get the same fresh
+/// values.
 fn writes(decision: &Decision, id: impl Fn(usize) -> EndpointId) -> [Write; 2] {
     let fresh_id = random::endpoint_id().expect("randomness");
     let secret = random::secret().expect("randomness");

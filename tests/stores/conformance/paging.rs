@@ -16,7 +16,8 @@ async fn page(stage: &Stage, after: Option<EndpointId>, limit: usize) -> Option<
     page.expect("the store works")
 }
 
-/// All endpoints, by pages of `limit`. Begins anew when the last of a page is deleted before the next is asked for.
+/// All endpoints, by pages of `limit`. Begins anew when the last of a page is deleted before the
+/// next is asked for.
 async fn all(stage: &Stage, limit: usize) -> Vec<EndpointId> {
     'anew: loop {
         let mut seen = Vec::new();

@@ -1,8 +1,10 @@
-//! Faults injected into every call of a store in turn: no promise is broken, and nothing stays stuck.
+//! Faults injected into every call of a store in turn: no promise is broken, and nothing stays
+//! stuck.
 //!
-//! A whole [`story`] is told over a store without faults first: clients on real sockets, a worker that runs by itself,
-//! receivers that are well, failing and gone. Then it is told again for each call of the store that it takes, with
-//! each fault in that call. Clients ask again, and all must come out as it did without the fault.
+//! A whole [`story`] is told over a store without faults first: clients on real sockets, a worker
+//! that runs by itself, receivers that are well, failing and gone. Then it is told again for each
+//! call of the store that it takes, with each fault in that call. Clients ask again, and all must
+//! come out as it did without the fault.
 //!
 //! A new store adds one [`fault_suite!`] line here.
 
@@ -22,7 +24,8 @@ use parking_lot::Mutex;
 use self::stage::{HURRIED, Stage};
 use crate::conformance::{Opened, sqlite};
 
-/// Declares the tests of one store: its name, and an async closure that opens an empty one on a clock and with limits.
+/// Declares the tests of one store: its name, and an async closure that opens an empty one on a
+/// clock and with limits.
 macro_rules! fault_suite {
     ($store:ident, $open:expr) => {
         mod $store {
@@ -85,8 +88,9 @@ fn tell(
     })
 }
 
-/// Each call that the story takes has the fault in one telling, and that changes nothing in the end. One telling has it
-/// in the first call of each name, the next in the second of each, and so on.
+/// Each call that the story takes has the fault in one telling, and that changes nothing in the
+/// end. One telling has it in the first call of each name, the next in the second of each, and so
+/// on.
 fn each_call_in_turn(open: impl AsyncFn(Arc<dyn Clock>, DeliveryLimits) -> Opened, fault: Fault) {
     let (plain, _) = tell(&open, &[], |_| None);
     // What hangs is ended in one way for each of these.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hookturn::clock::{Clock, TestClock};
-use hookturn::delivery::{EgressGuard, Sender, Worker, worker::Options};
+use hookturn::delivery::worker::Options;
+use hookturn::delivery::{EgressGuard, Sender, Worker};
 use hookturn::domain::{Delivery, DeliveryId, EndpointId, Timestamp};
 use hookturn::store::{DeliveryLimits, Store, Write};
 use hookturn_test::{
@@ -217,8 +218,8 @@ async fn let_go_on(probe: RequestBuilder, faulty: Arc<FaultyStore>) {
     }
 }
 
-/// A receiver that is well, but fails at first at `/failing`, is gone at `/gone`, and answers at `/held` when it is let
-/// go.
+/// A receiver that is well, but fails at first at `/failing`, is gone at `/gone`, and answers at
+/// `/held` when it is let go.
 pub struct Receiver {
     inner: hookturn_test::Receiver,
     /// A permit for each answer at `/held`.

@@ -1,14 +1,13 @@
 //! The story: all that clients, worker and receivers do with a store.
 
+use DeliveryStatus::{Failed, Pending, Succeeded};
 use hookturn::domain::{Delivery, DeliveryStatus, Endpoint, EndpointId, Timestamp};
+use hookturn_test::{Answer, START, SUBSCRIPTIONS};
 use reqwest::Method;
 use serde_json::json;
 
 use super::stage::Stage;
 use crate::support::acme;
-
-use DeliveryStatus::{Failed, Pending, Succeeded};
-use hookturn_test::{Answer, START, SUBSCRIPTIONS};
 
 const ENDPOINTS: &str = "/webhooks/endpoints";
 
@@ -19,7 +18,8 @@ struct Made {
     path: String,
 }
 
-/// Tells the story, from an empty store to its end. Returns what came of it, without what is random.
+/// Tells the story, from an empty store to its end. Returns what came of it, without what is
+/// random.
 pub async fn tell(stage: &Stage) -> Vec<String> {
     let server = &stage.server;
     let get = async |path: &str| stage.ask(|| server.get(path)).await;

@@ -16,7 +16,8 @@ use crate::conformance::Opened;
 use crate::http::answer;
 use crate::support::{acme, decided, says};
 
-/// A stage on a sound store, with an attempt under way that ends when the receiver is told to let go.
+/// A stage on a sound store, with an attempt under way that ends when the receiver is told to let
+/// go.
 async fn under_way(
     open: &impl AsyncFn(Arc<dyn Clock>, DeliveryLimits) -> Opened,
     options: Options,
@@ -66,8 +67,8 @@ pub fn a_resend_comes_between(open: impl AsyncFn(Arc<dyn Clock>, DeliveryLimits)
             deliveries[0].status == DeliveryStatus::Succeeded
         });
         let id = written.await[0].id;
-        // It is written, but the worker was told that it is not, and tries again. That must not settle the attempt that
-        // comes next.
+        // It is written, but the worker was told that it is not, and tries again. That must not
+        // settle the attempt that comes next.
         let resend = Box::new(|delivery: &Delivery, is_in_flight: bool, now| {
             let resent = delivery.resend(now, is_in_flight);
             Ok(decided(resent, says("resent")))

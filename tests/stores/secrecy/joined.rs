@@ -1,4 +1,5 @@
-//! Lines of the log that belong together say so: those of one request, and those about an attempt of a delivery.
+//! Lines of the log that belong together say so: those of one request, and those about an attempt
+//! of a delivery.
 
 use std::collections::HashMap;
 

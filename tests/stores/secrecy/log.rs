@@ -133,7 +133,8 @@ async fn succeed(caller: &Caller) -> (String, String) {
     (endpoint, subscription)
 }
 
-/// Events on their way to a receiver that fails at first, in both formats, with something secret in them.
+/// Events on their way to a receiver that fails at first, in both formats, with something secret in
+/// them.
 async fn deliver(caller: &Caller) {
     let receiver = Receiver::start().await;
     for _ in 0..3 {
@@ -274,7 +275,8 @@ async fn fail(caller: &Caller, endpoint: &str, subscription: &str) {
     }
 }
 
-/// An HTTP/2 connection with a path that is none, and a farewell, both with something secret in them.
+/// An HTTP/2 connection with a path that is none, and a farewell, both with something secret in
+/// them.
 fn malformed_http2() -> Vec<u8> {
     let frame = |kind: u8, flags: u8, stream: u8, payload: &[u8]| {
         let length = u8::try_from(payload.len()).expect("a short frame");
@@ -306,7 +308,8 @@ fn send_rubbish(program: &Program, bytes: &[u8]) {
     let _ = socket.read_to_end(&mut Vec::new());
 }
 
-/// Drives the whole program, over HTTP/1 and HTTP/2, and returns every secret that its answers told.
+/// Drives the whole program, over HTTP/1 and HTTP/2, and returns every secret that its answers
+/// told.
 async fn drive(program: &Program) -> Vec<String> {
     let mut told = Vec::new();
     for client in [

@@ -1,4 +1,5 @@
-//! A secret leaves in the answer that made it, and nowhere else (I6): the program's output is searched for each one.
+//! A secret leaves in the answer that made it, and nowhere else (I6): the program's output is
+//! searched for each one.
 
 mod joined;
 mod log;

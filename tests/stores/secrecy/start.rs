@@ -1,7 +1,8 @@
 //! What keeps the program from starting is told without the master key, wherever that stood.
 
-use hookturn_test::{Program, run};
 use std::net::TcpListener;
+
+use hookturn_test::{Program, run};
 
 use super::generated_key;
 use super::needles::Needles;

@@ -1,9 +1,8 @@
 //! Tests how long the log becomes while reads overlap, so that there is always a read.
 
-use std::fs;
 use std::path::Path;
-use std::thread;
 use std::time::Duration;
+use std::{fs, thread};
 
 use parking_lot::{Condvar, Mutex};
 use tempfile::TempDir;

@@ -30,15 +30,14 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use self::database::Database;
+pub(super) use self::database::Parts;
 use self::health::try_to_write;
+pub(super) use self::job::{Answered, Ended, Job, Reply};
 use self::upkeep::Upkeep;
 use super::fault::Fault;
 use super::transaction::Transaction;
 use super::{claim, commit, events};
 use crate::store::{Claims, CommitError, StoreError};
-
-pub(super) use self::database::Parts;
-pub(super) use self::job::{Answered, Ended, Job, Reply};
 
 /// The most jobs in one commit.
 const MOST_JOBS: usize = 256;
