@@ -100,7 +100,7 @@ pub fn rewrap(opening: Opening, progress: &mut dyn Progress) -> Result<Rewrapped
     let has_failed = has_failed.is_some_and(|reached| reached.failed > 0);
     if !has_failed {
         progress.begin("rewriting the file", None);
-        write_anew(&db, &path)?;
+        rewrite_file(&db, &path)?;
     }
     let transaction = db.transaction().map_err(sql_fault)?;
     let reader = Reader {
@@ -118,7 +118,7 @@ pub fn rewrap(opening: Opening, progress: &mut dyn Progress) -> Result<Rewrapped
 }
 
 /// Rewrites the file, so that the file and its log contain only current values.
-fn write_anew(db: &rusqlite::Connection, path: &Path) -> Result<(), OpenError> {
+fn rewrite_file(db: &rusqlite::Connection, path: &Path) -> Result<(), OpenError> {
     let fault = |error: rusqlite::Error| OpenError::of(path, error.into());
     db.execute_batch("VACUUM").map_err(fault)?;
     end_log(db, path)

@@ -48,7 +48,7 @@ fn deliveries(tx: &mut Transaction<'_>, now: Timestamp) -> Result<bool, Fault> {
     let old = older_than_retention(tx, sql::OLD_DELIVERIES, now)?;
     for (number, event) in &old {
         tx.run_on(sql::DELETE_DELIVERY, *number)?;
-        let left: Option<(i64, bool)> = tx.reader().row(sql::LET_GO_OF_EVENT, &[event], |row| {
+        let left: Option<(i64, bool)> = tx.reader().row(sql::RELEASE_EVENT, &[event], |row| {
             Ok((row.get(0)?, row.get(1)?))
         })?;
         if let Some((..=0, false)) = left {

@@ -185,12 +185,12 @@ impl Turns {
     /// Ends a claim without an attempt. Returns the endpoint.
     pub fn release(&mut self, id: DeliveryId, hold: Hold) -> Option<i64> {
         let (number, endpoint) = self.holds(id, hold)?;
-        let held = self.let_go_of(number)?;
+        let held = self.remove_held(number)?;
         self.queues.release(&endpoint, held.turn, None);
         Some(endpoint)
     }
 
-    fn let_go_of(&mut self, number: i64) -> Option<Held> {
+    fn remove_held(&mut self, number: i64) -> Option<Held> {
         let held = self.held.remove(&number)?;
         self.numbers.remove(&held.id);
         Some(held)
@@ -221,7 +221,7 @@ impl Turns {
     fn apply(&mut self, effect: &Effect) {
         match effect {
             Effect::Ended(delivery, has_failed) => {
-                if let Some(held) = self.let_go_of(*delivery) {
+                if let Some(held) = self.remove_held(*delivery) {
                     self.queues
                         .release(&held.endpoint, held.turn, Some(*has_failed));
                 }

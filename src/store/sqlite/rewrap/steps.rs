@@ -132,52 +132,52 @@ pub(in crate::store::sqlite) fn is_unfinished(reader: Reader<'_>) -> Result<bool
     Ok(reached(reader)?.is_some())
 }
 
-/// Does one step of a server, within the caller's transaction. Returns what to [log](Tidings::tell)
+/// Does one step of a server, within the caller's transaction. Returns what to [log](StepLog::write)
 /// once it is committed.
 pub(in crate::store::sqlite) fn step_of_server(
     reader: Reader<'_>,
-) -> Result<(Stepped, Tidings), Fault> {
+) -> Result<(Stepped, StepLog), Fault> {
     Ok(match step(reader)? {
-        Did::Nothing => (Stepped::Done, Tidings::default()),
+        Did::Nothing => (Stepped::Done, StepLog::default()),
         Did::All => {
             let end = Some(end(reader)?);
-            let tidings = Tidings {
+            let log = StepLog {
                 end,
-                ..Tidings::default()
+                ..StepLog::default()
             };
-            (Stepped::Done, tidings)
+            (Stepped::Done, log)
         }
         Did::Some(Step { unopened, .. }) => {
-            let tidings = Tidings {
+            let log = StepLog {
                 unopened,
-                ..Tidings::default()
+                ..StepLog::default()
             };
-            (Stepped::More, tidings)
+            (Stepped::More, log)
         }
     })
 }
 
 /// What to log about a step.
 #[derive(Default)]
-pub(in crate::store::sqlite) struct Tidings {
+pub(in crate::store::sqlite) struct StepLog {
     unopened: Vec<String>,
     end: Option<End>,
 }
 
-impl Tidings {
+impl StepLog {
     /// Logs it. `first` is the id of the first master key.
-    pub fn tell(self, first: &str) {
+    pub fn write(self, first: &str) {
         for unopened in self.unopened {
             tracing::error!("cannot encrypt a value with the first master key: {unopened}");
         }
         if let Some(end) = self.end {
-            end.tell(first);
+            end.log(first);
         }
     }
 }
 
 impl End {
-    fn tell(&self, first: &str) {
+    fn log(&self, first: &str) {
         if self.failed > 0 {
             tracing::error!(
                 failed = self.failed,

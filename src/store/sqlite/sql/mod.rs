@@ -161,7 +161,7 @@ statements! {
     DELETE_EVENT = "DELETE FROM event WHERE number = ?1";
     /// Frees the id of an event. The event is deleted with its last delivery.
     FORGET_EVENT_ID = "UPDATE event SET remembered = 0 WHERE number = ?1";
-    LET_GO_OF_EVENT = "UPDATE event SET kept = kept - 1 WHERE number = ?1 RETURNING kept, remembered";
+    RELEASE_EVENT = "UPDATE event SET kept = kept - 1 WHERE number = ?1 RETURNING kept, remembered";
 
     DELIVERY = "SELECT number, id, endpoint, endpoint_id, event, status, created_at, next_attempt_at, finished_at,
             scheduled_at, failures, is_last_attempt, is_resend_wanted, attempts

@@ -58,9 +58,9 @@ impl Upkeep {
     pub fn rewrap_some(&mut self, database: &mut Database) {
         let step = |database: &mut Database| steps::step_of_server(database.transaction().reader());
         match database.alone(step) {
-            Ok((stepped, tidings)) => {
+            Ok((stepped, log)) => {
                 self.is_rewrapping = matches!(stepped, Stepped::More);
-                tidings.tell(database.first_key_id());
+                log.write(database.first_key_id());
             }
             Err(error) => {
                 self.is_rewrapping = false;
