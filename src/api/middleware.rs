@@ -122,7 +122,10 @@ impl Names<'_> {
     /// layer of `tower-http` is not used: it creates its span earlier, and logs the answer in
     /// another form.
     fn span(&self) -> Span {
+        // Not of this module: a filter that silences the requests' own lines keeps the span for
+        // the lines inside it.
         tracing::info_span!(
+            target: "hookturn",
             "request",
             method = %self.method,
             route = self.route,

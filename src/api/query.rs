@@ -95,6 +95,10 @@ impl<'a> Query<'a> {
     /// Returns [`Failure::InvalidFields`] with everything that is wrong.
     pub fn finish(mut self) -> Result<(), Failure> {
         for (name, _) in std::mem::take(&mut self.pairs) {
+            if self.errors.len() >= MAX_FIELD_ERRORS {
+                // The rest is not reported, so no suggestion is searched for it.
+                break;
+            }
             let name = echo(&name);
             let detail = match nearest(&name, self.known.iter().map(String::as_str)) {
                 Some(meant) => {

@@ -229,7 +229,9 @@ impl Worker {
 
     /// Makes one attempt in its own span, so that every log line names the delivery.
     fn attempt(self: Arc<Self>, claimed: Claimed) -> impl Future<Output = ()> {
+        // Not of this module: see the span of a request.
         let span = tracing::info_span!(
+            target: "hookturn",
             "attempt",
             tenant = claimed.tenant.as_str(),
             endpoint = %claimed.endpoint.id,
@@ -291,7 +293,6 @@ impl Worker {
                     // After a failed call this is expected: the store recorded the attempt all the
                     // same.
                     tracing::debug!(
-                        delivery = %claimed.delivery.id,
                         has_failed,
                         "attempt not recorded: its delivery is no longer held"
                     );
@@ -299,11 +300,7 @@ impl Worker {
                 }
                 Err(error) => {
                     if !has_failed {
-                        tracing::error!(
-                            %error,
-                            delivery = %claimed.delivery.id,
-                            "cannot record the attempt; retrying"
-                        );
+                        tracing::error!(%error, "cannot record the attempt; retrying");
                     }
                     has_failed = true;
                     real_sleep(self.options.pause).await;

@@ -57,17 +57,13 @@ fn of_text(line: &str) -> Fields {
     NAMES.into_iter().filter_map(value).collect()
 }
 
-/// Rotates and delivers, and returns the endpoint's id and the log.
-async fn drive(args: &[&str]) -> (String, String) {
+/// Rotates and delivers under the log filter `filter`, and returns the endpoint's id and the log.
+async fn drive(args: &[&str], filter: &str) -> (String, String) {
     let keys = [
         ("HOOKTURN_API_KEYS", &*format!("acme={KEY}")),
         ("HOOKTURN_MASTER_KEYS", MASTER_KEY),
     ];
-    let args = [
-        args,
-        &["--rate-limit", "off", "--log", "hookturn=debug", "--dev"],
-    ]
-    .concat();
+    let args = [args, &["--rate-limit", "off", "--log", filter, "--dev"]].concat();
     let program = Program::serve(&args, &keys);
     let receiver = Receiver::start().await;
     let client = Client::of(&program.address).key(KEY);
@@ -90,7 +86,7 @@ async fn drive(args: &[&str]) -> (String, String) {
 }
 
 async fn assert_joined(args: &[&str], fields: fn(&str) -> Fields) {
-    let (endpoint, log) = drive(args).await;
+    let (endpoint, log) = drive(args, "hookturn=debug").await;
     assert!(!log.contains("a=query"), "a query may hold anything: {log}");
     let told = |with: &[&str]| {
         let mut lines = log.lines();
@@ -138,4 +134,22 @@ async fn they_have_them_where_another_thread_commits() {
     let folder = scratch();
     let store = format!("sqlite:{}", folder.path().join("store.db").display());
     assert_joined(&["--log-format", "json", "--store", &store], of_json).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rotation_keeps_its_names_without_the_lines_of_requests() {
+    for filter in [
+        "info,hookturn::api=warn",
+        "info,hookturn::api::middleware=off",
+    ] {
+        let (endpoint, log) = drive(&["--log-format", "json"], filter).await;
+        assert!(!log.contains("duration_ms"), "{filter}: {log}");
+        let mut lines = log.lines();
+        let rotated = lines.find(|line| line.contains("signing secret rotated"));
+        let rotated = of_json(rotated.unwrap_or_else(|| panic!("{filter}: {log}")));
+        assert_eq!(rotated["endpoint"], endpoint, "{filter}");
+        assert_eq!(rotated["tenant"], "acme", "{filter}");
+        assert_eq!(rotated["request_id"], REQUEST_ID, "{filter}");
+        assert_eq!(rotated["trace_id"], TRACE, "{filter}");
+    }
 }
