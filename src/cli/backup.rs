@@ -10,7 +10,7 @@ use super::build::unopenable;
 use super::progress::{ProgressReport, print};
 use super::serve::Stop;
 use crate::cli::command_error::CommandError;
-use crate::config::{SettingError, StoreArg};
+use crate::config::{SettingError, StoreFileArg};
 use crate::store::sqlite::backup::{BackupError, backup};
 
 /// How errors name the copy.
@@ -31,7 +31,7 @@ pub(super) struct BackupArgs {
     target: PathBuf,
 
     #[command(flatten)]
-    store: StoreArg,
+    store: StoreFileArg,
 }
 
 pub(super) fn run(args: BackupArgs) -> Result<(), CommandError> {

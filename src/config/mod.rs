@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 pub use self::api_keys::{ApiKey, ApiKeys};
 use self::error::named;
 pub use self::error::{LISTEN, MASTER_KEY, STORE, SettingError};
-pub use self::store::{MasterKeysArg, StoreArg};
+pub use self::store::{MasterKeysArg, StoreArg, StoreFileArg};
 pub use self::store_url::StoreUrl;
 use crate::store::at_rest::MasterKeys;
 use crate::telemetry::LogFormat;

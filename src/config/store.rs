@@ -27,6 +27,22 @@ pub struct StoreArg {
     pub(super) store: Option<String>,
 }
 
+/// The unparsed `--store` of a command that needs the file of a store.
+#[derive(clap::Args)]
+pub struct StoreFileArg {
+    /// The store to use, `sqlite:PATH`, as for the server. It is required, here or in the variable
+    ///
+    /// Everything after `sqlite:` is the path of the file, absolute or relative to the working
+    /// directory: `sqlite:/var/lib/hookturn/hookturn.db`
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "HOOKTURN_STORE",
+        hide_env_values = true
+    )]
+    store: Option<String>,
+}
+
 /// The unparsed `--master-key`. It is not `Debug`, since it holds keys.
 #[derive(clap::Args, Default)]
 pub struct MasterKeysArg {
@@ -55,14 +71,16 @@ impl StoreArg {
         let text = self.store.filter(|text| !text.is_empty());
         named(STORE, parse::store(text.as_deref().unwrap_or("memory:")))
     }
+}
 
-    /// Parses the store for a command that needs its file, and returns the file's path.
+impl StoreFileArg {
+    /// Parses the store and returns the path of its file.
     ///
     /// # Errors
     ///
     /// [`SettingError`] when the store cannot be used or has no file.
     pub fn parse_path(self) -> Result<PathBuf, SettingError> {
-        match self.parse()? {
+        match (StoreArg { store: self.store }).parse()? {
             StoreUrl::Sqlite { path } => Ok(path),
             StoreUrl::Memory => Err(SettingError::new(
                 STORE,

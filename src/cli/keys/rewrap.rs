@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use crate::cli::build::unopenable;
 use crate::cli::command_error::CommandError;
 use crate::cli::progress::{ProgressReport, print};
-use crate::config::{MasterKeysArg, STORE, SettingError, StoreArg};
+use crate::config::{MasterKeysArg, STORE, SettingError, StoreFileArg};
 use crate::store::sqlite::rewrap::{Rewrapped, rewrap};
 use crate::store::sqlite::{OpenError, Opening};
 
@@ -25,7 +25,7 @@ const UNOPENED: u8 = 1;
 )]
 pub(super) struct RewrapArgs {
     #[command(flatten)]
-    store: StoreArg,
+    store: StoreFileArg,
 
     #[command(flatten)]
     master_keys: MasterKeysArg,

@@ -382,6 +382,21 @@ fn help_and_version_are_no_failures_and_show_no_key() {
     assert_eq!(out, format!("hookturn {}\n", env!("CARGO_PKG_VERSION")));
 }
 
+/// The commands that need the file of a store have no default for it, so they name none.
+#[test]
+fn only_the_server_has_a_default_store() {
+    for (command, has_default) in [
+        (&["serve", "--help"][..], true),
+        (&["backup", "--help"], false),
+        (&["keys", "rewrap", "--help"], false),
+    ] {
+        let Ended { code, out, err } = run(command, &[]);
+        assert_eq!((code, err.as_str()), (Some(0), ""));
+        assert!(out.contains("HOOKTURN_STORE"), "{out}");
+        assert_eq!(out.contains("[default: memory:]"), has_default, "{out}");
+    }
+}
+
 #[test]
 fn a_document_is_all_of_standard_output() {
     for dialect in ["2026-03-01", "verbex-v1"] {
