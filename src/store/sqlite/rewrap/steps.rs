@@ -132,8 +132,8 @@ pub(in crate::store::sqlite) fn is_unfinished(reader: Reader<'_>) -> Result<bool
     Ok(reached(reader)?.is_some())
 }
 
-/// Does one step of a server, within the caller's transaction. Returns what to [log](StepLog::write)
-/// once it is committed.
+/// Does one step of a server, within the caller's transaction. Returns what to
+/// [log](StepLog::write) once it is committed.
 pub(in crate::store::sqlite) fn step_of_server(
     reader: Reader<'_>,
 ) -> Result<(Stepped, StepLog), Fault> {
