@@ -7,11 +7,11 @@
 //! Signatures are computed in [`domain::signature`](crate::domain::signature). The retry schedule
 //! is in [`domain::retry`](crate::domain::retry).
 
+mod attempt_error;
 mod blocks;
 mod connector;
 pub mod dialer;
 pub mod egress;
-mod failure;
 mod hand;
 mod head;
 pub mod headers;

@@ -40,7 +40,7 @@ pub use super::rest::MAX_ANSWER_BODY;
 use super::rest::Rests;
 use super::socket::Proven;
 use super::target::Targets;
-use super::{failure, retry_after};
+use super::{attempt_error, retry_after};
 use crate::domain::Timestamp;
 
 /// The maximum duration of a whole attempt.
@@ -68,7 +68,7 @@ const MAX_BUFFER: usize = 64 * 1024;
 
 /// The settings of a [`Sender`]. The server uses the default.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct SenderOptions {
     /// The maximum duration of a whole attempt; see [`ATTEMPT_TIMEOUT`].
     pub attempt_timeout: Duration,
     /// The maximum time to connect to one address; see [`CONNECT_TIMEOUT`].
@@ -83,7 +83,7 @@ pub struct Options {
     pub roots: RootCertStore,
 }
 
-impl Default for Options {
+impl Default for SenderOptions {
     fn default() -> Self {
         Self {
             attempt_timeout: ATTEMPT_TIMEOUT,
@@ -130,12 +130,12 @@ impl Sender {
     /// Creates a sender that connects only where `guard` permits.
     #[must_use]
     pub fn new(guard: EgressGuard) -> Self {
-        Self::with_options(guard, Options::default())
+        Self::with_options(guard, SenderOptions::default())
     }
 
-    /// Creates a sender with the given [`Options`].
+    /// Creates a sender with the given [`SenderOptions`].
     #[must_use]
-    pub fn with_options(guard: EgressGuard, options: Options) -> Self {
+    pub fn with_options(guard: EgressGuard, options: SenderOptions) -> Self {
         let dialer = Dialer {
             guard,
             resolver: options.resolver,
@@ -275,7 +275,7 @@ impl Sender {
             let (headers, body) = again();
             answer = self.unpooled.request(request(uri, headers, body)).await;
         }
-        let answer = answer.map_err(|error| failure::describe(&error))?;
+        let answer = answer.map_err(|error| attempt_error::describe(&error))?;
         if let Some(proven) = answer.extensions().get::<Proven>() {
             proven.set();
         }
@@ -330,7 +330,7 @@ fn is_stale(error: &legacy::Error) -> bool {
         connection.get_extras(&mut extras);
         extras.get::<Proven>().is_some_and(Proven::is_set)
     });
-    proven && (failure::is_cut_off(error) || failure::is_retired(error))
+    proven && (attempt_error::is_cut_off(error) || attempt_error::is_retired(error))
 }
 
 /// Whether a response ends a connection that had worked before, because no request arrived in time.

@@ -33,7 +33,7 @@ const BATCH: usize = 64;
 
 /// The settings of a [`Worker`]. The server uses the default.
 #[derive(Clone, Copy, Debug)]
-pub struct Options {
+pub struct WorkerOptions {
     /// How long to wait before a failed store is called again: 1 s.
     pub pause: Duration,
     /// How long attempts in flight may take to end when the program stops: 20 s, which is longer
@@ -41,7 +41,7 @@ pub struct Options {
     pub drain: Duration,
 }
 
-impl Default for Options {
+impl Default for WorkerOptions {
     fn default() -> Self {
         Self {
             pause: Duration::from_secs(1),
@@ -56,7 +56,7 @@ pub struct Worker {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     sender: Sender,
-    options: Options,
+    options: WorkerOptions,
     /// The cores that make the attempts. `None` means the runtime on which [`run`](Self::run) is
     /// called.
     cores: Option<Cores>,
@@ -66,7 +66,7 @@ impl Worker {
     /// Creates a worker that takes deliveries from `store` and the time from `clock`.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, sender: Sender) -> Self {
-        Self::with_options(store, clock, sender, Options::default())
+        Self::with_options(store, clock, sender, WorkerOptions::default())
     }
 
     /// Creates a worker with the given options.
@@ -75,7 +75,7 @@ impl Worker {
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         sender: Sender,
-        options: Options,
+        options: WorkerOptions,
     ) -> Self {
         Self {
             store,
@@ -117,7 +117,7 @@ impl Worker {
     }
 
     /// Makes attempts and sweeps the store until `stop` completes. Then waits for the attempts in
-    /// flight, for at most [`Options::drain`].
+    /// flight, for at most [`WorkerOptions::drain`].
     ///
     /// Does not panic, whatever the store does: a panic would end all attempts in flight and leave
     /// their deliveries held for ever. Dropping the future ends the attempts in flight.

@@ -9,7 +9,7 @@ use std::thread::{self, ThreadId};
 use async_trait::async_trait;
 use hookturn::cores::Threads;
 use hookturn::delivery::dialer::Resolve;
-use hookturn::delivery::sender::Options;
+use hookturn::delivery::sender::SenderOptions;
 use hookturn::delivery::{EgressGuard, Sender};
 use hookturn::store::DeliveryLimits;
 use hookturn_test::{PATIENCE, Reaction, Receiver, status};
@@ -36,9 +36,9 @@ impl Resolve for Noting {
 #[tokio::test]
 async fn attempts_and_their_connections_are_spread_over_the_cores() {
     let dialled = Arc::new(Noting::default());
-    let options = Options {
+    let options = SenderOptions {
         resolver: Arc::clone(&dialled) as Arc<dyn Resolve>,
-        ..Options::default()
+        ..SenderOptions::default()
     };
     let sender = Sender::with_options(EgressGuard::with_local(), options);
     let threads = Threads::start_some(CORES).expect("threads");

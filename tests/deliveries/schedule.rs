@@ -203,7 +203,7 @@ async fn an_attempt_has_its_time_and_is_told_as_timed_out() {
     assert!(attempt["duration_ms"].as_u64() >= Some(300));
     // What the server gives an attempt.
     assert_eq!(
-        hookturn::delivery::sender::Options::default().attempt_timeout,
+        hookturn::delivery::sender::SenderOptions::default().attempt_timeout,
         Duration::from_secs(15)
     );
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hookturn::clock::Clock;
-use hookturn::delivery::sender::Options;
+use hookturn::delivery::sender::SenderOptions;
 use hookturn::delivery::{EgressGuard, Sender, Worker};
 use hookturn::store::{DeliveryLimits, MemoryStore, Store};
 use hookturn_test::{PATIENCE, Receiver, SUBSCRIPTIONS, Server, frozen, id, patiently};
@@ -54,9 +54,9 @@ impl Stage {
     }
 
     pub async fn with(limits: DeliveryLimits, attempt_timeout: Duration) -> Self {
-        let options = Options {
+        let options = SenderOptions {
             attempt_timeout,
-            ..Options::default()
+            ..SenderOptions::default()
         };
         Self::sending(
             limits,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hookturn::delivery::dialer::Resolve;
-use hookturn::delivery::sender::Options;
+use hookturn::delivery::sender::SenderOptions;
 use hookturn::delivery::{EgressGuard, Sender};
 use hookturn_test::{PATIENCE, RawReceiver};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -27,16 +27,16 @@ impl Resolve for Names {
     }
 }
 
-fn at(addresses: &[SocketAddr]) -> Options {
-    Options {
+fn at(addresses: &[SocketAddr]) -> SenderOptions {
+    SenderOptions {
         // Longer than the tests wait.
         connect_timeout: 2 * PATIENCE,
         resolver: Arc::new(Names(Mutex::new(addresses.to_vec()))),
-        ..Options::default()
+        ..SenderOptions::default()
     }
 }
 
-fn sender(options: Options) -> Sender {
+fn sender(options: SenderOptions) -> Sender {
     Sender::with_options(EgressGuard::with_local(), options)
 }
 
@@ -158,10 +158,10 @@ async fn a_name_that_moved_is_followed_when_its_connection_is_old() {
             RawReceiver::answering(OK).await,
         );
         let names = Arc::new(Names(Mutex::new(vec![old.address])));
-        let sender = sender(Options {
+        let sender = sender(SenderOptions {
             connection_life,
             resolver: Arc::clone(&names) as Arc<dyn Resolve>,
-            ..Options::default()
+            ..SenderOptions::default()
         });
         assert_eq!(send(&sender, URL).await.status, Some(200));
         *names.0.lock().expect("not poisoned") = vec![new.address];

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use hookturn::delivery::sender::Options;
+use hookturn::delivery::sender::SenderOptions;
 use hookturn::delivery::{EgressGuard, Reply, Sender};
 use hookturn::domain::Timestamp;
 use hookturn_test::patiently;
@@ -25,9 +25,9 @@ pub fn hasty_sender() -> Sender {
 
 /// A sender whose attempts end after that time.
 pub fn sender_with(attempt_timeout: Duration) -> Sender {
-    let options = Options {
+    let options = SenderOptions {
         attempt_timeout,
-        ..Options::default()
+        ..SenderOptions::default()
     };
     Sender::with_options(EgressGuard::with_local(), options)
 }

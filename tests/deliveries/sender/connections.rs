@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hookturn::delivery::sender::Options;
+use hookturn::delivery::sender::SenderOptions;
 use hookturn::delivery::{EgressGuard, Sender};
 use hookturn_test::{PATIENCE, RawReceiver, patiently};
 use tokio::io::AsyncWriteExt as _;
@@ -293,9 +293,9 @@ async fn a_408_is_an_answer_like_others_on_a_connection_that_goes_on_or_is_new()
 #[tokio::test]
 async fn a_connection_that_is_too_old_begins_no_request() {
     let receiver = RawReceiver::answering(OK).await;
-    let options = Options {
+    let options = SenderOptions {
         connection_life: Duration::ZERO,
-        ..Options::default()
+        ..SenderOptions::default()
     };
     let sender = Sender::with_options(EgressGuard::with_local(), options);
     for count in 1..=5 {

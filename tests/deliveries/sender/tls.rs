@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hookturn::delivery::sender::Options;
+use hookturn::delivery::sender::SenderOptions;
 use hookturn::delivery::{EgressGuard, Sender};
 use hookturn_test::{RawReceiver, read_request};
 use rcgen::{CertificateParams, CertifiedKey, KeyPair, date_time_ymd};
@@ -58,9 +58,9 @@ async fn receiver(identity: &Identity) -> RawReceiver {
 fn trusting(root: &CertificateDer<'static>) -> Sender {
     let mut roots = RootCertStore::empty();
     roots.add(root.clone()).expect("a certificate");
-    let options = Options {
+    let options = SenderOptions {
         roots,
-        ..Options::default()
+        ..SenderOptions::default()
     };
     Sender::with_options(EgressGuard::with_local(), options)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hookturn::clock::{Clock, TestClock};
-use hookturn::delivery::worker::Options;
+use hookturn::delivery::worker::WorkerOptions;
 use hookturn::delivery::{EgressGuard, Sender, Worker};
 use hookturn::domain::{Delivery, DeliveryId, EndpointId, Timestamp};
 use hookturn::store::{DeliveryLimits, Store, Write};
@@ -30,7 +30,7 @@ const KEEP: &str = "keep_clock_advance";
 const MOST_TRIES: usize = 20;
 
 /// A worker that does not let tests wait.
-pub const HURRIED: Options = Options {
+pub const HURRIED: WorkerOptions = WorkerOptions {
     pause: Duration::from_millis(1),
     drain: PATIENCE,
 };
@@ -53,7 +53,7 @@ impl Stage {
     pub async fn open(
         open: &impl AsyncFn(Arc<dyn Clock>, DeliveryLimits) -> Opened,
         hangs: &'static [&'static str],
-        options: Options,
+        options: WorkerOptions,
         plan: impl Fn(Call) -> Option<Fault> + Send + Sync + 'static,
     ) -> Self {
         let clock = Arc::new(TestClock::frozen_at(Timestamp::from_millis(START)));

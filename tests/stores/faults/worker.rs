@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hookturn::clock::Clock;
-use hookturn::delivery::worker::Options;
+use hookturn::delivery::worker::WorkerOptions;
 use hookturn::domain::{Delivery, DeliveryStatus, EndpointId};
 use hookturn::store::{DeliveryLimits, Write};
 use hookturn_test::{Fault, until};
@@ -20,7 +20,7 @@ use crate::support::{acme, decided, says};
 /// go.
 async fn under_way(
     open: &impl AsyncFn(Arc<dyn Clock>, DeliveryLimits) -> Opened,
-    options: Options,
+    options: WorkerOptions,
 ) -> (Stage, EndpointId) {
     let stage = Stage::open(open, &[], options, |_| None).await;
     let body = json!({ "url": stage.receiver.url("held") }).to_string();
@@ -106,7 +106,7 @@ pub fn stops_amid_faults(open: impl AsyncFn(Arc<dyn Clock>, DeliveryLimits) -> O
 }
 
 pub fn stops_all_the_same(open: impl AsyncFn(Arc<dyn Clock>, DeliveryLimits) -> Opened) {
-    let options = Options {
+    let options = WorkerOptions {
         drain: Duration::from_millis(10),
         ..HURRIED
     };
