@@ -60,8 +60,8 @@ pub const AUTHENTICATION_FAILED: ProblemType = ProblemType {
     title: "Authentication failed",
     status: StatusCode::UNAUTHORIZED,
     explanation: "The request carries no API key, or one that this server does not know. Send the key as \
-                  \u{201c}Authorization: Bearer YOUR_KEY\u{201d}. Until then nothing else is told, not even whether a \
-                  path exists.",
+                  \u{201c}Authorization: Bearer YOUR_KEY\u{201d}. Without a valid key the server says nothing \
+                  else, not even whether a path exists.",
     codes: &[
         ("missing_token", "no API key was sent."),
         (

@@ -82,8 +82,8 @@ impl Snapshot {
             Found::Nothing => return Err(OpenError::Foreign(path.to_owned())),
             Found::Unfinished => return Err(OpenError::Unfinished(path.to_owned())),
         }
-        // In a file that nobody writes, SQLite would make a log and its index, and leave them. So
-        // SQLite is told that the file cannot change.
+        // Beside a file that nobody writes, SQLite would make a log and its index, and leave them.
+        // It does not if the file is opened as one that cannot change.
         let is_still = keeps_log && !is_logged(&real);
         let still = is_still
             .then(|| Still::of(&real))

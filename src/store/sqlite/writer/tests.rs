@@ -104,15 +104,14 @@ impl Stage {
             ran.send(committed.as_ref().copied());
             answer
         });
-        let ended =
-            answers.map(
-                |mut answer| match answer.try_recv().expect("every caller is told") {
-                    Ok(Ok(())) => Was::Done,
-                    Ok(Err(CommitError::NotFound)) => Was::Refused,
-                    Ok(Err(_)) => Was::Failed,
-                    Err(_) => Was::Panicked,
-                },
-            );
+        let ended = answers.map(|mut answer| {
+            match answer.try_recv().expect("every caller gets an answer") {
+                Ok(Ok(())) => Was::Done,
+                Ok(Err(CommitError::NotFound)) => Was::Refused,
+                Ok(Err(_)) => Was::Failed,
+                Err(_) => Was::Panicked,
+            }
+        });
         let ended = ended.collect();
         let reader = Connection::open(self.folder.path().join("hookturn.db")).expect("it opens");
         let count = reader.query_row("SELECT count(*) FROM subscription", [], |row| row.get(0));
