@@ -16,6 +16,7 @@ use crate::domain::{
 };
 use crate::service::events::TEST_EVENT_TYPE;
 use crate::service::rotation::SecretInfo;
+use crate::store::{Quota, QuotaExceeded};
 
 /// The id that the publisher chooses for the event.
 pub(super) const EVENT_ID: &str = "call-c_1-started";
@@ -45,6 +46,18 @@ const UUID: Uuid = Uuid::from_u128(0x550e_8400_e29b_41d4_a716_4466_5544_0000);
 const OBJECT_ID: [u8; 12] = [
     0x66, 0x5f, 0x1c, 0x2a, 0xb8, 0xe4, 0xd9, 0x00, 0x12, 0xab, 0x34, 0xcd,
 ];
+
+/// An endpoint more than the default quota allows.
+pub(super) const TOO_MANY_ENDPOINTS: QuotaExceeded = QuotaExceeded {
+    quota: Quota::Endpoints,
+    limit: 10_000,
+};
+
+/// An event with more deliveries than the default quota allows.
+pub(super) const TOO_MANY_PENDING: QuotaExceeded = QuotaExceeded {
+    quota: Quota::PendingDeliveries,
+    limit: 1_000_000,
+};
 
 /// Returns the time of the story's requests whose answers show the time.
 pub(super) fn now() -> Timestamp {

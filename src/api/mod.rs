@@ -35,6 +35,7 @@ pub mod middleware;
 pub mod openapi;
 pub mod pages;
 pub mod query;
+mod quota;
 pub mod rate_limit;
 pub mod respond;
 pub mod routes;

@@ -16,7 +16,9 @@ use crate::clock::Clock;
 use crate::domain::{Action, Endpoint, EndpointId, Refusal, TenantId, Timestamp};
 use crate::idempotency::{Answer, KeyUse};
 use crate::random::NoRandomness;
-use crate::store::{Change, CommitError, Committed, Decision, Store, StoreError, Write};
+use crate::store::{
+    Change, CommitError, Committed, Decision, QuotaExceeded, Store, StoreError, Write,
+};
 
 /// Why a request could not be served. Each case means the same in both dialects.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -48,6 +50,9 @@ pub enum Error {
     /// The idempotency key was used for another request.
     #[error("the idempotency key was used for another request")]
     IdempotencyKeyReused,
+    /// The request would exceed a quota of the tenant.
+    #[error(transparent)]
+    QuotaExceeded(QuotaExceeded),
     /// The cursor of a list is not the id of a record of the tenant.
     #[error("the cursor names no endpoint")]
     InvalidCursor,
@@ -71,6 +76,7 @@ impl From<CommitError> for Error {
             CommitError::KeyReused => Self::IdempotencyKeyReused,
             CommitError::DeliveryNotFound => Self::DeliveryNotFound,
             CommitError::EventIdReused => Self::EventIdReused,
+            CommitError::QuotaExceeded(exceeded) => Self::QuotaExceeded(exceeded),
             CommitError::Refused(Refusal::EndpointDisabled) => Self::EndpointDisabled,
             CommitError::Refused(Refusal::SigningDisabled) => Self::SigningDisabled,
             CommitError::Refused(Refusal::TooManyLiveSecrets { next_expires_at }) => {

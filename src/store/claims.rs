@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::quotas::Quotas;
 use crate::domain::{Delivery, Endpoint, TenantId, Timestamp, Verdict};
 
 /// Limits how many attempts run at once, and how long finished deliveries are kept.
@@ -21,6 +22,8 @@ pub struct DeliveryLimits {
     /// - While half of `in_flight` or more is used, no endpoint gets a second attempt before every
     ///   endpoint has its first.
     pub in_flight_per_endpoint: usize,
+    /// What each tenant may keep. Default: [`Quotas::MEMORY`].
+    pub quotas: Quotas,
 }
 
 impl DeliveryLimits {
@@ -34,6 +37,7 @@ impl Default for DeliveryLimits {
             retention: Duration::from_secs(7 * 86_400),
             in_flight: 1024,
             in_flight_per_endpoint: 32,
+            quotas: Quotas::MEMORY,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::sync::Arc;
 
+use super::quotas::QuotaExceeded;
 use crate::domain::Refusal;
 use crate::idempotency::KeyReused;
 
@@ -24,6 +25,9 @@ pub enum CommitError {
     /// The idempotency key was used for another request.
     #[error("the idempotency key was used for another request")]
     KeyReused,
+    /// A quota of the tenant would be exceeded.
+    #[error(transparent)]
+    QuotaExceeded(#[from] QuotaExceeded),
     /// The decision refused the request.
     #[error(transparent)]
     Refused(#[from] Refusal),

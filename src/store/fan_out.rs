@@ -41,11 +41,11 @@ impl FanOut {
         Ok((Self { event, deliveries }, publish.answer))
     }
 
-    /// Returns the event as the answer shows it.
-    pub fn published(&self) -> Published {
+    /// Returns the event as the answer shows it, when `deliveries` endpoints get it.
+    pub fn published(&self, deliveries: usize) -> Published {
         Published {
             event: Arc::clone(&self.event),
-            deliveries: self.deliveries.len(),
+            deliveries,
             delivery: self.deliveries.first().cloned(),
         }
     }

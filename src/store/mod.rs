@@ -23,8 +23,10 @@ pub mod at_rest;
 mod claims;
 mod errors;
 mod fan_out;
+mod fan_outs;
 pub mod memory;
 mod queues;
+mod quotas;
 pub mod sqlite;
 mod writes;
 
@@ -34,6 +36,7 @@ use async_trait::async_trait;
 pub use claims::{Claimed, Claims, DeliveryLimits, Hold, Settled};
 pub use errors::{CommitError, StoreError};
 pub use memory::MemoryStore;
+pub use quotas::{Quota, QuotaExceeded, Quotas};
 pub use sqlite::SqliteStore;
 use tokio::sync::Notify;
 pub use writes::{

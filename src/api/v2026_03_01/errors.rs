@@ -12,6 +12,7 @@ use super::problem_types::{
 };
 use crate::api::failure::{Failure, FieldCode, FieldError, Rendered};
 use crate::api::query::CURSOR_DETAIL;
+use crate::api::quota;
 use crate::service::Error;
 
 /// A problem document (RFC 9457), with this API's extensions.
@@ -270,6 +271,11 @@ fn service_words(error: &Error) -> Words<'_> {
                 "idempotency_key_reused",
                 "This Idempotency-Key was used for another request; send a new one.",
             ),
+        ),
+        Error::QuotaExceeded(exceeded) => plain(
+            &UNPROCESSABLE,
+            "quota_exceeded",
+            quota::explain(exceeded, "endpoints"),
         ),
         Error::InvalidCursor => fields(Cow::Owned(vec![FieldError {
             param: "starting_after".to_owned(),

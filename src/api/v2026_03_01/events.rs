@@ -29,6 +29,7 @@ pub fn operations() -> Operations {
         let failures = vec![
             PublishEvent::refusal(r#"{"data":{}}"#),
             Error::EventIdReused.into(),
+            Error::QuotaExceeded(example::TOO_MANY_PENDING).into(),
         ];
         Answers {
             max_body: MAX_EVENT_BODY,

@@ -160,7 +160,7 @@ pub const UNPROCESSABLE: ProblemType = ProblemType {
     status: StatusCode::UNPROCESSABLE_ENTITY,
     explanation: "The request is sound but does not fit the state of things: its idempotency key was used for \
                   another request, the endpoint is disabled or has no signing secret, ten secrets are live \
-                  already, or the event id was used for another event. Sending it \
+                  already, the event id was used for another event, or a quota is used up. Sending it \
                   again unchanged does not help.",
     codes: &[
         (
@@ -174,6 +174,10 @@ pub const UNPROCESSABLE: ProblemType = ProblemType {
         ),
         ("event_id_reused", "send a new id for a new event."),
         ("endpoint_disabled", "enable the endpoint first."),
+        (
+            "quota_exceeded",
+            "make room as the detail says, or ask the operator for a higher quota.",
+        ),
     ],
 };
 

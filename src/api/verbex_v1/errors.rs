@@ -8,6 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::failure::{Failure, Rendered};
+use crate::api::quota;
 use crate::domain::{Timestamp, TraceId};
 use crate::service::Error;
 
@@ -227,6 +228,9 @@ fn service_words(error: &Error) -> Words<'_> {
                 details.next_expires_at = Some(*next_expires_at);
             }
             words
+        }
+        Error::QuotaExceeded(exceeded) => {
+            conflict("quota_exceeded", quota::explain(exceeded, "subscriptions"))
         }
         // No request of this dialect causes these. This is what they would mean if one did.
         Error::DeliveryNotFound => {

@@ -7,6 +7,7 @@
 //! - What a change writes (`change`), when to sweep (`sweeps`), and the rules that `hookturn check`
 //!   applies to records (`check`).
 
+pub(in crate::store) mod audience;
 pub(in crate::store) mod change;
 pub(in crate::store) mod check;
 pub(in crate::store) mod codec;

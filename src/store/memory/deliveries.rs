@@ -4,13 +4,15 @@
 //! The waiting deliveries of each endpoint are ordered by time. [`Queues`] decides which endpoint
 //! gets the next attempt.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::domain::{
     Delivery, DeliveryId, DeliveryStatus, EndpointId, Event, EventId, TenantId, Timestamp,
 };
+use crate::store::fan_outs::{AT_ONCE, FanOut, FanOuts};
 use crate::store::queues::{Passed, Queues, Turn};
+use crate::store::quotas::{BYTES_OF_DELIVERY, QuotaExceeded, Quotas, Usage, bytes_of_event};
 use crate::store::{DeliveryLimits, Hold, Page, SWEEP_AT_LEAST_EVERY};
 
 type QueueKey = (TenantId, EndpointId);
@@ -36,6 +38,14 @@ pub(super) struct Deliveries {
     events: HashMap<(TenantId, EventId), Published>,
     events_by_expiry: BTreeSet<(Timestamp, TenantId, EventId)>,
     last_hold: Hold,
+    /// The events whose deliveries are not all made.
+    unmade: FanOuts<TenantId, Arc<Event>, EndpointId>,
+    /// The deleted endpoints whose pending deliveries are not all canceled, in the order in which
+    /// they are canceled, and when each was deleted.
+    deleted: VecDeque<QueueKey>,
+    deleted_at: HashMap<QueueKey, Timestamp>,
+    /// The pending deliveries and the bytes of each tenant.
+    usage: HashMap<TenantId, Usage>,
 }
 
 /// A delivery, with its entries in the indexes.
@@ -76,6 +86,16 @@ const fn place(status: DeliveryStatus) -> usize {
     }
 }
 
+/// Returns the delivery as canceled, if it is pending and its endpoint was deleted.
+fn canceled(delivery: Delivery, deleted_at: Option<Timestamp>) -> Delivery {
+    match deleted_at {
+        Some(at) if delivery.status == DeliveryStatus::Pending => {
+            delivery.end(DeliveryStatus::Canceled, at)
+        }
+        _ => delivery,
+    }
+}
+
 impl Deliveries {
     /// Makes an empty structure.
     pub fn new(limits: DeliveryLimits) -> Self {
@@ -89,6 +109,10 @@ impl Deliveries {
             events: HashMap::new(),
             events_by_expiry: BTreeSet::new(),
             last_hold: Hold::default(),
+            unmade: FanOuts::default(),
+            deleted: VecDeque::new(),
+            deleted_at: HashMap::new(),
+            usage: HashMap::new(),
         }
     }
 
@@ -98,42 +122,106 @@ impl Deliveries {
         (now < published.event.created_at.plus(self.limits.retention)).then_some(published)
     }
 
-    /// Stores an event with its deliveries.
-    pub fn publish(&mut self, tenant: &TenantId, event: Arc<Event>, deliveries: Vec<Delivery>) {
+    /// Refuses what would exceed a quota of the tenant.
+    pub fn check(
+        &self,
+        tenant: &TenantId,
+        quotas: &Quotas,
+        more: Usage,
+    ) -> Result<(), QuotaExceeded> {
+        let used = self.usage.get(tenant).copied().unwrap_or_default();
+        quotas.check(used, more)
+    }
+
+    fn use_more(&mut self, tenant: &TenantId, more: Usage) {
+        match self.usage.get_mut(tenant) {
+            Some(usage) => *usage += more,
+            None => {
+                self.usage.insert(tenant.clone(), more);
+            }
+        }
+    }
+
+    /// Counts bytes that are free again.
+    pub fn release_bytes(&mut self, tenant: &TenantId, bytes: i64) {
+        self.use_more(tenant, Usage::bytes(-bytes));
+    }
+
+    /// Stores an event, which goes to this many endpoints.
+    pub fn publish(&mut self, tenant: &TenantId, event: &Arc<Event>, deliveries: usize) {
         // Events may come faster than sweeps.
         self.sweep_events(event.created_at, SWEPT_PER_EVENT);
         let expiry = event.created_at.plus(self.limits.retention);
         let id = event.id.clone();
         self.events_by_expiry
             .insert((expiry, tenant.clone(), id.clone()));
+        let bytes = Usage::of_event(event.data.len(), deliveries).event_bytes;
+        self.use_more(tenant, Usage::bytes(bytes));
         let published = Published {
-            event,
-            deliveries: deliveries.len(),
+            event: Arc::clone(event),
+            deliveries,
         };
         self.events.insert((tenant.clone(), id), published);
-        for delivery in deliveries {
-            let position = self.next_position;
-            self.next_position += 1;
-            let key = (tenant.clone(), delivery.id);
-            let queue_key = (tenant.clone(), delivery.endpoint_id);
-            let history = self.histories.entry(queue_key).or_default();
-            history.all.insert(position, delivery.id);
-            let entry = Entry {
-                delivery,
-                position,
-                turn: None,
-                waiting: None,
-                deadline: None,
-            };
-            self.by_id.insert(key.clone(), entry);
-            self.enter(&key);
-        }
+    }
+
+    /// Stores a delivery of an event.
+    pub fn add(&mut self, tenant: &TenantId, delivery: Delivery) {
+        let position = self.next_position;
+        self.next_position += 1;
+        let key = (tenant.clone(), delivery.id);
+        let queue_key = (tenant.clone(), delivery.endpoint_id);
+        let history = self.histories.entry(queue_key).or_default();
+        history.all.insert(position, delivery.id);
+        let entry = Entry {
+            delivery,
+            position,
+            turn: None,
+            waiting: None,
+            deadline: None,
+        };
+        self.by_id.insert(key.clone(), entry);
+        self.use_more(tenant, Usage::pending(1));
+        self.enter(&key);
+    }
+
+    /// Notes that the deliveries of an event are made later.
+    pub fn make_later(
+        &mut self,
+        tenant: &TenantId,
+        event: Arc<Event>,
+        audience: Arc<[EndpointId]>,
+    ) {
+        let count = i64::try_from(audience.len()).unwrap_or(i64::MAX);
+        self.use_more(tenant, Usage::pending(count));
+        let fan_out = FanOut {
+            event,
+            audience,
+            done: 0,
+        };
+        self.unmade.push(tenant, fan_out);
+    }
+
+    /// Takes the next endpoints for which a delivery of an event is to be made at `now`.
+    pub fn next_unmade(
+        &mut self,
+        _now: Timestamp,
+    ) -> Option<(TenantId, Arc<Event>, Vec<EndpointId>)> {
+        let (tenant, fan_out) = self.unmade.next(|_tenant| false)?;
+        let tenant = tenant.clone();
+        let (event, endpoints) = (Arc::clone(&fan_out.event), fan_out.next().to_vec());
+        self.unmade.step_done(&tenant);
+        let count = i64::try_from(endpoints.len()).unwrap_or(i64::MAX);
+        self.use_more(&tenant, Usage::pending(-count));
+        Some((tenant, event, endpoints))
     }
 
     /// Returns a delivery, and whether an attempt of it is in flight.
-    pub fn get(&self, tenant: &TenantId, id: DeliveryId) -> Option<(&Delivery, bool)> {
+    pub fn get(&self, tenant: &TenantId, id: DeliveryId) -> Option<(Delivery, bool)> {
         let entry = self.by_id.get(&(tenant.clone(), id))?;
-        Some((&entry.delivery, entry.turn.is_some()))
+        let delivery = entry.delivery.clone();
+        let queue_key = (tenant.clone(), delivery.endpoint_id);
+        let deleted_at = self.deleted_at.get(&queue_key).copied();
+        Some((canceled(delivery, deleted_at), entry.turn.is_some()))
     }
 
     /// Returns at most `limit` deliveries of one endpoint, newest first, that were created before
@@ -163,22 +251,29 @@ impl Deliveries {
             return Some(page);
         };
         let wanted = limit.saturating_add(1);
+        let deleted_at = self.deleted_at.get(queue_key).copied();
+        let older = |status| history.by_status[place(status)].range(..before).rev();
         let mut positions: Vec<u64> = match status {
             None => {
                 let older = history.all.range(..before).rev();
                 older.take(wanted).map(|(position, _)| *position).collect()
             }
-            Some(status) => {
-                let older = history.by_status[place(status)].range(..before).rev();
-                older.take(wanted).copied().collect()
+            Some(DeliveryStatus::Pending) if deleted_at.is_some() => Vec::new(),
+            Some(DeliveryStatus::Canceled) if deleted_at.is_some() => {
+                let pending = older(DeliveryStatus::Pending).take(wanted);
+                let canceled = older(DeliveryStatus::Canceled).take(wanted);
+                let mut both: Vec<u64> = pending.chain(canceled).copied().collect();
+                both.sort_unstable_by(|a, b| b.cmp(a));
+                both
             }
+            Some(status) => older(status).take(wanted).copied().collect(),
         };
         page.has_more = positions.len() > limit;
         positions.truncate(limit);
         page.items.extend(positions.iter().filter_map(|position| {
             let id = history.all.get(position)?;
             let entry = self.by_id.get(&(queue_key.0.clone(), *id))?;
-            Some(entry.delivery.clone())
+            Some(canceled(entry.delivery.clone(), deleted_at))
         }));
         Some(page)
     }
@@ -214,10 +309,12 @@ impl Deliveries {
     }
 
     /// Returns the delivery, if this claim holds it.
-    pub fn held(&self, tenant: &TenantId, id: DeliveryId, hold: Hold) -> Option<&Delivery> {
+    pub fn held(&self, tenant: &TenantId, id: DeliveryId, hold: Hold) -> Option<Delivery> {
         let entry = self.by_id.get(&(tenant.clone(), id))?;
         let (holds, _) = entry.turn.as_ref()?;
-        (*holds == hold).then_some(&entry.delivery)
+        let delivery = (*holds == hold).then(|| entry.delivery.clone())?;
+        let queue_key = (tenant.clone(), delivery.endpoint_id);
+        Some(canceled(delivery, self.deleted_at.get(&queue_key).copied()))
     }
 
     /// Ends an attempt. `delivery` is its new state; `failed` says whether the attempt failed, and
@@ -239,26 +336,44 @@ impl Deliveries {
     pub fn set_active(&mut self, queue_key: &QueueKey, is_active: bool) {
         // An endpoint without deliveries has no queue: it is removed with the last delivery, and
         // added with the first.
-        if self.histories.contains_key(queue_key) {
+        if self.histories.contains_key(queue_key) && !self.deleted_at.contains_key(queue_key) {
             self.queues.set_active(queue_key, is_active);
         }
     }
 
-    /// Cancels the pending deliveries of an endpoint.
-    pub fn cancel_all(&mut self, queue_key: &(TenantId, EndpointId), now: Timestamp) {
-        let Some(history) = self.histories.get(queue_key) else {
-            return;
+    /// Notes that an endpoint was deleted. Its pending deliveries are shown as canceled from now on,
+    /// and are canceled a few at a time.
+    pub fn cancel_later(&mut self, queue_key: &QueueKey, now: Timestamp) {
+        if self.histories.contains_key(queue_key) {
+            self.queues.forget(queue_key);
+            self.deleted.push_back(queue_key.clone());
+            self.deleted_at.insert(queue_key.clone(), now);
+        }
+    }
+
+    /// Cancels some deliveries of a deleted endpoint. Returns whether there are more to cancel.
+    pub fn cancel_some(&mut self) -> bool {
+        let Some(queue_key) = self.deleted.pop_front() else {
+            return false;
         };
-        let pending = history.by_status[place(DeliveryStatus::Pending)].iter();
-        let ids: Vec<DeliveryId> = pending
-            .filter_map(|position| history.all.get(position).copied())
-            .collect();
-        for id in ids {
-            let key = (queue_key.0.clone(), id);
+        let at = self.deleted_at.get(&queue_key).copied();
+        let ids: Vec<DeliveryId> = self.histories.get(&queue_key).map_or_else(Vec::new, |history| {
+            let pending = history.by_status[place(DeliveryStatus::Pending)].iter();
+            let ids = pending.filter_map(|position| history.all.get(position).copied());
+            ids.take(AT_ONCE).collect()
+        });
+        for id in &ids {
+            let key = (queue_key.0.clone(), *id);
             self.change(&key, |entry| {
-                entry.delivery = entry.delivery.clone().end(DeliveryStatus::Canceled, now);
+                entry.delivery = canceled(entry.delivery.clone(), at);
             });
         }
+        if ids.len() == AT_ONCE {
+            self.deleted.push_back(queue_key);
+        } else {
+            self.deleted_at.remove(&queue_key);
+        }
+        !self.deleted.is_empty()
     }
 
     /// Returns when the next delivery after `now` is due. What is due at `now` waits for capacity.
@@ -273,8 +388,15 @@ impl Deliveries {
 
     fn change(&mut self, key: &DeliveryKey, change: impl FnOnce(&mut Entry)) {
         self.leave(key);
+        let mut pending = 0;
         if let Some(entry) = self.by_id.get_mut(key) {
+            let is_pending = |entry: &Entry| entry.delivery.status == DeliveryStatus::Pending;
+            pending -= i64::from(is_pending(entry));
             change(entry);
+            pending += i64::from(is_pending(entry));
+        }
+        if pending != 0 {
+            self.use_more(&key.0, Usage::pending(pending));
         }
         self.enter(key);
     }
@@ -306,7 +428,10 @@ impl Deliveries {
             }
             let first = history.waiting.first();
             let first = first.map(|(at, position, _)| (*at, *position));
-            self.queues.waits(&queue_key, first);
+            // Nothing of a deleted endpoint waits for its turn.
+            if !self.deleted_at.contains_key(&queue_key) {
+                self.queues.waits(&queue_key, first);
+            }
         }
     }
 
@@ -366,8 +491,11 @@ impl Deliveries {
                 .events
                 .get(&key)
                 .map(|published| published.event.created_at);
-            if of_event.is_some_and(|created_at| created_at.plus(self.limits.retention) <= expiry) {
-                self.events.remove(&key);
+            if of_event.is_some_and(|created_at| created_at.plus(self.limits.retention) <= expiry)
+                && let Some(removed) = self.events.remove(&key)
+            {
+                let bytes = bytes_of_event(removed.event.data.len());
+                self.release_bytes(&key.0, bytes);
             }
         }
     }
@@ -397,6 +525,7 @@ impl Deliveries {
         }
         self.leave(key);
         self.by_id.remove(key);
+        self.release_bytes(&key.0, BYTES_OF_DELIVERY);
         if let Some(history) = self.histories.get_mut(&queue_key) {
             history.all.remove(&position);
             if history.all.is_empty() {

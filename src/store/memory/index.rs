@@ -1,9 +1,14 @@
 //! Indexes the endpoints of a tenant: by their order, by name, and by what they subscribe to.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use crate::domain::{EndpointId, EventPattern, Settings};
 use crate::store::CommitError;
+use crate::store::fan_outs::AT_ONCE;
+
+/// The most audiences of one tenant that are kept ready.
+const MOST_AUDIENCES: usize = 64;
 
 #[derive(Default)]
 pub(super) struct Index {
@@ -13,6 +18,9 @@ pub(super) struct Index {
     by_name: HashMap<Box<str>, EndpointId>,
     /// The active endpoints, by what they subscribe to.
     subscribers: HashMap<EventPattern, BTreeSet<EndpointId>>,
+    /// The large audiences of events by their type, for as long as nobody subscribes or
+    /// unsubscribes.
+    audiences: HashMap<Box<str>, Arc<[EndpointId]>>,
 }
 
 impl Index {
@@ -67,6 +75,7 @@ impl Index {
     /// Adds an endpoint to the subscribers of what it subscribes to, if it is active.
     pub fn subscribe(&mut self, id: EndpointId, settings: &Settings) {
         if settings.active {
+            self.audiences.clear();
             for pattern in settings.patterns() {
                 self.subscribers
                     .entry(pattern.clone())
@@ -77,6 +86,7 @@ impl Index {
     }
 
     fn unsubscribe(&mut self, id: EndpointId, settings: &Settings) {
+        self.audiences.clear();
         for pattern in settings.patterns() {
             if let Some(subscribers) = self.subscribers.get_mut(pattern) {
                 subscribers.remove(&id);
@@ -88,11 +98,23 @@ impl Index {
     }
 
     /// Returns the active endpoints that subscribe to `event_type`, each once.
-    pub fn subscribers(&self, event_type: &str) -> BTreeSet<EndpointId> {
-        EventPattern::matching(event_type)
+    pub fn subscribers(&mut self, event_type: &str) -> Arc<[EndpointId]> {
+        if let Some(audience) = self.audiences.get(event_type) {
+            return Arc::clone(audience);
+        }
+        let subscribers: BTreeSet<EndpointId> = EventPattern::matching(event_type)
             .filter_map(|pattern| self.subscribers.get(&pattern))
             .flatten()
             .copied()
-            .collect()
+            .collect();
+        let audience: Arc<[EndpointId]> = subscribers.into_iter().collect();
+        if audience.len() > AT_ONCE {
+            if self.audiences.len() >= MOST_AUDIENCES {
+                self.audiences.clear();
+            }
+            self.audiences
+                .insert(event_type.into(), Arc::clone(&audience));
+        }
+        audience
     }
 }

@@ -23,6 +23,7 @@ mod records;
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -34,6 +35,8 @@ use self::index::Index;
 use self::records::Records;
 use super::claims::Receiver;
 use super::fan_out::FanOut;
+use super::fan_outs::AT_ONCE;
+use super::quotas::{BYTES_OF_DELIVERY, Quotas, Usage};
 use super::writes::Written;
 use super::{
     Audience, Change, Claimed, Claims, CommitError, Committed, Decision, DeliveryLimits, Page,
@@ -45,6 +48,7 @@ use crate::domain::{
     TenantId, Timestamp, Verdict,
 };
 use crate::idempotency::{IdempotencyKey, KeyUse, Record};
+use crate::random;
 
 /// The number of shards of endpoints, and of keys: enough that two cores rarely meet in one.
 const SHARDS: usize = 64;
@@ -55,9 +59,18 @@ pub struct MemoryStore {
     hasher: RandomState,
     endpoints: Box<[EndpointShard]>,
     records: Box<[Mutex<Records>]>,
-    indexes: RwLock<HashMap<TenantId, Arc<Mutex<Index>>>>,
+    tenants: RwLock<HashMap<TenantId, Arc<OfTenant>>>,
+    quotas: Quotas,
     deliveries: Mutex<Deliveries>,
     work: Notify,
+}
+
+/// What is kept for one tenant.
+#[derive(Default)]
+struct OfTenant {
+    index: Mutex<Index>,
+    /// How many idempotency keys have a record.
+    keys: AtomicI64,
 }
 
 type EndpointShard = Mutex<HashMap<(TenantId, EndpointId), Stored>>;
@@ -84,7 +97,8 @@ impl MemoryStore {
             hasher: RandomState::new(),
             endpoints: shards().map(|_| Mutex::default()).collect(),
             records: shards().map(|_| Mutex::default()).collect(),
-            indexes: RwLock::default(),
+            tenants: RwLock::default(),
+            quotas: limits.quotas,
             deliveries: Mutex::new(Deliveries::new(limits)),
             work: Notify::new(),
         }
@@ -102,11 +116,11 @@ impl MemoryStore {
         self.hasher.hash_one(key) as usize % SHARDS
     }
 
-    fn index(&self, tenant: &TenantId) -> Arc<Mutex<Index>> {
-        if let Some(index) = self.indexes.read().get(tenant) {
-            return Arc::clone(index);
+    fn of(&self, tenant: &TenantId) -> Arc<OfTenant> {
+        if let Some(of) = self.tenants.read().get(tenant) {
+            return Arc::clone(of);
         }
-        Arc::clone(self.indexes.write().entry(tenant.clone()).or_default())
+        Arc::clone(self.tenants.write().entry(tenant.clone()).or_default())
     }
 
     fn apply(&self, tenant: &TenantId, write: Write) -> Result<Written, CommitError> {
@@ -119,8 +133,11 @@ impl MemoryStore {
     }
 
     fn create(&self, tenant: &TenantId, decide: &super::Create) -> Result<Written, CommitError> {
-        let index = self.index(tenant);
-        let mut entered = index.lock();
+        let of = self.of(tenant);
+        let mut entered = of.index.lock();
+        let used = i64::try_from(entered.by_position.len()).unwrap_or(i64::MAX);
+        self.quotas
+            .check(Usage::endpoints(used), Usage::endpoints(1))?;
         let now = self.clock.now();
         let Decision {
             write: endpoint,
@@ -135,7 +152,7 @@ impl MemoryStore {
         shard.insert((tenant.clone(), id), stored);
         // This comes last, so that no event goes to an endpoint that does not exist yet. The shard
         // is held, so that nobody who found the endpoint in a list changes or deletes it before.
-        index.lock().subscribe(id, &settings);
+        of.index.lock().subscribe(id, &settings);
         Ok(Written {
             at: now,
             action,
@@ -162,11 +179,13 @@ impl MemoryStore {
             }
             Change::Delete => {
                 let settings = &stored.endpoint.settings;
-                self.index(tenant)
+                self.of(tenant)
+                    .index
                     .lock()
                     .remove(id, stored.position, settings);
                 shard.remove(&key);
-                self.deliveries.lock().cancel_all(&key, now);
+                self.deliveries.lock().cancel_later(&key, now);
+                self.work.notify_one();
             }
         }
         Ok(Written {
@@ -187,7 +206,7 @@ impl MemoryStore {
         if Arc::ptr_eq(before, after) {
             return Ok(());
         }
-        self.index(&key.0).lock().replace(key.1, before, after)?;
+        self.of(&key.0).index.lock().replace(key.1, before, after)?;
         if before.active != after.active {
             self.deliveries.lock().set_active(key, after.active);
             self.work.notify_one();
@@ -197,17 +216,17 @@ impl MemoryStore {
 
     fn publish(&self, tenant: &TenantId, publish: Publish) -> Result<Written, CommitError> {
         let mut shard = None;
-        let audience: Vec<EndpointId> = match publish.audience {
+        let audience: Arc<[EndpointId]> = match publish.audience {
             Audience::Subscribers => {
-                let subscribers = self.index(tenant).lock().subscribers(&publish.event_type);
-                subscribers.into_iter().collect()
+                let of = self.of(tenant);
+                of.index.lock().subscribers(&publish.event_type)
             }
             Audience::Endpoint(id) => {
                 // Held to the end, so that the endpoint exists and is active when the delivery is
                 // stored.
                 let shard = shard.insert(self.shard(id).lock());
                 active(shard.get(&(tenant.clone(), id)))?;
-                vec![id]
+                Arc::new([id])
             }
         };
         let mut deliveries = self.deliveries.lock();
@@ -229,10 +248,20 @@ impl MemoryStore {
                 answer: (publish.answer)(&published),
             });
         }
-        let fan_out = FanOut::new(publish, audience, now);
+        let usage = Usage::of_event(publish.data.len(), audience.len());
+        deliveries.check(tenant, &self.quotas, usage)?;
+        let is_small = audience.len() <= AT_ONCE;
+        let few: &[EndpointId] = if is_small { &audience } else { &[] };
+        let fan_out = FanOut::new(publish, few.iter().copied(), now);
         let (fan_out, render) = fan_out.map_err(StoreError::new)?;
-        let answer = render(&fan_out.published());
-        deliveries.publish(tenant, fan_out.event, fan_out.deliveries);
+        let answer = render(&fan_out.published(audience.len()));
+        deliveries.publish(tenant, &fan_out.event, audience.len());
+        for delivery in fan_out.deliveries {
+            deliveries.add(tenant, delivery);
+        }
+        if !is_small {
+            deliveries.make_later(tenant, fan_out.event, audience);
+        }
         drop(deliveries);
         self.work.notify_one();
         Ok(Written {
@@ -262,7 +291,7 @@ impl MemoryStore {
             .get(tenant, id)
             .ok_or(CommitError::DeliveryNotFound)?;
         let now = self.clock.now();
-        let decided = decide(delivery, is_in_flight, now)?;
+        let decided = decide(&delivery, is_in_flight, now)?;
         deliveries.replace(tenant, decided.write);
         drop(deliveries);
         self.work.notify_one();
@@ -271,6 +300,35 @@ impl MemoryStore {
             action: decided.action,
             answer: decided.answer,
         })
+    }
+
+    /// Makes some of the deliveries of an event for many endpoints, and cancels some of a deleted
+    /// endpoint. Returns whether there is more to do now.
+    fn do_unfinished(&self) -> Result<bool, StoreError> {
+        let (next, is_more) = {
+            let mut deliveries = self.deliveries.lock();
+            let now = self.clock.now();
+            (deliveries.next_unmade(now), deliveries.cancel_some())
+        };
+        let Some((tenant, event, endpoints)) = next else {
+            return Ok(is_more);
+        };
+        for id in endpoints {
+            let key = (tenant.clone(), id);
+            // Held to the end, so that the endpoint is not deleted meanwhile.
+            let shard = self.shard(id).lock();
+            let stored = shard.get(&key);
+            let mut deliveries = self.deliveries.lock();
+            if let Some(stored) = stored {
+                let at = event.created_at;
+                let delivery = random::delivery_id(at).map_err(StoreError::new)?;
+                deliveries.add(&tenant, Delivery::new(delivery, id, Arc::clone(&event), at));
+                deliveries.set_active(&key, stored.endpoint.settings.active);
+            } else {
+                deliveries.release_bytes(&tenant, BYTES_OF_DELIVERY);
+            }
+        }
+        Ok(true)
     }
 
     fn claim_now(&self, batch: usize) -> Claims {
@@ -300,7 +358,6 @@ impl MemoryStore {
                     let mut deliveries = self.deliveries.lock();
                     deliveries.set_active(&key, false);
                     if let Some((delivery, _)) = deliveries.get(&key.0, delivery.id) {
-                        let delivery = delivery.clone();
                         let left = match reason {
                             CommitError::NotFound => delivery.end(DeliveryStatus::Canceled, at),
                             _ => delivery,
@@ -372,10 +429,19 @@ impl MemoryStore {
         let key = (tenant.clone(), key_use.key.clone());
         // Held until the change is written: the next request with this key waits here.
         let mut records = self.records[self.place(&key)].lock();
+        let of = self.of(tenant);
+        records.sweep(self.clock.now(), |tenant| {
+            self.of(tenant).keys.fetch_sub(1, Ordering::Relaxed);
+        });
         if let Some(record) = records.live(&key, self.clock.now()) {
             return Ok(Committed::replay(record.clone().replay(&key_use)?));
         }
+        // A record that has expired is replaced.
+        let more = Usage::keys(i64::from(!records.has(&key)));
+        let used = Usage::keys(of.keys.load(Ordering::Relaxed));
+        self.quotas.check(used, more)?;
         let written = self.apply(tenant, write)?;
+        of.keys.fetch_add(more.idempotency_keys, Ordering::Relaxed);
         let record = Record {
             fingerprint: key_use.fingerprint,
             answer: written.answer.clone(),
@@ -439,7 +505,7 @@ impl Store for MemoryStore {
                 None => return Ok(None),
             },
         };
-        let index = self.index(tenant);
+        let of = self.of(tenant);
         let wanted = limit.saturating_add(1);
         let mut items: Vec<Endpoint> = Vec::new();
         // Repeats until the page is full: a page that is short, or even empty, and says that more
@@ -447,7 +513,8 @@ impl Store for MemoryStore {
         while items.len() < wanted {
             // The index is released before the shards are locked: the order of locks is shard, then
             // index.
-            let older: Vec<(u64, EndpointId)> = index
+            let older: Vec<(u64, EndpointId)> = of
+                .index
                 .lock()
                 .by_position
                 .range(..before)
@@ -479,7 +546,7 @@ impl Store for MemoryStore {
         let deliveries = self.deliveries.lock();
         Ok(deliveries
             .get(tenant, id)
-            .map(|(delivery, _)| delivery.clone()))
+            .map(|(delivery, _)| delivery))
     }
 
     async fn deliveries(
@@ -495,7 +562,12 @@ impl Store for MemoryStore {
     }
 
     async fn claim(&self, batch: usize) -> Result<Claims, StoreError> {
-        Ok(self.claim_now(batch))
+        let is_more_to_make = self.do_unfinished()?;
+        let mut claims = self.claim_now(batch);
+        if is_more_to_make {
+            claims.next_due = Some(self.clock.now());
+        }
+        Ok(claims)
     }
 
     async fn settle(

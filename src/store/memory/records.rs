@@ -24,26 +24,33 @@ impl Records {
         (now < *expires_at).then_some(record)
     }
 
-    pub fn remember(&mut self, key: RecordKey, now: Timestamp, record: Record) {
-        let expires_at = now.plus(RETENTION);
+    /// Deletes some expired records. Calls `forgotten` with the tenant of each key that is forgotten.
+    pub fn sweep(&mut self, now: Timestamp, mut forgotten: impl FnMut(&TenantId)) {
         for _ in 0..SWEPT_PER_COMMIT {
             match self.by_expiry.front() {
-                Some((expiry, _)) if *expiry <= now => self.forget_oldest(),
+                Some((expiry, _)) if *expiry <= now => {}
                 _ => break,
             }
+            if let Some((expiry, key)) = self.by_expiry.pop_front() {
+                // The key may have been used again since then. Its new record expires later, and
+                // stays.
+                let of_record = self.by_key.get(&key).map(|(of_record, _)| *of_record);
+                if of_record == Some(expiry) {
+                    self.by_key.remove(&key);
+                    forgotten(&key.0);
+                }
+            }
         }
-        self.by_expiry.push_back((expires_at, key.clone()));
-        self.by_key.insert(key, (expires_at, record));
     }
 
-    fn forget_oldest(&mut self) {
-        let Some((expiry, key)) = self.by_expiry.pop_front() else {
-            return;
-        };
-        // The key may have been used again since then. Its new record expires later, and stays.
-        let of_record = self.by_key.get(&key).map(|(of_record, _)| *of_record);
-        if of_record == Some(expiry) {
-            self.by_key.remove(&key);
-        }
+    /// Returns whether there is a record for a key, expired or not.
+    pub fn has(&self, key: &RecordKey) -> bool {
+        self.by_key.contains_key(key)
+    }
+
+    pub fn remember(&mut self, key: RecordKey, now: Timestamp, record: Record) {
+        let expires_at = now.plus(RETENTION);
+        self.by_expiry.push_back((expires_at, key.clone()));
+        self.by_key.insert(key, (expires_at, record));
     }
 }

@@ -24,12 +24,18 @@ const MOST_ENDPOINTS: usize = 8192;
 const MOST_DATA: usize = 4 << 20;
 const MOST_DATA_OF_ONE: usize = 64 << 10;
 
+/// The most cached audiences.
+const MOST_AUDIENCES: usize = 64;
+
 /// See the module documentation.
 #[derive(Default)]
 pub(super) struct Cache {
     events: HashMap<i64, Arc<Event>>,
     /// The total bytes of their data.
     bytes_of_data: usize,
+    /// By tenant and type of event: the number and the members of the audience that was written
+    /// last, for as long as nobody subscribes or unsubscribes.
+    audiences: HashMap<(i64, Box<str>), (i64, Arc<[i64]>)>,
     endpoints: HashMap<(i64, EndpointId), (i64, Endpoint)>,
     tenants: HashMap<TenantId, i64>,
     names: HashMap<i64, TenantId>,
@@ -42,6 +48,7 @@ impl Cache {
     pub fn clear(&mut self) {
         self.endpoints.clear();
         self.forget_events();
+        self.audiences.clear();
         self.tenants.clear();
         self.names.clear();
     }
@@ -123,6 +130,40 @@ impl Cache {
         }
         self.bytes_of_data += bytes;
         self.events.insert(number, Arc::clone(event));
+    }
+
+    /// Returns the audience of a type of event, if it is stored and has not changed since.
+    pub fn audience(&self, tenant: &Tenant, event_type: &str) -> Option<&(i64, Arc<[i64]>)> {
+        // Most events have no stored audience, and then the type is not copied.
+        if self.audiences.is_empty() {
+            return None;
+        }
+        self.audiences.get(&(tenant.number, event_type.into()))
+    }
+
+    /// Caches an audience that was written.
+    pub fn keep_audience(
+        &mut self,
+        tenant: &Tenant,
+        event_type: &str,
+        number: i64,
+        members: &Arc<[i64]>,
+    ) {
+        if self.audiences.len() >= MOST_AUDIENCES {
+            self.audiences.clear();
+        }
+        let key = (tenant.number, event_type.into());
+        self.audiences.insert(key, (number, Arc::clone(members)));
+    }
+
+    /// Removes an audience that was deleted from the file.
+    pub fn forget_audience(&mut self, number: i64) {
+        self.audiences.retain(|_, (of, _)| *of != number);
+    }
+
+    /// Removes the audiences of a tenant whose subscriptions change.
+    pub fn forget_audiences(&mut self, tenant: &Tenant) {
+        self.audiences.retain(|(of, _), _| *of != tenant.number);
     }
 
     fn forget_events(&mut self) {

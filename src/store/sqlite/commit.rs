@@ -7,6 +7,7 @@ use super::{endpoints, events, sql};
 use crate::domain::TenantId;
 use crate::idempotency::{KeyUse, RETENTION, Record};
 use crate::store::at_rest::fields::Fields;
+use crate::store::quotas::Usage;
 use crate::store::writes::Written;
 use crate::store::{CommitError, Committed, Write};
 
@@ -22,10 +23,15 @@ pub(super) fn commit(
     let Some(key_use) = key_use else {
         return Ok(apply(tx, &tenant, write)?.into());
     };
-    if let Some(record) = tx.reader().record(&tenant, &key_use.key, tx.now())? {
+    let found = tx.reader().answer(&tenant, &key_use.key, tx.now())?;
+    // An answer that has expired is replaced.
+    let one = Usage::keys(i64::from(found.is_none()));
+    if let Some(record) = found.flatten() {
         return Ok(Committed::replay(record.replay(key_use)?));
     }
+    tx.usages.check(tenant.number, &tx.limits.quotas, one)?;
     let written = apply(tx, &tenant, write)?;
+    tx.usages.change(tenant.number, one);
     remember(tx, &tenant, key_use, &written)?;
     Ok(written.into())
 }

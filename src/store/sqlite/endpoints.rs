@@ -2,12 +2,13 @@
 
 use super::fault::Fault;
 use super::read::Tenant;
-use super::sql;
 use super::transaction::Transaction;
-use crate::domain::{DeliveryStatus, Endpoint, EndpointId, KeyRing, Settings, Timestamp};
+use super::{deletions, sql};
+use crate::domain::{Endpoint, EndpointId, KeyRing, Settings, Timestamp};
 use crate::store::at_rest::change::{KeyRingChange, Rewrite};
 use crate::store::at_rest::codec;
 use crate::store::at_rest::fields::Fields;
+use crate::store::quotas::Usage;
 use crate::store::writes::Written;
 use crate::store::{Change, CommitError, Create, Decision, Update};
 
@@ -16,6 +17,8 @@ pub(super) fn create(
     tenant: &Tenant,
     decide: &Create,
 ) -> Result<Written, CommitError> {
+    let one = Usage::endpoints(1);
+    tx.usages.check(tenant.number, &tx.limits.quotas, one)?;
     let now = tx.now();
     let Decision {
         write: endpoint,
@@ -27,6 +30,7 @@ pub(super) fn create(
         .seal_settings(&endpoint)
         .map_err(Fault::from)?;
     insert(tx, tenant, &endpoint, &sealed)?;
+    tx.usages.change(tenant.number, one);
     Ok(Written {
         at: now,
         action,
@@ -35,7 +39,7 @@ pub(super) fn create(
 }
 
 fn insert(
-    tx: &Transaction<'_>,
+    tx: &mut Transaction<'_>,
     tenant: &Tenant,
     endpoint: &Endpoint,
     sealed: &[u8],
@@ -148,14 +152,8 @@ fn delete(
     unsubscribe(tx, tenant, number, &endpoint.settings)?;
     tx.run_on(sql::DELETE_KEY_RING, number)?;
     tx.run_on(sql::DELETE_ENDPOINT, number)?;
-    tx.db.prepare_cached(sql::CANCEL_DELIVERIES)?.execute((
-        number,
-        codec::status_to_number(DeliveryStatus::Canceled),
-        now.as_millis(),
-        codec::endpoint_id_bytes(&endpoint.id),
-    ))?;
-    tx.turns.gone(number);
-    Ok(())
+    tx.usages.change(tenant.number, -Usage::endpoints(1));
+    deletions::cancel_later(tx, tenant, number, now)
 }
 
 /// Refuses a name that another endpoint of the tenant has. `own` is the number of the endpoint that
@@ -194,7 +192,7 @@ fn put_key_ring(
 
 /// Adds the patterns of an endpoint to the index of subscriptions, if it is active.
 fn subscribe(
-    tx: &Transaction<'_>,
+    tx: &mut Transaction<'_>,
     tenant: &Tenant,
     number: i64,
     settings: &Settings,
@@ -207,7 +205,7 @@ fn subscribe(
 
 /// Removes the patterns of an endpoint from the index of subscriptions.
 fn unsubscribe(
-    tx: &Transaction<'_>,
+    tx: &mut Transaction<'_>,
     tenant: &Tenant,
     number: i64,
     settings: &Settings,
@@ -216,12 +214,13 @@ fn unsubscribe(
 }
 
 fn each_pattern(
-    tx: &Transaction<'_>,
+    tx: &mut Transaction<'_>,
     sql: &str,
     tenant: &Tenant,
     number: i64,
     settings: &Settings,
 ) -> Result<(), Fault> {
+    tx.cache.forget_audiences(tenant);
     let mut statement = tx.db.prepare_cached(sql)?;
     for pattern in settings.patterns() {
         statement.execute((tenant.number, pattern.to_string(), number))?;

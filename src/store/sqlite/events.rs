@@ -2,31 +2,34 @@
 
 use std::sync::Arc;
 
+use super::fan_out::{self, Recipients};
 use super::fault::Fault;
 use super::read::{Events, Tenant};
 use super::rows::DeliveryRow;
 use super::transaction::Transaction;
 use super::{endpoints, sql};
 use crate::domain::{
-    Action, Attempt, Delivery, DeliveryId, EndpointId, Event, EventPattern, Refusal, Timestamp,
+    Action, Attempt, Delivery, DeliveryId, DeliveryStatus, EndpointId, Event, Refusal, Timestamp,
     Verdict,
 };
 use crate::store::at_rest::codec;
 use crate::store::at_rest::fields::Fields;
 use crate::store::claims::Receiver;
 use crate::store::fan_out::FanOut;
+use crate::store::quotas::{Usage, bytes_of_event};
 use crate::store::writes::Written;
 use crate::store::{Audience, Claimed, CommitError, Publish, Published, Settled, UpdateDelivery};
 
-/// Stores an event with its deliveries, unless it was published before.
+/// Stores an event with its deliveries, unless it was published before. If there are many, they are
+/// made later.
 pub(super) fn publish(
     tx: &mut Transaction<'_>,
     tenant: &Tenant,
     publish: Publish,
 ) -> Result<Written, CommitError> {
-    let audience = match publish.audience {
-        Audience::Subscribers => subscribers(tx, tenant, &publish.event_type)?,
-        Audience::Endpoint(id) => vec![(active_endpoint(tx, tenant, id)?, id)],
+    let recipients = match publish.audience {
+        Audience::Subscribers => fan_out::subscribers(tx, tenant, &publish.event_type)?,
+        Audience::Endpoint(id) => Recipients::Few(vec![(active_endpoint(tx, tenant, id)?, id)]),
     };
     let now = tx.now();
     if let Some((first, deliveries)) = published(tx, tenant, &publish, now)? {
@@ -44,42 +47,31 @@ pub(super) fn publish(
             answer: (publish.answer)(&published),
         });
     }
-    let endpoints = audience.iter().map(|(_, id)| *id);
+    let usage = Usage::of_event(publish.data.len(), recipients.len());
+    tx.usages.check(tenant.number, &tx.limits.quotas, usage)?;
+    let few: &[_] = match &recipients {
+        Recipients::Few(endpoints) => endpoints,
+        Recipients::Many(..) => &[],
+    };
+    let endpoints = few.iter().map(|(_, id)| *id);
     let (fan_out, render) = FanOut::new(publish, endpoints, now).map_err(Fault::from)?;
-    let answer = render(&fan_out.published());
-    let event = insert_event(tx, tenant, &fan_out.event, fan_out.deliveries.len())?;
+    let answer = render(&fan_out.published(recipients.len()));
+    let event = insert_event(tx, tenant, &fan_out.event, recipients.len())?;
+    tx.usages.change(tenant.number, usage);
     tx.cache.keep_event(event, &fan_out.event);
-    for ((endpoint, _), delivery) in audience.iter().zip(&fan_out.deliveries) {
-        insert_delivery(tx, tenant, *endpoint, event, delivery)?;
-        tx.turns.touch(*endpoint);
+    for (endpoint, delivery) in few.iter().zip(&fan_out.deliveries) {
+        insert_delivery(tx, tenant, *endpoint, event, (delivery.id, now))?;
+        tx.turns.touch(endpoint.0);
+    }
+    if let Recipients::Many(audience, members) = recipients {
+        let event_type = &fan_out.event.event_type;
+        fan_out::make_later(tx, tenant, event_type, (event, now), (audience, members))?;
     }
     Ok(Written {
         at: now,
         action: Some(Action::EventPublished),
         answer,
     })
-}
-
-/// Returns the active endpoints of a tenant that subscribe to a type, each once.
-fn subscribers(
-    tx: &Transaction<'_>,
-    tenant: &Tenant,
-    event_type: &str,
-) -> Result<Vec<(i64, EndpointId)>, Fault> {
-    let mut found = Vec::new();
-    for pattern in EventPattern::matching(event_type) {
-        found.extend(tx.reader().rows(
-            sql::SUBSCRIBERS,
-            &[&tenant.number, &pattern.to_string()],
-            |row| {
-                let id = row.get_ref(1)?.as_blob()?;
-                Ok((row.get(0)?, codec::endpoint_id_from(id)?))
-            },
-        )?);
-    }
-    found.sort_unstable();
-    found.dedup();
-    Ok(found)
 }
 
 /// Returns the event that was published with the same id, if its retention has not ended.
@@ -136,33 +128,28 @@ fn insert_event(
         event.created_at.as_millis(),
         deliveries,
         sealed,
+        bytes_of_event(event.data.len()),
     ))?;
     Ok(tx.db.last_insert_rowid())
 }
 
-fn insert_delivery(
+/// Stores a new delivery, whose first attempt is due at once.
+pub(super) fn insert_delivery(
     tx: &Transaction<'_>,
     tenant: &Tenant,
-    endpoint: i64,
+    (endpoint, endpoint_id): (i64, EndpointId),
     event: i64,
-    delivery: &Delivery,
+    (id, at): (DeliveryId, Timestamp),
 ) -> Result<(), Fault> {
-    let millis = |at: Option<Timestamp>| at.map(Timestamp::as_millis);
     tx.db.prepare_cached(sql::ADD_DELIVERY)?.execute((
         tenant.number,
-        delivery.id.as_uuid().as_bytes(),
+        id.as_uuid().as_bytes(),
         endpoint,
-        codec::endpoint_id_bytes(&delivery.endpoint_id),
+        codec::endpoint_id_bytes(&endpoint_id),
         event,
-        codec::status_to_number(delivery.status),
-        delivery.created_at.as_millis(),
-        millis(delivery.next_attempt_at),
-        millis(delivery.finished_at),
-        millis(delivery.scheduled_at),
-        delivery.failures,
-        delivery.is_last_attempt,
-        delivery.is_resend_wanted,
-        codec::attempts_to_text(&delivery.attempts)?,
+        codec::status_to_number(DeliveryStatus::Pending),
+        at.as_millis(),
+        codec::attempts_to_text(&[])?,
     ))?;
     Ok(())
 }
@@ -202,13 +189,14 @@ pub(super) fn update_delivery(
 ) -> Result<Written, CommitError> {
     let found = tx.reader().delivery_row(tenant, id)?;
     let row = found.ok_or(CommitError::DeliveryNotFound)?;
-    let (number, endpoint) = (row.number, row.endpoint);
+    let (number, endpoint, was_pending) = (row.number, row.endpoint, row.was_pending);
     let delivery = delivery(tx, tenant, row)?;
     active_endpoint(tx, tenant, delivery.endpoint_id)?;
     let now = tx.now();
     let is_in_flight = tx.turns.held(number).is_some();
     let decided = decide(&delivery, is_in_flight, now)?;
     set_delivery(tx, number, &decided.write)?;
+    note_pending(tx, tenant, was_pending, &decided.write);
     tx.turns.note_change(number);
     tx.turns.touch(endpoint);
     Ok(Written {
@@ -231,7 +219,7 @@ pub(super) fn settle(
     };
     let tenant = tx.tenant(&claimed.tenant)?;
     let now = tx.now();
-    let Some(current) = claimed_delivery(tx, &tenant, number, claimed)? else {
+    let Some((current, was_pending)) = claimed_delivery(tx, &tenant, number, claimed)? else {
         // The delivery was deleted by age, so there is nothing to settle. Its slot is still
         // released.
         let has_failed = Receiver::after(claimed, verdict, None, now).has_failed;
@@ -249,23 +237,39 @@ pub(super) fn settle(
         endpoints::replace(tx, &tenant, endpoint, before, disabled)?;
     }
     set_delivery(tx, number, &settled)?;
+    note_pending(tx, &tenant, was_pending, &settled);
     tx.turns.ended(number, endpoint, receiver.has_failed);
     Ok(Settled::Recorded)
 }
 
-/// Returns a claimed delivery as it is now. Its row is read only if something may have changed it
-/// since the claim.
+/// Counts a delivery that is no longer pending, or is again.
+fn note_pending(
+    tx: &mut Transaction<'_>,
+    tenant: &Tenant,
+    was_pending: bool,
+    delivery: &Delivery,
+) {
+    let is_pending = delivery.status == DeliveryStatus::Pending;
+    let more = i64::from(is_pending) - i64::from(was_pending);
+    tx.usages.change(tenant.number, Usage::pending(more));
+}
+
+/// Returns a claimed delivery as it is now, and whether its row says that it is pending. The row is
+/// read only if something may have changed it since the claim.
 fn claimed_delivery(
     tx: &Transaction<'_>,
     tenant: &Tenant,
     number: i64,
     claimed: &Claimed,
-) -> Result<Option<Delivery>, Fault> {
+) -> Result<Option<(Delivery, bool)>, Fault> {
     if tx.turns.is_as_claimed(number) {
-        return Ok(Some(claimed.delivery.clone()));
+        return Ok(Some((claimed.delivery.clone(), true)));
     }
-    let row = tx.reader().delivery_row(tenant, claimed.delivery.id)?;
-    row.map(|row| delivery(tx, tenant, row)).transpose()
+    let Some(row) = tx.reader().delivery_row(tenant, claimed.delivery.id)? else {
+        return Ok(None);
+    };
+    let was_pending = row.was_pending;
+    Ok(Some((delivery(tx, tenant, row)?, was_pending)))
 }
 
 /// Stores how far the test clock is ahead, in milliseconds.

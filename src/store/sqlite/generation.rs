@@ -170,7 +170,8 @@ mod tests {
             before = found.own;
             // Other counts are on the page, too.
             db.execute(
-                "INSERT INTO event VALUES (?1, 1, 'a', 'b', x'', 1, 1, 1, 1, x'')",
+                "INSERT INTO event (number, tenant, id, type, trace_id, created_at, deliveries, kept, remembered, sealed)
+                 VALUES (?1, 1, 'a', 'b', x'', 1, 1, 1, 1, x'')",
                 [round * 1000 + 1],
             )
             .expect("a row");

@@ -11,12 +11,15 @@ use crate::domain::Timestamp;
 pub(super) fn find_all(reader: Reader<'_>, turns: &mut Turns) -> Result<(), Fault> {
     let mut after: i64 = 0;
     while let Some(endpoint) = reader.row(sql::NEXT_QUEUE, &[&after], |row| Ok(row.get(0)?))? {
+        after = endpoint;
         let first = waiting(reader, turns, endpoint, 1)?.pop();
         let is_active: Option<bool> =
             reader.row(sql::QUEUE, &[&endpoint], |row| Ok(row.get(0)?))?;
-        turns
-            .queues
-            .set_active(&endpoint, is_active.unwrap_or(false));
+        // The deliveries of a deleted endpoint are canceled.
+        let Some(is_active) = is_active else {
+            continue;
+        };
+        turns.queues.set_active(&endpoint, is_active);
         if let Some((_, number)) = first {
             let failures: Option<u32> =
                 reader.row(sql::FAILURES, &[&number], |row| Ok(row.get(0)?))?;
@@ -27,7 +30,6 @@ pub(super) fn find_all(reader: Reader<'_>, turns: &mut Turns) -> Result<(), Faul
                 .set_failing(&endpoint, failures.unwrap_or_default() > 0);
         }
         turns.waits(endpoint, first);
-        after = endpoint;
     }
     Ok(())
 }

@@ -137,7 +137,7 @@ impl Reader<'_> {
         };
         let found = self.rows(
             sql::ENDPOINTS,
-            &[&tenant.number, &before, &one_more_than(limit)],
+            &[&tenant.number, &before, &sql::one_more_than(limit)],
             |row| Ok(self.read_endpoint(&tenant.id, row)?.1),
         )?;
         Ok(Some(page(found, limit)))
@@ -150,15 +150,25 @@ impl Reader<'_> {
         key: &IdempotencyKey,
         now: Timestamp,
     ) -> Result<Option<Record>, Fault> {
-        let found = self.row(sql::ANSWER, &[&tenant.number, &key.as_str()], |row| {
+        Ok(self.answer(tenant, key, now)?.flatten())
+    }
+
+    /// Returns `None` when there is no answer for a key, and `Some(None)` when there is one that has
+    /// expired at `now`.
+    pub fn answer(
+        &self,
+        tenant: &Tenant,
+        key: &IdempotencyKey,
+        now: Timestamp,
+    ) -> Result<Option<Option<Record>>, Fault> {
+        self.row(sql::ANSWER, &[&tenant.number, &key.as_str()], |row| {
             if now.as_millis() >= row.get::<_, i64>(0)? {
                 return Ok(None);
             }
             let fields = Fields::of(&tenant.id, self.keys);
             let record = fields.open_record(key, row.get_ref(1)?.as_blob()?)?;
             Ok(Some(record))
-        })?;
-        Ok(found.flatten())
+        })
     }
 
     /// Returns the event with this number, and the number of endpoints that it went to.
@@ -185,7 +195,20 @@ impl Reader<'_> {
         id: DeliveryId,
     ) -> Result<Option<DeliveryRow>, Fault> {
         let id = id.as_uuid().as_bytes().as_slice();
-        self.row(sql::DELIVERY, &[&tenant.number, &id], DeliveryRow::read)
+        let mut found = self.row(sql::DELIVERY, &[&tenant.number, &id], DeliveryRow::read)?;
+        if let Some(row) = found.as_mut().filter(|row| row.was_pending)
+            && let Some(at) = self.deleted_at(row.endpoint)?
+        {
+            row.cancel(at);
+        }
+        Ok(found)
+    }
+
+    /// Returns when an endpoint was deleted, if its pending deliveries may not all be canceled yet.
+    fn deleted_at(&self, endpoint: i64) -> Result<Option<Timestamp>, Fault> {
+        self.row(sql::DELETION, &[&endpoint], |row| {
+            Ok(Timestamp::from_millis(row.get(0)?))
+        })
     }
 
     /// Returns the delivery of this row, with its event.
@@ -225,6 +248,8 @@ impl Reader<'_> {
             },
         };
         let statuses = match &status {
+            // Those of a deleted endpoint may still be pending in the file.
+            Some(DeliveryStatus::Canceled) => &[DeliveryStatus::Canceled, DeliveryStatus::Pending],
             Some(status) => std::slice::from_ref(status),
             None => &codec::STATUSES[..],
         };
@@ -236,10 +261,16 @@ impl Reader<'_> {
             let status = codec::status_to_number(*status);
             found.extend(self.rows(
                 sql::DELIVERIES,
-                &[&id, &status, &tenant.number, &before, &one_more_than(limit)],
+                &[&id, &status, &tenant.number, &before, &sql::one_more_than(limit)],
                 DeliveryRow::read,
             )?);
         }
+        if let Some(pending) = found.iter().find(|row| row.was_pending)
+            && let Some(at) = self.deleted_at(pending.endpoint)?
+        {
+            found.iter_mut().for_each(|row| row.cancel(at));
+        }
+        found.retain(|row| status.is_none_or(|status| status == row.status()));
         found.sort_unstable_by_key(|row| std::cmp::Reverse(row.number));
         let found = page(found, limit);
         let mut events = Events::default();
@@ -253,11 +284,6 @@ impl Reader<'_> {
             has_more: found.has_more,
         }))
     }
-}
-
-/// Returns the number of rows to read for a page: one more shows whether older entries follow.
-fn one_more_than(limit: usize) -> i64 {
-    i64::try_from(limit.saturating_add(1)).unwrap_or(i64::MAX)
 }
 
 /// Makes a page of at most `limit` of the items.

@@ -15,6 +15,8 @@ pub(super) struct DeliveryRow {
     pub endpoint: i64,
     pub endpoint_id: EndpointId,
     pub event: i64,
+    /// Whether the row says that it is pending.
+    pub was_pending: bool,
     id: DeliveryId,
     status: DeliveryStatus,
     created_at: Timestamp,
@@ -33,15 +35,17 @@ impl DeliveryRow {
         let time = |millis: Option<i64>| millis.map(Timestamp::from_millis);
         let uuid = Uuid::from_slice(row.get_ref(1)?.as_blob()?);
         let status = usize::try_from(row.get::<_, i64>(5)?).ok();
+        let status = *status
+            .and_then(|status| STATUSES.get(status))
+            .ok_or_else(|| damaged("delivery status"))?;
         Ok(Self {
             number: row.get(0)?,
             id: uuid.map_err(|_| damaged("delivery id"))?.into(),
             endpoint: row.get(2)?,
             endpoint_id: endpoint_id_from(row.get_ref(3)?.as_blob()?)?,
             event: row.get(4)?,
-            status: *status
-                .and_then(|status| STATUSES.get(status))
-                .ok_or_else(|| damaged("delivery status"))?,
+            was_pending: status == DeliveryStatus::Pending,
+            status,
             created_at: Timestamp::from_millis(row.get(6)?),
             next_attempt_at: time(row.get(7)?),
             finished_at: time(row.get(8)?),
@@ -51,6 +55,16 @@ impl DeliveryRow {
             is_resend_wanted: row.get(12)?,
             attempts: attempts_from(row.get_ref(13)?.as_str()?)?,
         })
+    }
+
+    /// Shows a pending delivery as canceled, since its endpoint was deleted at this time.
+    pub fn cancel(&mut self, at: Timestamp) {
+        if self.status == DeliveryStatus::Pending {
+            self.status = DeliveryStatus::Canceled;
+            self.next_attempt_at = None;
+            self.scheduled_at = None;
+            self.finished_at = Some(at);
+        }
     }
 
     /// Returns the status of the delivery.

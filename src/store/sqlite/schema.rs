@@ -14,7 +14,7 @@ pub(super) const APPLICATION_ID: i32 = 0x486b_546e;
 /// The steps to the schema that this version writes (SQLite's `user_version`): step `n` makes
 /// schema `n + 1` of schema `n`. Steps are only ever added, since a file of every released version
 /// must open.
-const MIGRATIONS: &[&str] = &[sql::SCHEMA_1];
+const MIGRATIONS: &[&[&str]] = &[&[sql::SCHEMA_1], &[sql::SCHEMA_2_TENANTS]];
 
 /// Brings the schema to the one that this version writes. Each step and its number are one
 /// transaction.
@@ -22,14 +22,16 @@ pub(super) fn migrate(db: &mut Connection, path: &Path) -> Result<(), OpenError>
     migrate_with(db, path, MIGRATIONS)
 }
 
-fn migrate_with(db: &mut Connection, path: &Path, steps: &[&str]) -> Result<(), OpenError> {
+fn migrate_with(db: &mut Connection, path: &Path, steps: &[&[&str]]) -> Result<(), OpenError> {
     let fault = |error: rusqlite::Error| OpenError::of(path, error.into());
     let mut version = recognise(db, path, steps.len())?;
     while let Some(step) = steps.get(version) {
         let transaction = db
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(fault)?;
-        transaction.execute_batch(step).map_err(fault)?;
+        for part in *step {
+            transaction.execute_batch(part).map_err(fault)?;
+        }
         version += 1;
         transaction
             .pragma_update(None, "application_id", APPLICATION_ID)
@@ -106,8 +108,8 @@ pub(super) type Part = (String, String, Option<String>);
 /// Makes an empty database with this version's schema, in memory.
 pub(super) fn blank() -> Result<Connection, Fault> {
     let db = Connection::open_in_memory()?;
-    for step in MIGRATIONS {
-        db.execute_batch(step)?;
+    for part in MIGRATIONS.iter().copied().flatten() {
+        db.execute_batch(part)?;
     }
     Ok(db)
 }
@@ -124,8 +126,8 @@ mod tests {
     fn steps_are_taken_once_and_a_newer_file_is_refused() {
         let mut db = memory();
         let path = Path::new("hookturn.db");
-        let first = ["CREATE TABLE a (x)"];
-        let both = ["CREATE TABLE a (x)", "CREATE TABLE b (x)"];
+        let first: [&[_]; 1] = [&["CREATE TABLE a (x)"]];
+        let both: [&[_]; 2] = [&["CREATE TABLE a (x)"], &["CREATE TABLE b (x)"]];
         migrate_with(&mut db, path, &first).expect("an empty file");
         migrate_with(&mut db, path, &first).expect("nothing to do");
         migrate_with(&mut db, path, &both).expect("one step");
@@ -141,9 +143,9 @@ mod tests {
     fn a_step_that_fails_leaves_the_file_as_it_was() {
         let mut db = memory();
         let path = Path::new("hookturn.db");
-        let broken = [
-            "CREATE TABLE a (x)",
-            "CREATE TABLE b (x); CREATE TABLE a (x)",
+        let broken: [&[_]; 2] = [
+            &["CREATE TABLE a (x)"],
+            &["CREATE TABLE b (x)", "CREATE TABLE a (x)"],
         ];
         migrate_with(&mut db, path, &broken).expect_err("the second step fails");
         let tables: i64 = db

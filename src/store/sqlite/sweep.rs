@@ -9,6 +9,7 @@ use super::{queue, sql};
 use crate::domain::{DeliveryStatus, Timestamp};
 use crate::store::DeliveryLimits;
 use crate::store::at_rest::codec;
+use crate::store::quotas::{BYTES_OF_DELIVERY, Usage};
 
 /// The most records of one kind that one step deletes. A step with all kinds and their commits took
 /// 1.8 ms in the median, in an unoptimised build.
@@ -39,49 +40,76 @@ pub(super) fn earliest_expiry(
 
 /// Deletes expired answers.
 fn answers(tx: &mut Transaction<'_>, now: Timestamp) -> Result<bool, Fault> {
-    let mut sweep = tx.db.prepare_cached(sql::SWEEP_ANSWERS)?;
-    Ok(sweep.execute((now.as_millis(), MOST))? == MOST)
+    let until = now.as_millis();
+    let tenants = tx
+        .reader()
+        .rows(sql::SWEEP_ANSWERS, &[&until, &most()], |row| Ok(row.get(0)?))?;
+    for tenant in &tenants {
+        tx.usages.change(*tenant, Usage::keys(-1));
+    }
+    Ok(tenants.len() == MOST)
 }
 
 /// Deletes finished deliveries past their retention, and each event with its last delivery.
 fn deliveries(tx: &mut Transaction<'_>, now: Timestamp) -> Result<bool, Fault> {
-    let old = older_than_retention(tx, sql::OLD_DELIVERIES, now)?;
-    for (number, event) in &old {
+    let until = now.minus(tx.limits.retention).as_millis();
+    let old: Vec<(i64, i64, i64)> =
+        tx.reader()
+            .rows(sql::OLD_DELIVERIES, &[&until, &most()], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })?;
+    for (number, event, tenant) in &old {
         tx.run_on(sql::DELETE_DELIVERY, *number)?;
-        let left: Option<(i64, bool)> = tx.reader().row(sql::RELEASE_EVENT, &[event], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })?;
-        if let Some((..=0, false)) = left {
-            tx.run_on(sql::DELETE_EVENT, *event)?;
-        }
+        tx.usages.change(*tenant, Usage::bytes(-BYTES_OF_DELIVERY));
+        release_event(tx, *event, 1)?;
     }
     Ok(old.len() == MOST)
+}
+
+/// Notes that some deliveries of an event are gone or will never be made. Deletes the event if they
+/// were the last ones and its id is not remembered.
+pub(super) fn release_event(
+    tx: &mut Transaction<'_>,
+    event: i64,
+    deliveries: i64,
+) -> Result<(), Fault> {
+    let left: Option<(i64, bool)> =
+        tx.reader()
+            .row(sql::RELEASE_EVENT, &[&event, &deliveries], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?;
+    match left {
+        Some((..=0, false)) => delete_event(tx, event),
+        _ => Ok(()),
+    }
+}
+
+fn delete_event(tx: &mut Transaction<'_>, event: i64) -> Result<(), Fault> {
+    let deleted: Option<(i64, i64)> = tx.reader().row(sql::DELETE_EVENT, &[&event], |row| {
+        Ok((row.get(0)?, row.get(1)?))
+    })?;
+    if let Some((tenant, bytes)) = deleted {
+        tx.usages.change(tenant, Usage::bytes(-bytes));
+    }
+    Ok(())
 }
 
 /// Frees the ids of events past their retention, and deletes those without deliveries.
 fn events(tx: &mut Transaction<'_>, now: Timestamp) -> Result<bool, Fault> {
-    let old = older_than_retention(tx, sql::OLD_EVENTS, now)?;
+    let until = now.minus(tx.limits.retention).as_millis();
+    let old: Vec<(i64, i64)> = tx
+        .reader()
+        .rows(sql::OLD_EVENTS, &[&until, &most()], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
     for (number, kept) in &old {
-        let sql = if *kept > 0 {
-            sql::FORGET_EVENT_ID
+        if *kept > 0 {
+            tx.run_on(sql::FORGET_EVENT_ID, *number)?;
         } else {
-            sql::DELETE_EVENT
-        };
-        tx.run_on(sql, *number)?;
+            delete_event(tx, *number)?;
+        }
     }
     Ok(old.len() == MOST)
-}
-
-/// Returns the two columns of the rows that a statement finds past the retention.
-fn older_than_retention(
-    tx: &Transaction<'_>,
-    sql: &str,
-    now: Timestamp,
-) -> Result<Vec<(i64, i64)>, Fault> {
-    let until = now.minus(tx.limits.retention).as_millis();
-    tx.reader().rows(sql, &[&until, &most()], |row| {
-        Ok((row.get(0)?, row.get(1)?))
-    })
 }
 
 /// Fails deliveries that have waited too long for a disabled endpoint: some of one endpoint.

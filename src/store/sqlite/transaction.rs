@@ -6,6 +6,7 @@ use super::cache::Cache;
 use super::fault::Fault;
 use super::read::{Reader, Tenant};
 use super::turns::Turns;
+use super::usage::Usages;
 use crate::clock::Clock;
 use crate::domain::{Endpoint, EndpointId, TenantId, Timestamp};
 use crate::store::DeliveryLimits;
@@ -20,6 +21,7 @@ pub(super) struct Transaction<'a> {
     pub limits: DeliveryLimits,
     pub turns: &'a mut Turns,
     pub cache: &'a mut Cache,
+    pub usages: &'a mut Usages,
 }
 
 impl Transaction<'_> {

@@ -4,11 +4,14 @@
 //! Those are made again, since nobody knows how they ended: delivery is at least once. A claim that
 //! is stored in the file would need a time-out, and would cost each delivery one more write.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::mem;
 use std::sync::Arc;
 
+use super::deletions::Deletion;
+use super::fan_out::{Unmade, UnmadeEvent};
 use crate::domain::{Delivery, DeliveryId, Event, Timestamp};
+use crate::store::fan_outs::FanOut;
 use crate::store::queues::{Queues, Turn};
 use crate::store::{DeliveryLimits, Hold};
 
@@ -30,12 +33,18 @@ enum Effect {
     /// This endpoint was enabled or disabled.
     Active(i64, bool),
     /// This endpoint was deleted.
-    Gone(i64),
+    Gone(Deletion),
+    /// The deliveries of this event of a tenant are made later.
+    MakeLater(i64, FanOut<UnmadeEvent, i64>),
 }
 
 /// See the module documentation.
 pub(super) struct Turns {
     pub queues: Queues<i64>,
+    /// The events whose deliveries are not all made.
+    pub unmade: Unmade,
+    /// The deleted endpoints whose pending deliveries are not all canceled.
+    pub deletions: VecDeque<Deletion>,
     held: HashMap<i64, Held>,
     /// The numbers of the held deliveries.
     numbers: HashMap<DeliveryId, i64>,
@@ -59,6 +68,8 @@ impl Turns {
     pub fn new(limits: DeliveryLimits) -> Self {
         Self {
             queues: Queues::new(limits),
+            unmade: Unmade::default(),
+            deletions: VecDeque::new(),
             held: HashMap::new(),
             numbers: HashMap::new(),
             unreadable_endpoints: HashSet::new(),
@@ -122,13 +133,25 @@ impl Turns {
     }
 
     /// Notes that an endpoint was deleted.
-    pub fn gone(&mut self, endpoint: i64) {
-        self.touch(endpoint);
-        // Its deliveries are canceled with it.
+    pub fn gone(&mut self, deletion: Deletion) {
+        self.is_news = true;
+        // Its deliveries are canceled.
         for held in self.held.values_mut() {
-            held.may_have_changed |= held.endpoint == endpoint;
+            held.may_have_changed |= held.endpoint == deletion.endpoint;
         }
-        self.effects.push(Effect::Gone(endpoint));
+        self.effects.push(Effect::Gone(deletion));
+    }
+
+    /// Notes that the deliveries of an event are made later.
+    pub fn make_later(&mut self, tenant: i64, fan_out: FanOut<UnmadeEvent, i64>) {
+        self.is_news = true;
+        self.effects.push(Effect::MakeLater(tenant, fan_out));
+    }
+
+    /// Returns the next event whose deliveries are to be made at `now`, with the number of its
+    /// tenant.
+    pub fn next_unmade(&self, _now: Timestamp) -> Option<(&i64, &FanOut<UnmadeEvent, i64>)> {
+        self.unmade.next(|_tenant| false)
     }
 
     /// Returns the attempt of this delivery that is in flight, as of the current batch.
@@ -227,7 +250,11 @@ impl Turns {
                 }
             }
             Effect::Active(endpoint, is_active) => self.queues.set_active(endpoint, *is_active),
-            Effect::Gone(endpoint) => self.queues.forget(endpoint),
+            Effect::Gone(deletion) => {
+                self.queues.forget(&deletion.endpoint);
+                self.deletions.push_back(*deletion);
+            }
+            Effect::MakeLater(tenant, fan_out) => self.unmade.push(tenant, fan_out.clone()),
         }
     }
 

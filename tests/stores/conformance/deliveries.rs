@@ -21,7 +21,7 @@ pub(super) const FAILURE: Verdict = Verdict::Failure {
     jitter: 0.0,
 };
 
-fn publication(id: &str, data: &str, audience: Audience) -> Write {
+pub(super) fn publication(id: &str, data: &str, audience: Audience) -> Write {
     Write::Publish(Publish {
         id: id.parse().expect("an id"),
         event_type: "a.b".into(),

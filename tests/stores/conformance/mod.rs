@@ -13,6 +13,7 @@ mod model;
 mod names;
 mod paging;
 mod rotations;
+mod shares;
 mod tenants;
 
 use std::any::Any;
@@ -27,7 +28,7 @@ use hookturn::idempotency::{Answer, KeyUse};
 use hookturn::random;
 use hookturn::service::{Error, Service};
 use hookturn::store::sqlite::Opening;
-use hookturn::store::{Change, CommitError, Committed, DeliveryLimits, MemoryStore, Store, Write};
+use hookturn::store::{Change, CommitError, Committed, DeliveryLimits, MemoryStore, Quotas, Store, Write};
 use hookturn_test::{START, scratch_in_memory};
 
 use crate::support::{Rotated, acme, caller, decided, master_keys, says, settings};
@@ -108,6 +109,15 @@ macro_rules! conformance_suite {
                     a_sweep_fails_what_waited_too_long_and_says_when_the_next_is_due,
                     deliveries_and_event_ids_are_each_tenants_own,
                     an_endpoint_that_is_deleted_once_it_is_listed_gets_no_event;
+                shares:
+                    an_event_for_many_endpoints_reaches_each_of_them_once,
+                    who_gets_an_event_is_decided_when_it_is_published,
+                    an_event_for_many_endpoints_leaves_room_for_other_tenants,
+                    a_deletion_cancels_whatever_is_pending_from_that_instant,
+                    a_tenant_has_at_most_as_many_endpoints_as_its_quota,
+                    pending_deliveries_count_from_their_event_to_their_end,
+                    bytes_of_events_count_until_they_are_forgotten,
+                    a_tenant_has_at_most_as_many_keys_as_its_quota;
             );
 
             #[test]
@@ -148,11 +158,17 @@ pub fn sqlite(clock: Arc<dyn Clock>, limits: DeliveryLimits) -> Opened {
     }
 }
 
-/// Little room for attempts, so that it is soon used up.
+/// Little room, so that it is soon used up.
 const LIMITS: DeliveryLimits = DeliveryLimits {
     retention: Duration::from_secs(7 * 86_400),
     in_flight: 8,
     in_flight_per_endpoint: 3,
+    quotas: Quotas {
+        endpoints: Some(1000),
+        pending_deliveries: Some(2000),
+        event_bytes: Some(2 << 20),
+        idempotency_keys: Some(3000),
+    },
 };
 
 /// An open store.

@@ -27,7 +27,11 @@ pub fn operations() -> Operations {
     Operations::default()
         .with(routes!(send_test_event), || {
             let body = Delivery::from(&example::test_delivery());
-            Answers::new(&body, vec![Error::EndpointDisabled.into()])
+            let failures = vec![
+                Error::EndpointDisabled.into(),
+                Error::QuotaExceeded(example::TOO_MANY_PENDING).into(),
+            ];
+            Answers::new(&body, failures)
         })
         .with(routes!(list_deliveries), || {
             let body = DeliveryList::new(&[example::delivery()], false);

@@ -31,6 +31,7 @@ pub fn operations() -> Operations {
             let failures = vec![
                 CreateEndpoint::refusal("{}"),
                 CreateEndpoint::refusal(r#"{"url":"http://example.com/hook"}"#),
+                Error::QuotaExceeded(example::TOO_MANY_ENDPOINTS).into(),
             ];
             Answers::new(&body, failures)
         })

@@ -30,7 +30,9 @@ pub fn operations() -> Operations {
                 &example::subscription(),
                 Some(&example::first_secret()),
             );
-            Answers::new(&body, input_failures())
+            let mut failures = input_failures();
+            failures.push(Error::QuotaExceeded(example::TOO_MANY_ENDPOINTS).into());
+            Answers::new(&body, failures)
         })
         .with(routes!(read_subscription), || {
             Answers::new(&example_body(), Vec::new())

@@ -8,6 +8,11 @@
 
 pub(super) mod offline;
 
+/// Returns the number of rows to read for a page: one more shows whether more follow.
+pub(super) fn one_more_than(limit: usize) -> i64 {
+    i64::try_from(limit.saturating_add(1)).unwrap_or(i64::MAX)
+}
+
 /// The tables of schema 1.
 pub(super) const SCHEMA_1: &str = "
 CREATE TABLE state (
@@ -101,6 +106,50 @@ CREATE INDEX delivery_due ON delivery (endpoint, next_attempt_at) WHERE next_att
 CREATE INDEX delivery_age ON delivery (finished_at) WHERE finished_at IS NOT NULL;
 ";
 
+/// What schema 2 adds so that no tenant makes another one wait.
+///
+/// - An event for many endpoints has a row in `fan_out` until all its deliveries are made. Its
+///   `audience` has the numbers of the endpoints that get it.
+/// - A deleted endpoint has a row in `deletion` until all its pending deliveries are canceled.
+/// - `usage` has what each tenant uses of its quotas. An event of before has no `bytes` and counts
+///   none.
+pub(super) const SCHEMA_2_TENANTS: &str = "
+CREATE TABLE audience (
+    number  INTEGER PRIMARY KEY,
+    members BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE fan_out (
+    event    INTEGER PRIMARY KEY,
+    tenant   INTEGER NOT NULL,
+    audience INTEGER NOT NULL,
+    done     INTEGER NOT NULL
+) STRICT;
+CREATE INDEX fan_out_audience ON fan_out (audience);
+
+CREATE TABLE deletion (
+    endpoint   INTEGER PRIMARY KEY,
+    tenant     INTEGER NOT NULL,
+    deleted_at INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE usage (
+    tenant             INTEGER PRIMARY KEY,
+    endpoints          INTEGER NOT NULL,
+    pending_deliveries INTEGER NOT NULL,
+    event_bytes        INTEGER NOT NULL,
+    idempotency_keys   INTEGER NOT NULL
+) STRICT;
+INSERT INTO usage SELECT number,
+    (SELECT count(*) FROM endpoint WHERE endpoint.tenant = tenant.number), 0, 0,
+    (SELECT count(*) FROM answer WHERE answer.tenant = tenant.number) FROM tenant;
+UPDATE usage SET pending_deliveries = found.pending, event_bytes = found.bytes
+    FROM (SELECT tenant, sum(status = 0) AS pending, 512 * count(*) AS bytes FROM delivery GROUP BY tenant) AS found
+    WHERE found.tenant = usage.tenant;
+
+ALTER TABLE event ADD COLUMN bytes INTEGER;
+";
+
 /// Declares the statements, and a list of all of them.
 macro_rules! statements {
     ($($(#[$doc:meta])* $name:ident = $sql:expr;)+) => {
@@ -139,29 +188,30 @@ statements! {
     UNSUBSCRIBE = "DELETE FROM subscription WHERE tenant = ?1 AND pattern = ?2 AND endpoint = ?3";
     SUBSCRIBERS = "SELECT subscription.endpoint, endpoint.id FROM subscription
         JOIN endpoint ON endpoint.number = subscription.endpoint
-        WHERE subscription.tenant = ?1 AND pattern = ?2";
+        WHERE subscription.tenant = ?1 AND pattern = ?2 LIMIT ?3";
 
     ANSWER = "SELECT expires_at, sealed FROM answer WHERE tenant = ?1 AND key = ?2";
     /// Replaces an expired answer that was not swept yet.
     REMEMBER = "INSERT OR REPLACE INTO answer (tenant, key, expires_at, sealed) VALUES (?1, ?2, ?3, ?4)";
     FIRST_ANSWER_EXPIRY = "SELECT min(expires_at) FROM answer";
     SWEEP_ANSWERS = "DELETE FROM answer WHERE number IN
-        (SELECT number FROM answer WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)";
+        (SELECT number FROM answer WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)
+        RETURNING tenant";
 
     /// The event that the tenant published with this id, if its retention has not ended.
     PUBLISHED = "SELECT number FROM event
         WHERE tenant = ?1 AND id = ?2 AND remembered = 1 AND created_at > ?3 LIMIT 1";
     ADD_EVENT = "INSERT INTO event
-        (tenant, id, type, trace_id, created_at, deliveries, kept, remembered, sealed)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, 1, ?7)";
+        (tenant, id, type, trace_id, created_at, deliveries, kept, remembered, sealed, bytes)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, 1, ?7, ?8)";
     EVENT = "SELECT id, type, trace_id, created_at, sealed, deliveries FROM event WHERE number = ?1";
     FIRST_EVENT_AGE = "SELECT min(created_at) FROM event WHERE remembered = 1";
     OLD_EVENTS = "SELECT number, kept FROM event
         WHERE remembered = 1 AND created_at <= ?1 ORDER BY created_at LIMIT ?2";
-    DELETE_EVENT = "DELETE FROM event WHERE number = ?1";
+    DELETE_EVENT = "DELETE FROM event WHERE number = ?1 RETURNING tenant, coalesce(bytes, 0)";
     /// Frees the id of an event. The event is deleted with its last delivery.
     FORGET_EVENT_ID = "UPDATE event SET remembered = 0 WHERE number = ?1";
-    RELEASE_EVENT = "UPDATE event SET kept = kept - 1 WHERE number = ?1 RETURNING kept, remembered";
+    RELEASE_EVENT = "UPDATE event SET kept = kept - ?2 WHERE number = ?1 RETURNING kept, remembered";
 
     DELIVERY = "SELECT number, id, endpoint, endpoint_id, event, status, created_at, next_attempt_at, finished_at,
             scheduled_at, failures, is_last_attempt, is_resend_wanted, attempts
@@ -176,18 +226,18 @@ statements! {
         FROM delivery WHERE endpoint_id = ?1 AND status = ?2 AND tenant = ?3 AND number < ?4
         ORDER BY number DESC LIMIT ?5";
     ADD_DELIVERY = "INSERT INTO delivery (tenant, id, endpoint, endpoint_id, event, status, created_at,
-            next_attempt_at, finished_at, scheduled_at, failures, is_last_attempt, is_resend_wanted, attempts)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+            next_attempt_at, failures, is_last_attempt, is_resend_wanted, attempts)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, 0, 0, 0, ?8)";
     SET_DELIVERY = "UPDATE delivery SET status = ?2, next_attempt_at = ?3, finished_at = ?4, scheduled_at = ?5,
             failures = ?6, is_last_attempt = ?7, is_resend_wanted = ?8, attempts = ?9
         WHERE number = ?1";
-    CANCEL_DELIVERIES = "UPDATE delivery SET status = ?2, next_attempt_at = NULL, scheduled_at = NULL,
-            finished_at = ?3
-        WHERE endpoint_id = ?4 AND status = 0 AND endpoint = ?1";
+    /// Cancels some of the pending deliveries of an endpoint.
+    CANCEL_SOME = "UPDATE delivery SET status = ?2, next_attempt_at = NULL, scheduled_at = NULL, finished_at = ?3
+        WHERE number IN (SELECT number FROM delivery WHERE endpoint = ?1 AND next_attempt_at IS NOT NULL LIMIT ?4)";
     END_DELIVERY = "UPDATE delivery SET status = ?2, next_attempt_at = NULL, scheduled_at = NULL, finished_at = ?3
         WHERE number = ?1";
     FIRST_FINISHED = "SELECT min(finished_at) FROM delivery WHERE finished_at IS NOT NULL";
-    OLD_DELIVERIES = "SELECT number, event FROM delivery
+    OLD_DELIVERIES = "SELECT number, event, tenant FROM delivery
         WHERE finished_at IS NOT NULL AND finished_at <= ?1 ORDER BY finished_at LIMIT ?2";
     DELETE_DELIVERY = "DELETE FROM delivery WHERE number = ?1";
     /// The waiting deliveries of an endpoint, the earliest first.
@@ -198,6 +248,26 @@ statements! {
         WHERE endpoint > ?1 AND next_attempt_at IS NOT NULL ORDER BY endpoint LIMIT 1";
     QUEUE = "SELECT active, tenant FROM endpoint WHERE number = ?1";
     FAILURES = "SELECT failures FROM delivery WHERE number = ?1";
+
+    /// The numbers of the endpoints that subscribe to a pattern.
+    SUBSCRIBER_NUMBERS = "SELECT endpoint FROM subscription WHERE tenant = ?1 AND pattern = ?2";
+    ENDPOINT_ID = "SELECT id FROM endpoint WHERE number = ?1";
+    ADD_AUDIENCE = "INSERT INTO audience (members) VALUES (?1)";
+    /// Deletes an audience that no event needs any more.
+    DELETE_AUDIENCE = "DELETE FROM audience WHERE number = ?1
+        AND NOT EXISTS (SELECT 1 FROM fan_out WHERE audience = ?1)";
+    ADD_FAN_OUT = "INSERT INTO fan_out (event, tenant, audience, done) VALUES (?1, ?2, ?3, 0)";
+    SET_FAN_OUT = "UPDATE fan_out SET done = ?2 WHERE event = ?1";
+    DELETE_FAN_OUT = "DELETE FROM fan_out WHERE event = ?1";
+    ADD_DELETION = "INSERT INTO deletion (endpoint, tenant, deleted_at) VALUES (?1, ?2, ?3)";
+    DELETION = "SELECT deleted_at FROM deletion WHERE endpoint = ?1";
+    DELETE_DELETION = "DELETE FROM deletion WHERE endpoint = ?1";
+
+    ADD_USAGE = "INSERT INTO usage (tenant, endpoints, pending_deliveries, event_bytes, idempotency_keys)
+        VALUES (?1, ?2, ?3, ?4, ?5)
+        ON CONFLICT (tenant) DO UPDATE SET endpoints = endpoints + ?2,
+            pending_deliveries = pending_deliveries + ?3, event_bytes = event_bytes + ?4,
+            idempotency_keys = idempotency_keys + ?5";
 
     SET_CLOCK = "UPDATE state SET clock_advance_ms = max(clock_advance_ms, ?1)";
     /// The number of a log; see `generation`.

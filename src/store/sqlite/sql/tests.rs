@@ -8,7 +8,9 @@ use super::*;
 fn empty() -> Connection {
     let db = Connection::open_in_memory().expect("a database");
     file::set_up(&db).expect("the store's settings");
-    db.execute_batch(SCHEMA_1).expect("a schema");
+    for part in [SCHEMA_1, SCHEMA_2_TENANTS] {
+        db.execute_batch(part).expect("a schema");
+    }
     db
 }
 

@@ -18,7 +18,8 @@ use crate::store::sqlite::lock::Files;
 use crate::store::sqlite::read::Reader;
 use crate::store::sqlite::transaction::Transaction;
 use crate::store::sqlite::turns::Turns;
-use crate::store::sqlite::{generation, queue};
+use crate::store::sqlite::usage::Usages;
+use crate::store::sqlite::{deletions, fan_out, generation, queue};
 use crate::store::{Claims, CommitError, DeliveryLimits, StoreError};
 
 /// How many jobs run in savepoints after a job failed with some of its writes done.
@@ -44,6 +45,7 @@ pub(super) struct Database {
     limits: DeliveryLimits,
     turns: Turns,
     cache: Cache,
+    usages: Usages,
     careful_jobs: u32,
     work: Arc<Notify>,
     health: Health,
@@ -61,6 +63,9 @@ impl Database {
         };
         let mut turns = Turns::new(parts.limits);
         queue::find_all(reader, &mut turns)?;
+        turns.unmade = fan_out::find_all(reader)?;
+        turns.deletions = deletions::find_all(reader)?.into();
+        let usages = Usages::read(reader)?;
         Ok(Self {
             turns,
             db: parts.db,
@@ -68,6 +73,7 @@ impl Database {
             clock: parts.clock,
             limits: parts.limits,
             cache: Cache::default(),
+            usages,
             careful_jobs: 0,
             work: parts.work,
             health: Health::new(parts.files),
@@ -131,9 +137,20 @@ impl Database {
             self.undo_batch();
             return Err(fault.into());
         }
-        let committed = begun.and_then(|()| self.execute("COMMIT"));
+        let committed = begun.and_then(|()| self.commit());
         self.conclude(committed, changes_before)?;
         Ok(self.expect_files()?)
+    }
+
+    /// Commits the open transaction, with what it changes of the tenants' usage.
+    fn commit(&mut self) -> Result<(), Fault> {
+        self.usages.write(Reader {
+            db: &self.db,
+            keys: &self.keys,
+        })?;
+        self.execute("COMMIT")?;
+        self.usages.committed();
+        Ok(())
     }
 
     /// Checks the files: see [`Health::expect_files`].
@@ -147,6 +164,7 @@ impl Database {
         // The transaction may have ended already: SQLite ends it by itself when the disk fails.
         let _ = self.execute("ROLLBACK");
         self.turns.forget_batch();
+        self.usages.back_to(0);
         self.cache.clear();
     }
 
@@ -204,12 +222,13 @@ impl Database {
                 return Ok(Err(fault.into()));
             }
         }
-        let mark = self.turns.mark();
+        let (mark, used) = (self.turns.mark(), self.usages.mark());
         let (changes, tenants) = (self.db.total_changes(), self.cache.tenants_added());
         let ended = catch_unwind(AssertUnwindSafe(|| write(&mut self.transaction())));
         let has_succeeded = matches!(ended, Ok(Ok(_)));
         if !has_succeeded {
             self.turns.back_to(mark);
+            self.usages.back_to(used);
         }
         let tenants_added = self.cache.tenants_added() - tenants;
         let written = (self.db.total_changes() - changes).saturating_sub(tenants_added);
@@ -247,13 +266,64 @@ impl Database {
         self.expect_files()?;
         self.execute("BEGIN IMMEDIATE")?;
         let outcome = write(self).and_then(|outcome| {
-            self.execute("COMMIT")?;
+            self.commit()?;
             Ok(outcome)
         });
         if outcome.is_err() {
             let _ = self.execute("ROLLBACK");
+            self.usages.back_to(0);
         }
         outcome
+    }
+
+    /// Does a step of what events and deletions have left to do: makes some deliveries, and cancels
+    /// some, each in a commit of its own. Returns whether there is more to do now.
+    pub fn do_unfinished(&mut self) -> bool {
+        let mut is_more = false;
+        let next = self.turns.next_unmade(self.clock.now());
+        if let Some(tenant) = next.map(|(tenant, _)| *tenant) {
+            match self.unfinished_step(|tx| fan_out::step(tx)) {
+                Some(Ok(())) => self.turns.unmade.step_done(&tenant),
+                Some(Err(error)) => {
+                    tracing::error!(%error, "cannot make the deliveries of an event; they are made after the next start");
+                    self.turns.unmade.forget_first(&tenant);
+                }
+                None => return false,
+            }
+            is_more = true;
+        }
+        if let Some(deletion) = self.turns.deletions.pop_front() {
+            match self.unfinished_step(|tx| deletions::step(tx, deletion)) {
+                Some(Ok(is_left)) => self.turns.deletions.extend(is_left.then_some(deletion)),
+                Some(Err(error)) => {
+                    tracing::error!(%error, "cannot cancel the deliveries of a deleted endpoint; they are canceled after the next start");
+                }
+                None => {
+                    self.turns.deletions.push_front(deletion);
+                    return false;
+                }
+            }
+            is_more |= !self.turns.deletions.is_empty();
+        }
+        is_more
+    }
+
+    /// Runs a step in a commit of its own. Returns `None` when it failed for a cause that may pass,
+    /// such as a full disk: requests fail, too, and report it, and the next claim tries again.
+    fn unfinished_step<T>(
+        &mut self,
+        step: impl FnOnce(&mut Transaction<'_>) -> Result<T, Fault>,
+    ) -> Option<Result<T, Fault>> {
+        match self.alone(|database| step(&mut database.transaction())) {
+            Ok(done) => {
+                self.follow_commit();
+                Some(Ok(done))
+            }
+            Err(fault) => {
+                self.turns.forget_batch();
+                (!fault.is_passing()).then_some(Err(fault))
+            }
+        }
     }
 
     /// Releases the claims of a worker that is gone, since nobody would settle them.
@@ -290,6 +360,7 @@ impl Database {
             limits: self.limits,
             turns: &mut self.turns,
             cache: &mut self.cache,
+            usages: &mut self.usages,
         }
     }
 

@@ -202,8 +202,13 @@ impl Writer {
     /// Claims deliveries from the committed state.
     fn claim(&mut self, most: usize) -> Result<Claims, StoreError> {
         self.database.expect_files()?;
+        let is_more_to_make = self.database.do_unfinished();
         let claim = AssertUnwindSafe(|| claim::claim(&mut self.database.transaction(), most));
-        Ok(catch_unwind(claim).unwrap_or(Err(Fault::Panicked))?)
+        let mut claims = catch_unwind(claim).unwrap_or(Err(Fault::Panicked))?;
+        if is_more_to_make {
+            claims.next_due = Some(self.database.transaction().now());
+        }
+        Ok(claims)
     }
 }
 
