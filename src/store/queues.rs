@@ -1,70 +1,99 @@
 //! Decides which endpoint gets the next attempt, and when.
 //!
-//! Each endpoint has a queue of waiting deliveries. The rules here keep slow or dead receivers from
-//! delaying the others, in the same way in every store ([`DeliveryLimits`] has the numbers):
+//! Each endpoint has a queue of waiting deliveries. The rules here keep tenants, and slow or dead
+//! receivers, from delaying the others, in the same way in every store ([`DeliveryLimits`] has the
+//! numbers):
 //!
-//! 1. The attempts in flight are limited, in total and for each endpoint.
-//! 2. A queue whose last attempt failed gets one attempt at a time, which is enough to find out
-//!    that its receiver is back. All failing queues together get at most half of the capacity, but
-//!    at least one attempt.
-//! 3. While half of the capacity or more is used, no queue gets a second slot before every queue
-//!    has its first.
-//! 4. Of the queues that may go, the one that has waited longest goes first; of two with the same
-//!    time, the one whose delivery is older.
+//! 1. The attempts in flight are limited, in total, for each tenant and for each endpoint.
+//! 2. Of the tenants that have something due, the one with the fewest attempts in flight goes first.
+//!    Of its queues, too, the one with the fewest goes first. Of equals, the one that has waited
+//!    longest goes first.
+//! 3. No tenant gets more than seven eighths of the capacity. So however much a tenant sends, a
+//!    delivery of another tenant finds a free place.
+//! 4. A queue whose last attempt failed gets one attempt at a time, which is enough to find out that
+//!    its receiver is back.
+//! 5. An attempt of such a queue is a slow one. So is each attempt that has been in flight for a
+//!    second, and from then on each attempt of its queue, until one takes less. All slow attempts
+//!    together get at most half of the capacity, but at least one attempt.
 //!
 //! This module does not know what a delivery is or where it is stored. A store says when the first
-//! delivery of each queue is due, and asks for the next queue. One ordered set holds the first
-//! delivery of each queue that has capacity. So finding work costs the same however many deliveries
-//! wait for dead, slow or disabled receivers.
+//! delivery of each queue is due, and asks for the next queue. Ordered sets hold the queues that have
+//! capacity, and the tenants that have such queues. So finding work costs the same however many
+//! deliveries wait for dead, slow or disabled receivers, and however many tenants there are.
 
-use std::collections::{BTreeSet, HashMap};
+mod line;
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::Hash;
-use std::ops::Bound;
 use std::time::Duration;
 
+use self::line::Line;
+pub(super) use self::line::First;
 use super::DeliveryLimits;
 use crate::domain::Timestamp;
 
-/// The index of the failing queues in [`Queues::due`].
-const FAILING: usize = 1;
+/// How long an attempt may be in flight before it is a slow one.
+const SLOW: Duration = Duration::from_secs(1);
 
-/// When a delivery is due, and its position in the order of creation.
-pub(super) type First = (Timestamp, u64);
+/// A tenant for which this many endpoints are waiting for their turn has enough deliveries for now.
+const SATED: usize = 1024;
 
-/// The entry of a queue in [`Queues::due`]: its first delivery and its key. Every entry has a key.
-/// `None` sorts before all keys, so that a search can start at a time.
-type Due<K> = (Timestamp, u64, Option<K>);
+/// The index of the slow and failing queues in [`Tenant::lines`] and [`Queues::ready`].
+const SLOW_LINE: usize = 1;
 
-/// The queues of all endpoints. A queue that is not known here is active, not failing and empty.
-pub(super) struct Queues<K> {
+/// The queues of all endpoints. A queue that is not known here is active, not failing and empty. `T`
+/// is a tenant, and `E` one of its endpoints.
+pub(super) struct Queues<T, E> {
     limits: DeliveryLimits,
-    by_key: HashMap<K, Queue>,
-    /// The first delivery of each queue that has capacity. The first set has the healthy queues and
-    /// the second one the failing ones, so that all failing queues are skipped in one step when
-    /// they have used their share.
-    due: [BTreeSet<Due<K>>; 2],
-    in_flight: usize,
-    /// How many of the attempts in flight were taken from a failing queue.
-    in_flight_failing: usize,
+    by_key: HashMap<(T, E), Queue>,
+    tenants: HashMap<T, Tenant<E>>,
+    /// The tenants with a queue that can go, by their attempts in flight and by how long one of
+    /// those queues has waited. The second set has those with a queue that is slow or failing.
+    ready: [BTreeSet<(usize, First, T)>; 2],
+    /// When the next delivery of each tenant becomes due.
+    wakes: BTreeSet<(Timestamp, T)>,
+    /// The queues of the attempts in flight.
+    running: HashMap<u64, (T, E)>,
+    /// The attempts that are not known to be slow, and some that have ended, in the order in which
+    /// they began.
+    begun: VecDeque<(Timestamp, u64)>,
+    /// The attempts in flight that became slow.
+    became_slow: HashSet<u64>,
+    /// How many of the attempts in flight are slow, from the beginning or since then.
+    in_flight_slow: usize,
+    last_turn: u64,
 }
 
-/// A slot that an attempt occupies, from [`Queues::take`] until [`Queues::release`]. A slot that is
-/// dropped stays occupied for ever.
+/// What is known of a tenant that has queues or attempts in flight.
+struct Tenant<E> {
+    in_flight: usize,
+    /// The queues that have capacity. The second line has those that are slow or failing.
+    lines: [Line<E>; 2],
+    /// The entries of this tenant in [`Queues::ready`].
+    ready: [Option<(usize, First)>; 2],
+    /// The entry of this tenant in [`Queues::wakes`].
+    wake: Option<Timestamp>,
+}
+
+impl<E> Default for Tenant<E> {
+    fn default() -> Self {
+        Self {
+            in_flight: 0,
+            lines: [Line::default(), Line::default()],
+            ready: [None, None],
+            wake: None,
+        }
+    }
+}
+
+/// A place that an attempt occupies, from [`Queues::take`] until [`Queues::release`]. A place that
+/// is dropped stays occupied for ever.
 #[derive(Debug)]
 #[must_use]
 pub(super) struct Turn {
-    /// Whether the queue was failing when the slot was taken.
-    is_probe: bool,
-}
-
-/// How far one claim has skipped queues that already have a slot, because half of the capacity is
-/// used.
-pub(super) struct Passed<K>([Option<Due<K>>; 2]);
-
-impl<K> Default for Passed<K> {
-    fn default() -> Self {
-        Self([None, None])
-    }
+    number: u64,
+    /// Whether it was slow from the beginning, since its queue was slow or failing.
+    is_slow: bool,
 }
 
 struct Queue {
@@ -73,11 +102,13 @@ struct Queue {
     in_flight: usize,
     /// Whether the last attempt failed.
     is_failing: bool,
+    /// Whether the last attempt was slow, or one in flight is.
+    is_slow: bool,
     is_active: bool,
     /// Whether to remove the queue when its last attempt has ended.
     is_gone: bool,
-    /// The set and the entry of this queue in [`Queues::due`].
-    due: Option<(usize, First)>,
+    /// The line of its tenant that this queue is in, and its entry there.
+    place: Option<(usize, usize, First)>,
 }
 
 impl Queue {
@@ -86,9 +117,10 @@ impl Queue {
             first: None,
             in_flight: 0,
             is_failing: false,
+            is_slow: false,
             is_active: true,
             is_gone: false,
-            due: None,
+            place: None,
         }
     }
 
@@ -100,23 +132,36 @@ impl Queue {
         };
         self.is_active && self.in_flight < most
     }
+
+    fn line(&self) -> usize {
+        if self.is_failing || self.is_slow {
+            SLOW_LINE
+        } else {
+            0
+        }
+    }
 }
 
-impl<K: Clone + Ord + Hash> Queues<K> {
+impl<T: Clone + Ord + Hash, E: Clone + Ord + Hash> Queues<T, E> {
     /// Returns an empty set of queues.
     pub fn new(limits: DeliveryLimits) -> Self {
         Self {
             limits,
             by_key: HashMap::new(),
-            due: [BTreeSet::new(), BTreeSet::new()],
-            in_flight: 0,
-            in_flight_failing: 0,
+            tenants: HashMap::new(),
+            ready: [BTreeSet::new(), BTreeSet::new()],
+            wakes: BTreeSet::new(),
+            running: HashMap::new(),
+            begun: VecDeque::new(),
+            became_slow: HashSet::new(),
+            in_flight_slow: 0,
+            last_turn: 0,
         }
     }
 
     /// Sets the first waiting delivery of a queue, or `None` when none waits. Deliveries in flight
     /// do not wait.
-    pub fn waits(&mut self, key: &K, first: Option<First>) {
+    pub fn waits(&mut self, key: &(T, E), first: Option<First>) {
         if first.is_none() && !self.by_key.contains_key(key) {
             return;
         }
@@ -127,7 +172,7 @@ impl<K: Clone + Ord + Hash> Queues<K> {
     }
 
     /// Starts or stops a queue.
-    pub fn set_active(&mut self, key: &K, is_active: bool) {
+    pub fn set_active(&mut self, key: &(T, E), is_active: bool) {
         if is_active && !self.by_key.contains_key(key) {
             return;
         }
@@ -140,77 +185,114 @@ impl<K: Clone + Ord + Hash> Queues<K> {
 
     /// Sets whether the last attempt of a queue failed, when that attempt was made before the
     /// program started.
-    pub fn set_failing(&mut self, key: &K, is_failing: bool) {
+    pub fn set_failing(&mut self, key: &(T, E), is_failing: bool) {
         if is_failing || self.by_key.contains_key(key) {
             self.change(key, |queue| queue.is_failing = is_failing);
         }
     }
 
     /// Returns whether a queue is started.
-    pub fn is_active(&self, key: &K) -> bool {
+    pub fn is_active(&self, key: &(T, E)) -> bool {
         self.by_key.get(key).is_none_or(|queue| queue.is_active)
     }
 
     /// Returns the queue that gets an attempt at `now`, if one is due and has capacity. Returns the
-    /// same queue until it is [taken](Self::take). `passed` belongs to one claim, during which
-    /// nothing is released.
-    pub fn next(&self, now: Timestamp, passed: &mut Passed<K>) -> Option<K> {
-        if self.in_flight >= self.limits.in_flight {
+    /// same queue until it is [taken](Self::take).
+    pub fn next(&mut self, now: Timestamp) -> Option<(T, E)> {
+        self.note_time(now);
+        if self.running.len() >= self.limits.in_flight {
             return None;
         }
-        let is_crowded = self.in_flight * 2 >= self.limits.in_flight;
-        loop {
-            let (place, due) = self.first_due(passed)?;
-            let key = due.2.as_ref().filter(|_| due.0 <= now)?;
-            let has_place = |queue: &Queue| queue.in_flight > 0;
-            if is_crowded && self.by_key.get(key).is_some_and(has_place) {
-                passed.0[place] = Some(due.clone());
-                continue;
+        let lines = if self.in_flight_slow < self.slow_share() {
+            2
+        } else {
+            1
+        };
+        let firsts = self.ready[..lines].iter().enumerate();
+        let firsts = firsts.filter_map(|(line, ready)| Some((ready.first()?, line)));
+        let ((in_flight, _, tenant), line) = firsts.min()?;
+        // The others have as many in flight, or more.
+        if *in_flight >= self.tenant_share() {
+            return None;
+        }
+        let endpoint = self.tenants.get(tenant)?.lines[line].first()?;
+        Some((tenant.clone(), endpoint.clone()))
+    }
+
+    fn slow_share(&self) -> usize {
+        (self.limits.in_flight / 2).max(1)
+    }
+
+    fn tenant_share(&self) -> usize {
+        self.limits.in_flight - self.limits.in_flight / 8
+    }
+
+    /// Returns whether so many healthy endpoints of a tenant wait for their turn at `now` that it
+    /// needs no further deliveries for a while.
+    pub fn is_sated(&self, tenant: &T) -> bool {
+        let tenant = self.tenants.get(tenant);
+        tenant.is_some_and(|tenant| tenant.lines[0].count_ready() >= SATED)
+    }
+
+    /// Notes what has become due, and which attempts have become slow, until `now`.
+    pub fn note_time(&mut self, now: Timestamp) {
+        while let Some((at, tenant)) = self.wakes.first()
+            && *at <= now
+        {
+            let tenant = tenant.clone();
+            if let Some(of) = self.tenants.get_mut(&tenant) {
+                of.lines.iter_mut().for_each(|line| line.note_time(now));
             }
-            return Some(key.clone());
+            self.enter(&tenant);
+        }
+        while let Some((at, turn)) = self.begun.front().copied()
+            && at.plus(SLOW) <= now
+        {
+            self.begun.pop_front();
+            if let Some(key) = self.running.get(&turn).cloned() {
+                self.became_slow.insert(turn);
+                self.in_flight_slow += 1;
+                self.change(&key, |queue| queue.is_slow = true);
+            }
         }
     }
 
-    /// Returns the first due entry after those in `passed`, and the index of its set. Failing
-    /// queues count only while they have not used their share of the capacity.
-    fn first_due(&self, passed: &Passed<K>) -> Option<(usize, &Due<K>)> {
-        let share = (self.limits.in_flight / 2).max(1);
-        let sets = if self.in_flight_failing < share { 2 } else { 1 };
-        let firsts = self.due.iter().take(sets).enumerate();
-        let firsts = firsts.filter_map(|(place, due)| {
-            let after = passed.0[place]
-                .as_ref()
-                .map_or(Bound::Unbounded, Bound::Excluded);
-            Some((place, due.range((after, Bound::Unbounded)).next()?))
-        });
-        firsts.min_by_key(|(_, due)| *due)
-    }
-
-    /// Begins an attempt of the first waiting delivery of a queue. The caller must then set the
-    /// delivery after it with [`Self::waits`]: until then the queue counts as empty.
-    /// [`Self::waits`]: until then, nothing waits.
-    pub fn take(&mut self, key: &K) -> Turn {
-        let mut is_probe = false;
+    /// Begins an attempt of the first waiting delivery of a queue at `now`. The caller must then set
+    /// the delivery after it with [`waits`](Self::waits): until then, nothing waits.
+    pub fn take(&mut self, key: &(T, E), now: Timestamp) -> Turn {
+        let number = self.last_turn + 1;
+        self.last_turn = number;
+        let mut is_slow = false;
+        self.tenants.entry(key.0.clone()).or_default().in_flight += 1;
         self.change(key, |queue| {
             queue.first = None;
             queue.in_flight += 1;
-            is_probe = queue.is_failing;
+            is_slow = queue.line() == SLOW_LINE;
         });
-        self.in_flight += 1;
-        self.in_flight_failing += usize::from(is_probe);
-        Turn { is_probe }
+        self.running.insert(number, key.clone());
+        if is_slow {
+            self.in_flight_slow += 1;
+        } else {
+            self.begun.push_back((now, number));
+        }
+        Turn { number, is_slow }
     }
 
     /// Ends an attempt of a queue. `failed` says whether it failed, and is `None` if that is not
     /// known.
     #[expect(clippy::needless_pass_by_value, reason = "a turn ends only once")]
-    pub fn release(&mut self, key: &K, turn: Turn, failed: Option<bool>) {
-        self.in_flight -= 1;
-        self.in_flight_failing -= usize::from(turn.is_probe);
+    pub fn release(&mut self, key: &(T, E), turn: Turn, failed: Option<bool>) {
+        self.running.remove(&turn.number);
+        let became_slow = self.became_slow.remove(&turn.number);
+        self.in_flight_slow -= usize::from(turn.is_slow || became_slow);
+        if let Some(tenant) = self.tenants.get_mut(&key.0) {
+            tenant.in_flight -= 1;
+        }
         let mut is_over = false;
         self.change(key, |queue| {
             queue.in_flight -= 1;
             queue.is_failing = failed.unwrap_or(queue.is_failing);
+            queue.is_slow = became_slow;
             is_over = queue.is_gone && queue.in_flight == 0;
         });
         if is_over {
@@ -220,21 +302,20 @@ impl<K: Clone + Ord + Hash> Queues<K> {
 
     /// Returns when the next delivery after `now` is due, of the first deliveries of the queues
     /// that have capacity. What is due at `now` waits for capacity.
-    pub fn next_due(&self, now: Timestamp) -> Option<Timestamp> {
-        let from = (now.plus(Duration::from_millis(1)), 0, None);
-        let later = |due: &BTreeSet<Due<K>>| due.range(&from..).next().map(|(at, _, _)| *at);
-        self.due.iter().filter_map(later).min()
+    pub fn next_due(&mut self, now: Timestamp) -> Option<Timestamp> {
+        self.note_time(now);
+        self.wakes.first().map(|(at, _)| *at)
     }
 
     /// Returns whether a delivery is due at `now`, whether or not there is capacity for it.
     pub fn is_due(&self, now: Timestamp) -> bool {
-        let mut firsts = self.due.iter().filter_map(BTreeSet::first);
-        firsts.any(|(at, _, _)| *at <= now)
+        self.ready.iter().any(|ready| !ready.is_empty())
+            || self.wakes.first().is_some_and(|(at, _)| *at <= now)
     }
 
     /// Removes a queue whose endpoint or whole history was deleted. Its attempts in flight keep
-    /// their slots until they are released.
-    pub fn forget(&mut self, key: &K) {
+    /// their places until they are released.
+    pub fn forget(&mut self, key: &(T, E)) {
         if !self.by_key.contains_key(key) {
             return;
         }
@@ -242,7 +323,7 @@ impl<K: Clone + Ord + Hash> Queues<K> {
         self.change(key, |queue| {
             *queue = Queue {
                 in_flight: queue.in_flight,
-                due: queue.due,
+                place: queue.place,
                 is_gone: true,
                 ..Queue::new()
             };
@@ -253,24 +334,56 @@ impl<K: Clone + Ord + Hash> Queues<K> {
         }
     }
 
-    /// Changes a queue, and updates its entry in [`Self::due`].
-    fn change(&mut self, key: &K, change: impl FnOnce(&mut Queue)) {
-        let queue = self.by_key.entry(key.clone());
-        let queue = queue.or_insert_with(Queue::new);
+    /// Changes a queue, and updates its entries.
+    fn change(&mut self, key: &(T, E), change: impl FnOnce(&mut Queue)) {
+        let queue = self.by_key.entry(key.clone()).or_insert_with(Queue::new);
         change(queue);
         let first = queue.first.filter(|_| queue.has_room(&self.limits));
-        let place = if queue.is_failing { FAILING } else { 0 };
-        let due = first.map(|first| (place, first));
-        if due == queue.due {
+        let place = first.map(|first| (queue.line(), queue.in_flight, first));
+        if place != queue.place {
+            let tenant = self.tenants.entry(key.0.clone()).or_default();
+            if let Some((line, in_flight, first)) = queue.place {
+                tenant.lines[line].remove(in_flight, first, &key.1);
+            }
+            if let Some((line, in_flight, first)) = place {
+                tenant.lines[line].insert(in_flight, first, key.1.clone());
+            }
+            queue.place = place;
+        }
+        self.enter(&key.0);
+    }
+
+    /// Updates the entries of a tenant.
+    fn enter(&mut self, name: &T) {
+        let Some(tenant) = self.tenants.get_mut(name) else {
             return;
+        };
+        for (line, ready) in self.ready.iter_mut().enumerate() {
+            let first = tenant.lines[line].first_ready();
+            let entry = first.map(|first| (tenant.in_flight, first));
+            if entry != tenant.ready[line] {
+                if let Some((in_flight, first)) = tenant.ready[line] {
+                    ready.remove(&(in_flight, first, name.clone()));
+                }
+                if let Some((in_flight, first)) = entry {
+                    ready.insert((in_flight, first, name.clone()));
+                }
+                tenant.ready[line] = entry;
+            }
         }
-        if let Some((place, (at, position))) = queue.due {
-            self.due[place].remove(&(at, position, Some(key.clone())));
+        let wake = tenant.lines.iter().filter_map(Line::next_due).min();
+        if wake != tenant.wake {
+            if let Some(at) = tenant.wake {
+                self.wakes.remove(&(at, name.clone()));
+            }
+            if let Some(at) = wake {
+                self.wakes.insert((at, name.clone()));
+            }
+            tenant.wake = wake;
         }
-        if let Some((place, (at, position))) = due {
-            self.due[place].insert((at, position, Some(key.clone())));
+        if tenant.in_flight == 0 && tenant.lines.iter().all(Line::is_empty) {
+            self.tenants.remove(name);
         }
-        queue.due = due;
     }
 }
 

@@ -11,7 +11,7 @@ use crate::domain::{
     Delivery, DeliveryId, DeliveryStatus, EndpointId, Event, EventId, TenantId, Timestamp,
 };
 use crate::store::fan_outs::{AT_ONCE, FanOut, FanOuts};
-use crate::store::queues::{Passed, Queues, Turn};
+use crate::store::queues::{Queues, Turn};
 use crate::store::quotas::{BYTES_OF_DELIVERY, QuotaExceeded, Quotas, Usage, bytes_of_event};
 use crate::store::{DeliveryLimits, Hold, Page, SWEEP_AT_LEAST_EVERY};
 
@@ -31,7 +31,7 @@ pub(super) struct Deliveries {
     next_position: u64,
     by_id: HashMap<DeliveryKey, Entry>,
     histories: HashMap<QueueKey, History>,
-    queues: Queues<QueueKey>,
+    queues: Queues<TenantId, EndpointId>,
     /// When the retention of each finished delivery ends, and when each pending one has waited too
     /// long for a disabled endpoint. Deliveries in flight are not in it.
     deadlines: BTreeSet<(Timestamp, u64, DeliveryKey)>,
@@ -204,9 +204,10 @@ impl Deliveries {
     /// Takes the next endpoints for which a delivery of an event is to be made at `now`.
     pub fn next_unmade(
         &mut self,
-        _now: Timestamp,
+        now: Timestamp,
     ) -> Option<(TenantId, Arc<Event>, Vec<EndpointId>)> {
-        let (tenant, fan_out) = self.unmade.next(|_tenant| false)?;
+        self.queues.note_time(now);
+        let (tenant, fan_out) = self.unmade.next(|tenant| self.queues.is_sated(tenant))?;
         let tenant = tenant.clone();
         let (event, endpoints) = (Arc::clone(&fan_out.event), fan_out.next().to_vec());
         self.unmade.step_done(&tenant);
@@ -287,9 +288,8 @@ impl Deliveries {
     /// Takes and holds what is due at `now`, as far as there is capacity.
     pub fn claim(&mut self, now: Timestamp, batch: usize) -> Vec<(TenantId, Delivery, Hold)> {
         let mut claimed = Vec::new();
-        let mut passed = Passed::default();
         while claimed.len() < batch {
-            let Some(queue_key) = self.queues.next(now, &mut passed) else {
+            let Some(queue_key) = self.queues.next(now) else {
                 break;
             };
             let history = self.histories.get(&queue_key);
@@ -297,7 +297,7 @@ impl Deliveries {
                 break;
             };
             let key = (queue_key.0.clone(), *id);
-            let turn = self.queues.take(&queue_key);
+            let turn = self.queues.take(&queue_key, now);
             let hold = self.last_hold.next();
             self.last_hold = hold;
             self.change(&key, |entry| entry.turn = Some((hold, turn)));
@@ -377,7 +377,7 @@ impl Deliveries {
     }
 
     /// Returns when the next delivery after `now` is due. What is due at `now` waits for capacity.
-    pub fn next_due(&self, now: Timestamp) -> Option<Timestamp> {
+    pub fn next_due(&mut self, now: Timestamp) -> Option<Timestamp> {
         self.queues.next_due(now)
     }
 

@@ -16,20 +16,34 @@ fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(millis)
 }
 
+/// The endpoints of tenant `n` are `n0` to `n9`.
+const fn key(endpoint: u8) -> (u8, u8) {
+    (endpoint / 10, endpoint)
+}
+
 /// Does with the queues what a store does, and checks them with the plainest form of the rules.
 struct Stage {
     limits: DeliveryLimits,
-    queues: Queues<u8>,
+    queues: Queues<u8, u8>,
     known: BTreeMap<u8, Known>,
-    held: Vec<(u8, Turn, bool)>,
+    held: Vec<Held>,
     next_position: u64,
+    now: i64,
 }
 
 #[derive(Default)]
 struct Known {
     waiting: BTreeSet<First>,
     is_failing: bool,
+    is_slow: bool,
     is_stopped: bool,
+}
+
+struct Held {
+    endpoint: u8,
+    turn: Turn,
+    began: i64,
+    is_slow: bool,
 }
 
 impl Stage {
@@ -40,138 +54,185 @@ impl Stage {
             known: BTreeMap::new(),
             held: Vec::new(),
             next_position: 0,
+            now: 0,
         }
     }
 
-    fn of(&mut self, key: u8) -> &mut Known {
-        self.known.entry(key).or_default()
+    fn of(&mut self, endpoint: u8) -> &mut Known {
+        self.known.entry(endpoint).or_default()
     }
 
-    /// Adds a delivery to `key`, due `millis` after the epoch.
-    fn add(&mut self, key: u8, millis: i64) {
+    /// Adds a delivery, due `millis` after the epoch.
+    fn add(&mut self, endpoint: u8, millis: i64) {
         let first = (at(millis), self.next_position);
         self.next_position += 1;
-        self.of(key).waiting.insert(first);
-        self.tell(key);
+        self.of(endpoint).waiting.insert(first);
+        self.tell(endpoint);
     }
 
-    fn add_many(&mut self, keys: impl IntoIterator<Item = u8>, deliveries: usize) {
-        for key in keys {
-            (0..deliveries).for_each(|_| self.add(key, 0));
+    fn add_many(&mut self, endpoints: impl IntoIterator<Item = u8>, deliveries: usize) {
+        for endpoint in endpoints {
+            (0..deliveries).for_each(|_| self.add(endpoint, 0));
         }
     }
 
-    fn tell(&mut self, key: u8) {
-        let first = self.of(key).waiting.first().copied();
-        self.queues.waits(&key, first);
+    fn tell(&mut self, endpoint: u8) {
+        let first = self.of(endpoint).waiting.first().copied();
+        self.queues.waits(&key(endpoint), first);
     }
 
-    /// Takes up to `batch` deliveries at `now`, and returns their queues.
-    fn claim(&mut self, now: Timestamp, batch: usize) -> Vec<u8> {
-        let mut passed = Passed::default();
-        let mut keys = Vec::new();
-        while keys.len() < batch {
-            let next = self.queues.next(now, &mut passed);
-            assert_eq!(next, self.expected(now));
-            let Some(key) = next else { break };
-            let was_failing = self.of(key).is_failing;
-            self.of(key).waiting.pop_first();
-            let turn = self.queues.take(&key);
-            self.tell(key);
-            self.held.push((key, turn, was_failing));
-            keys.push(key);
+    fn pass(&mut self, millis: i64) {
+        self.now += millis;
+        for held in &mut self.held {
+            if !held.is_slow && held.began + 1000 <= self.now {
+                held.is_slow = true;
+                self.known.entry(held.endpoint).or_default().is_slow = true;
+            }
         }
-        keys
+        self.queues.note_time(at(self.now));
+    }
+
+    /// Takes up to `batch` deliveries, and returns their endpoints.
+    fn claim(&mut self, batch: usize) -> Vec<u8> {
+        let mut endpoints = Vec::new();
+        while endpoints.len() < batch {
+            let next = self.queues.next(at(self.now));
+            self.expect_fair(next);
+            let Some((_, endpoint)) = next else { break };
+            let known = self.of(endpoint);
+            let is_slow = known.is_failing || known.is_slow;
+            known.waiting.pop_first();
+            let turn = self.queues.take(&key(endpoint), at(self.now));
+            self.tell(endpoint);
+            self.held.push(Held {
+                endpoint,
+                turn,
+                began: self.now,
+                is_slow,
+            });
+            endpoints.push(endpoint);
+        }
+        endpoints
     }
 
     fn release(&mut self, nth: usize, failed: Option<bool>) {
-        let (key, turn, _) = self.held.remove(nth);
-        self.queues.release(&key, turn, failed);
-        if let (Some(known), Some(failed)) = (self.known.get_mut(&key), failed) {
-            known.is_failing = failed;
+        let held = self.held.remove(nth);
+        let became_slow = held.is_slow && !held.turn.is_slow;
+        self.queues.release(&key(held.endpoint), held.turn, failed);
+        if let Some(known) = self.known.get_mut(&held.endpoint) {
+            known.is_failing = failed.unwrap_or(known.is_failing);
+            known.is_slow = became_slow;
         }
     }
 
-    /// Makes one attempt of each of `keys` fail.
-    fn fail(&mut self, keys: impl IntoIterator<Item = u8>) {
-        for key in keys {
-            self.add(key, 0);
-            assert_eq!(self.claim(at(0), 1), [key]);
+    fn release_all(&mut self) {
+        while !self.held.is_empty() {
+            self.release(0, Some(false));
+        }
+    }
+
+    /// Makes one attempt of each endpoint fail.
+    fn fail(&mut self, endpoints: impl IntoIterator<Item = u8>) {
+        for endpoint in endpoints {
+            self.add(endpoint, 0);
+            assert_eq!(self.claim(1), [endpoint]);
             self.release(self.held.len() - 1, Some(true));
         }
     }
 
-    fn set_active(&mut self, key: u8, is_active: bool) {
-        let known = self.of(key);
+    fn set_active(&mut self, endpoint: u8, is_active: bool) {
+        let known = self.of(endpoint);
         known.is_stopped = !is_active;
         known.is_failing &= !is_active;
-        self.queues.set_active(&key, is_active);
+        self.queues.set_active(&key(endpoint), is_active);
     }
 
-    fn forget(&mut self, key: u8) {
-        self.known.remove(&key);
-        self.queues.forget(&key);
+    fn forget(&mut self, endpoint: u8) {
+        self.known.remove(&endpoint);
+        self.queues.forget(&key(endpoint));
     }
 
-    fn held_by(&self, key: u8) -> usize {
-        self.held.iter().filter(|(of, _, _)| *of == key).count()
-    }
-
-    fn probes(&self) -> usize {
+    fn held_by(&self, endpoint: u8) -> usize {
         self.held
             .iter()
-            .filter(|(_, _, is_probe)| *is_probe)
+            .filter(|held| held.endpoint == endpoint)
             .count()
     }
 
-    fn share(&self) -> usize {
-        (self.limits.in_flight / 2).max(1)
+    fn held_by_tenant_of(&self, endpoint: u8) -> usize {
+        let is_tenants = |held: &&Held| key(held.endpoint).0 == key(endpoint).0;
+        self.held.iter().filter(is_tenants).count()
+    }
+
+    fn slow(&self) -> usize {
+        self.held.iter().filter(|held| held.is_slow).count()
     }
 
     /// Returns the first deliveries of the queues that have capacity.
     fn with_room(&self) -> impl Iterator<Item = (First, u8, &Known)> {
-        self.known.iter().filter_map(|(key, known)| {
+        self.known.iter().filter_map(|(endpoint, known)| {
             let most = if known.is_failing {
                 1
             } else {
                 self.limits.in_flight_per_endpoint
             };
-            let has_room = !known.is_stopped && self.held_by(*key) < most;
+            let has_room = !known.is_stopped && self.held_by(*endpoint) < most;
             let first = known.waiting.first().filter(|_| has_room)?;
-            Some((*first, *key, known))
+            Some((*first, *endpoint, known))
         })
     }
 
-    fn expected(&self, now: Timestamp) -> Option<u8> {
-        if self.held.len() >= self.limits.in_flight {
-            return None;
+    /// Checks that `next` goes before all others that may go, and that it is there if any is.
+    fn expect_fair(&self, next: Option<(u8, u8)>) {
+        let most = self.limits.in_flight - self.limits.in_flight / 8;
+        let slow_room = self.slow() < (self.limits.in_flight / 2).max(1);
+        let room = self.held.len() < self.limits.in_flight;
+        let is_slow = |known: &Known| known.is_failing || known.is_slow;
+        let may_go: Vec<_> = self
+            .with_room()
+            .filter(|(first, endpoint, known)| {
+                room && first.0 <= at(self.now)
+                    && self.held_by_tenant_of(*endpoint) < most
+                    && (slow_room || !is_slow(known))
+            })
+            .collect();
+        let Some((_, chosen)) = next else {
+            assert!(may_go.is_empty());
+            return;
+        };
+        let found = may_go.iter().find(|(_, endpoint, _)| *endpoint == chosen);
+        let (first, _, known) = found.expect("it may go");
+        for (other, endpoint, of) in &may_go {
+            assert!(self.held_by_tenant_of(chosen) <= self.held_by_tenant_of(*endpoint));
+            if key(chosen).0 == key(*endpoint).0 && is_slow(known) == is_slow(of) {
+                assert!((self.held_by(chosen), first) <= (self.held_by(*endpoint), other));
+            }
         }
-        let is_crowded = self.held.len() * 2 >= self.limits.in_flight;
-        let may_go = self.with_room().filter(|(first, key, known)| {
-            first.0 <= now
-                && (!is_crowded || self.held_by(*key) == 0)
-                && (!known.is_failing || self.probes() < self.share())
-        });
-        let (_, key, _) = may_go.min_by_key(|(first, key, _)| (*first, *key))?;
-        Some(key)
     }
 
     /// Compares the answers with those of the plain rules.
-    fn check(&self, now: Timestamp) {
+    fn check(&mut self) {
+        let now = at(self.now);
         assert!(self.held.len() <= self.limits.in_flight);
-        assert!(self.probes() <= self.share());
-        for (key, _, _) in &self.held {
-            assert!(self.held_by(*key) <= self.limits.in_flight_per_endpoint);
+        for held in &self.held {
+            let endpoint = held.endpoint;
+            assert!(self.held_by(endpoint) <= self.limits.in_flight_per_endpoint);
+            let most = self.limits.in_flight - self.limits.in_flight / 8;
+            assert!(self.held_by_tenant_of(endpoint) <= most);
         }
-        for (key, known) in &self.known {
-            assert_eq!(self.queues.is_active(key), !known.is_stopped);
+        for (endpoint, known) in &self.known {
+            assert_eq!(self.queues.is_active(&key(*endpoint)), !known.is_stopped);
         }
-        let next = self.queues.next(now, &mut Passed::default());
-        assert_eq!(next, self.expected(now));
-        let times = || self.with_room().map(|((at, _), _, _)| at);
-        let later = times().filter(|at| *at > now).min();
+        assert_eq!(self.queues.in_flight_slow, self.slow());
+        let next = self.queues.next(now);
+        self.expect_fair(next);
+        let times: Vec<_> = self.with_room().map(|((at, _), _, _)| at).collect();
+        let later = times.iter().copied().filter(|at| *at > now).min();
         assert_eq!(self.queues.next_due(now), later);
-        assert_eq!(self.queues.is_due(now), times().any(|at| at <= now));
+        assert_eq!(
+            self.queues.is_due(now),
+            times.iter().any(|at| *at <= now)
+        );
     }
 }
 
@@ -180,54 +241,70 @@ fn what_has_waited_longest_goes_first_and_nothing_before_its_time() {
     let mut stage = Stage::new(limits(100, 100));
     stage.add(1, 7);
     stage.add(2, 5);
-    stage.add(1, 5);
-    stage.add(3, 5);
+    stage.add(4, 5);
     stage.add(3, 9);
-    assert_eq!(stage.claim(at(8), 100), [2, 1, 3, 1]);
-    assert_eq!(stage.claim(at(9), 100), [3]);
+    stage.now = 8;
+    assert_eq!(stage.claim(100), [2, 4, 1]);
+    stage.now = 9;
+    assert_eq!(stage.claim(100), [3]);
 }
 
 #[test]
 fn what_waits_under_the_same_time_and_place_is_kept_apart() {
     let mut queues = Queues::new(limits(10, 10));
-    for key in ["a", "b"] {
+    for key in [("t", "a"), ("t", "b"), ("u", "a")] {
         queues.waits(&key, Some((at(1), 1)));
     }
-    for key in ["a", "b"] {
-        assert_eq!(queues.next(at(1), &mut Passed::default()), Some(key));
-        let _ = queues.take(&key);
+    for key in [("t", "a"), ("u", "a"), ("t", "b")] {
+        assert_eq!(queues.next(at(1)), Some(key));
+        let _ = queues.take(&key, at(1));
     }
-    assert_eq!(queues.next(at(1), &mut Passed::default()), None);
+    assert_eq!(queues.next(at(1)), None);
 }
 
 #[test]
 fn there_is_no_more_room_than_the_limits_say() {
     let mut stage = Stage::new(limits(100, 3));
     stage.add_many([1, 2], 9);
-    assert_eq!(stage.claim(at(0), 100), [1, 1, 1, 2, 2, 2]);
-    assert_eq!(stage.claim(at(0), 100), [0; 0]);
+    assert_eq!(stage.claim(100), [1, 2, 1, 2, 1, 2]);
+    assert_eq!(stage.claim(100), [0; 0]);
     stage.release(5, Some(false));
     stage.release(0, None);
-    assert_eq!(stage.claim(at(0), 100), [1, 2]);
+    assert_eq!(stage.claim(100), [1, 2]);
 
     let mut stage = Stage::new(limits(4, 3));
     stage.add_many(1..=9, 1);
-    assert_eq!(stage.claim(at(0), 100), [1, 2, 3, 4]);
+    assert_eq!(stage.claim(100), [1, 2, 3, 4]);
     stage.release(2, Some(false));
-    assert_eq!(stage.claim(at(0), 100), [5]);
+    assert_eq!(stage.claim(100), [5]);
 }
 
 #[test]
-fn nobody_gets_a_second_place_before_all_have_a_first_once_half_is_taken() {
-    let mut stage = Stage::new(limits(8, 8));
-    stage.add_many([1, 2, 3, 4], 9);
-    // The oldest get up to half of the capacity. Then each queue without a slot gets one.
-    assert_eq!(stage.claim(at(0), 100), [1, 1, 1, 1, 2, 3, 4]);
-    stage.add(5, 0);
-    assert_eq!(stage.claim(at(0), 100), [5]);
-    // With less than half used, second slots are for all again.
-    (0..5).for_each(|_| stage.release(0, Some(false)));
-    assert_eq!(stage.claim(at(0), 100), [1, 2]);
+fn the_tenant_with_the_fewest_attempts_goes_first_and_one_leaves_an_eighth() {
+    let mut stage = Stage::new(limits(16, 16));
+    stage.add_many([11, 12], 50);
+    assert_eq!(stage.claim(100).len(), 14);
+    // Another tenant finds a free place at once, and gets each place that becomes free.
+    stage.add_many([21], 50);
+    assert_eq!(stage.claim(100), [21, 21]);
+    for _ in 0..6 {
+        stage.release(0, Some(false));
+        assert_eq!(stage.claim(100), [21]);
+    }
+    // Then both have as many, and take turns.
+    stage.add_many([31], 1);
+    stage.release(0, Some(false));
+    assert_eq!(stage.claim(100), [31]);
+}
+
+#[test]
+fn a_queue_with_fewer_attempts_goes_first() {
+    let mut stage = Stage::new(limits(100, 8));
+    stage.add_many([1], 3);
+    assert_eq!(stage.claim(100), [1, 1, 1]);
+    stage.add_many([1], 1);
+    stage.add(2, 0);
+    assert_eq!(stage.claim(1), [2]);
 }
 
 #[test]
@@ -235,13 +312,13 @@ fn a_failing_queue_gets_one_attempt_until_it_is_known_to_be_back() {
     let mut stage = Stage::new(limits(100, 3));
     stage.fail([1]);
     stage.add_many([1], 9);
-    assert_eq!(stage.claim(at(0), 100), [1]);
+    assert_eq!(stage.claim(100), [1]);
     stage.release(0, None);
-    assert_eq!(stage.claim(at(0), 100), [1]);
+    assert_eq!(stage.claim(100), [1]);
     stage.release(0, Some(true));
-    assert_eq!(stage.claim(at(0), 100), [1]);
+    assert_eq!(stage.claim(100), [1]);
     stage.release(0, Some(false));
-    assert_eq!(stage.claim(at(0), 100), [1, 1, 1]);
+    assert_eq!(stage.claim(100), [1, 1, 1]);
 }
 
 #[test]
@@ -249,36 +326,97 @@ fn failing_queues_get_half_of_the_room_between_them() {
     let mut stage = Stage::new(limits(8, 8));
     stage.fail(1..=6);
     stage.add_many(1..=6, 2);
-    assert_eq!(stage.claim(at(0), 100), [1, 2, 3, 4]);
+    assert_eq!(stage.claim(100), [1, 2, 3, 4]);
     // The failing queues are the oldest, but the healthy one goes before them.
     stage.add(7, 0);
-    assert_eq!(stage.claim(at(0), 100), [7]);
-    // A probe counts until it ends, even if its queue stops failing meanwhile.
-    stage.set_active(1, true);
-    assert_eq!(stage.claim(at(0), 100), [0; 0]);
+    assert_eq!(stage.claim(100), [7]);
+    // A slow attempt counts until it ends, even if its queue stops failing meanwhile.
+    stage.set_active(5, true);
+    assert_eq!(stage.claim(100), [5, 5]);
     stage.release(0, Some(true));
-    assert_eq!(stage.claim(at(0), 100), [1]);
+    assert_eq!(stage.claim(100), [1]);
 
     let mut stage = Stage::new(limits(1, 1));
     stage.fail([1]);
     stage.add(1, 0);
-    assert_eq!(stage.claim(at(0), 100), [1]);
+    assert_eq!(stage.claim(100), [1]);
+}
+
+#[test]
+fn an_attempt_that_takes_a_second_is_slow_and_makes_its_queue_slow() {
+    let mut stage = Stage::new(limits(16, 16));
+    stage.add_many([11, 12], 50);
+    assert_eq!(stage.claim(100).len(), 14);
+    stage.pass(999);
+    assert_eq!(stage.queues.in_flight_slow, 0);
+    stage.pass(1);
+    assert_eq!(stage.queues.in_flight_slow, 14);
+    // Slow queues get half of the capacity: nothing until six have ended.
+    for _ in 0..6 {
+        stage.release(0, Some(false));
+        assert_eq!(stage.claim(100), [0; 0]);
+    }
+    stage.release(0, Some(false));
+    assert_eq!(stage.claim(100).len(), 1);
+    // A prompt queue is not held back by them, whoever has it.
+    stage.add_many([21], 50);
+    assert_eq!(stage.claim(100).len(), 8);
+    // When its attempts end sooner, a slow queue is prompt again.
+    stage.release_all();
+    let claimed = stage.claim(100);
+    stage.release_all();
+    assert!(claimed.len() >= 8);
+    assert_eq!(stage.claim(100).len(), 16);
+}
+
+#[test]
+fn a_clock_that_is_moved_far_makes_attempts_slow_only_until_they_end() {
+    let mut stage = Stage::new(limits(8, 8));
+    stage.add_many([1], 50);
+    assert_eq!(stage.claim(100).len(), 7);
+    stage.pass(72 * 3_600_000);
+    stage.release_all();
+    let claimed = stage.claim(100);
+    assert_eq!(claimed.len(), 4);
+    stage.release_all();
+    assert_eq!(stage.claim(100).len(), 7);
+}
+
+#[test]
+fn a_tenant_is_sated_when_very_many_healthy_endpoints_wait_for_their_turn() {
+    let mut queues: Queues<u8, usize> = Queues::new(limits(4, 4));
+    for endpoint in 0..SATED {
+        assert!(!queues.is_sated(&1));
+        queues.waits(&(1, endpoint), Some((at(5), endpoint as u64)));
+        queues.note_time(at(5));
+    }
+    assert!(queues.is_sated(&1) && !queues.is_sated(&2));
+    // What is due later, and what fails, does not count.
+    queues.waits(&(1, 0), Some((at(6), 0)));
+    queues.note_time(at(5));
+    assert!(!queues.is_sated(&1));
+    queues.note_time(at(6));
+    assert!(queues.is_sated(&1));
+    queues.set_failing(&(1, 7), true);
+    assert!(!queues.is_sated(&1));
 }
 
 #[test]
 fn one_that_failed_before_this_began_is_failing() {
     let mut queues = Queues::new(limits(100, 100));
-    queues.set_failing(&1, true);
-    queues.set_failing(&2, false);
-    for key in [1, 2] {
-        queues.waits(&key, Some((at(0), 0)));
-        let turn = queues.take(&key);
-        assert_eq!(turn.is_probe, key == 1);
-        queues.waits(&key, Some((at(1), 1)));
+    queues.set_failing(&(0, 1), true);
+    queues.set_failing(&(0, 2), false);
+    for endpoint in [1, 2] {
+        queues.waits(&(0, endpoint), Some((at(0), 0)));
+        let turn = queues.take(&(0, endpoint), at(0));
+        assert_eq!(turn.is_slow, endpoint == 1);
+        queues.waits(&(0, endpoint), Some((at(1), 1)));
     }
-    assert_eq!(queues.next(at(1), &mut Passed::default()), Some(2));
-    queues.set_failing(&1, false);
-    assert_eq!(queues.next(at(1), &mut Passed::default()), Some(1));
+    assert_eq!(queues.next(at(1)), Some((0, 2)));
+    queues.waits(&(0, 2), None);
+    assert_eq!(queues.next(at(1)), None);
+    queues.set_failing(&(0, 1), false);
+    assert_eq!(queues.next(at(1)), Some((0, 1)));
 }
 
 #[test]
@@ -288,10 +426,10 @@ fn a_stopped_queue_waits_and_is_well_when_it_is_turned_on_again() {
     // Stopped before it has waiting deliveries.
     stage.set_active(1, false);
     stage.add_many([1], 9);
-    assert_eq!(stage.claim(at(0), 100), [0; 0]);
+    assert_eq!(stage.claim(100), [0; 0]);
     assert!(!stage.queues.is_due(at(0)));
     stage.set_active(1, true);
-    assert_eq!(stage.claim(at(0), 100), [1, 1]);
+    assert_eq!(stage.claim(100), [1, 1]);
 }
 
 #[test]
@@ -300,15 +438,15 @@ fn what_is_due_next_is_later_than_now_and_has_room() {
     assert_eq!(stage.queues.next_due(at(0)), None);
     stage.add(1, 10);
     stage.add(1, 20);
-    stage.add(2, 11);
+    stage.add(12, 11);
     assert_eq!(stage.queues.next_due(at(9)), Some(at(10)));
     assert!(!stage.queues.is_due(at(9)));
     assert_eq!(stage.queues.next_due(at(10)), Some(at(11)));
     assert!(stage.queues.is_due(at(10)));
+    stage.now = 10;
+    assert_eq!(stage.claim(100), [1]);
     assert_eq!(stage.queues.next_due(at(11)), None);
-    assert_eq!(stage.claim(at(10), 100), [1]);
     // Its next delivery gets capacity when this attempt ends, and counts from then on.
-    assert_eq!(stage.queues.next_due(at(11)), None);
     stage.release(0, Some(true));
     assert_eq!(stage.queues.next_due(at(11)), Some(at(20)));
 }
@@ -318,37 +456,37 @@ fn what_is_forgotten_keeps_its_places_and_leaves_nothing_else() {
     let mut stage = Stage::new(limits(3, 2));
     stage.fail([1]);
     stage.add_many([1], 2);
-    assert_eq!(stage.claim(at(0), 100), [1]);
+    assert_eq!(stage.claim(100), [1]);
     stage.set_active(1, false);
     stage.forget(1);
-    assert!(stage.queues.is_active(&1));
+    assert!(stage.queues.is_active(&key(1)));
     assert!(!stage.queues.is_due(at(0)));
-    assert_eq!((stage.queues.in_flight, stage.queues.by_key.len()), (1, 1));
+    assert_eq!((stage.queues.running.len(), stage.queues.by_key.len()), (1, 1));
     stage.release(0, Some(true));
-    assert_eq!((stage.queues.in_flight, stage.queues.by_key.len()), (0, 0));
-    assert_eq!(stage.queues.in_flight_failing, 0);
+    assert_eq!((stage.queues.running.len(), stage.queues.by_key.len()), (0, 0));
+    assert_eq!((stage.queues.in_flight_slow, stage.queues.tenants.len()), (0, 0));
     stage.add_many([1], 2);
-    assert_eq!(stage.claim(at(0), 100), [1, 1]);
+    assert_eq!(stage.claim(100), [1, 1]);
     // A queue that comes back before its attempts have ended stays.
     stage.forget(1);
     stage.add(1, 0);
     (0..2).for_each(|_| stage.release(0, None));
-    assert_eq!(stage.claim(at(0), 100), [1]);
+    assert_eq!(stage.claim(100), [1]);
     stage.release(0, None);
     stage.forget(1);
     stage.forget(2);
-    assert!(stage.queues.by_key.is_empty());
+    assert!(stage.queues.by_key.is_empty() && stage.queues.tenants.is_empty());
 }
 
 #[test]
 fn nothing_is_kept_of_a_queue_that_is_as_one_unknown() {
     let mut queues = Queues::new(limits(10, 10));
-    assert!(queues.is_active(&1));
-    queues.waits(&1, None);
-    queues.set_active(&1, true);
-    queues.set_failing(&1, false);
-    queues.forget(&1);
-    assert!(queues.by_key.is_empty());
+    assert!(queues.is_active(&(0, 1)));
+    queues.waits(&(0, 1), None);
+    queues.set_active(&(0, 1), true);
+    queues.set_failing(&(0, 1), false);
+    queues.forget(&(0, 1));
+    assert!(queues.by_key.is_empty() && queues.tenants.is_empty());
 }
 
 #[derive(Clone, Debug)]
@@ -361,15 +499,20 @@ enum Step {
     Pass(i64),
 }
 
+/// Three tenants with three endpoints each.
+fn endpoint() -> impl Strategy<Value = u8> {
+    (0..3_u8, 0..3_u8).prop_map(|(tenant, endpoint)| tenant * 10 + endpoint)
+}
+
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
-        6 => (0..7_u8, 0..30_i64).prop_map(|(key, millis)| Step::Add(key, millis)),
+        6 => (endpoint(), 0..3000_i64).prop_map(|(key, millis)| Step::Add(key, millis)),
         4 => (1..9_usize).prop_map(Step::Claim),
         4 => (any::<prop::sample::Index>(), any::<Option<bool>>())
             .prop_map(|(nth, failed)| Step::Release(nth, failed)),
-        1 => (0..7_u8, any::<bool>()).prop_map(|(key, is_active)| Step::SetActive(key, is_active)),
-        1 => (0..7_u8).prop_map(Step::Forget),
-        1 => (1..9_i64).prop_map(Step::Pass),
+        1 => (endpoint(), any::<bool>()).prop_map(|(key, is_active)| Step::SetActive(key, is_active)),
+        1 => endpoint().prop_map(Step::Forget),
+        2 => (1..900_i64).prop_map(Step::Pass),
     ];
     prop::collection::vec(step, 0..80)
 }
@@ -377,17 +520,16 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 proptest! {
     #[test]
     fn the_sets_answer_as_a_look_at_every_queue_would(
-        in_flight in 1..12_usize,
+        in_flight in 1..20_usize,
         per_endpoint in 1..5_usize,
         steps in steps(),
     ) {
         let mut stage = Stage::new(limits(in_flight, per_endpoint));
-        let mut now = 0;
         for step in steps {
             match step {
                 Step::Add(key, millis) => stage.add(key, millis),
                 Step::Claim(batch) => {
-                    stage.claim(at(now), batch);
+                    stage.claim(batch);
                 }
                 Step::Release(nth, failed) => {
                     if !stage.held.is_empty() {
@@ -399,22 +541,25 @@ proptest! {
                 // Attempts that outlive their queue have a test of their own.
                 Step::Forget(key) if stage.held_by(key) > 0 => {}
                 Step::Forget(key) => stage.forget(key),
-                Step::Pass(millis) => now += millis,
+                Step::Pass(millis) => stage.pass(millis),
             }
-            stage.check(at(now));
+            stage.check();
         }
         // In the end every delivery is handed out.
-        for key in 0..7 {
+        for key in 0..30 {
             stage.set_active(key, true);
         }
+        stage.pass(100_000);
         let mut rounds = 0;
         while stage.known.values().any(|known| !known.waiting.is_empty()) {
-            stage.claim(at(1000), usize::MAX);
+            stage.claim(usize::MAX);
             prop_assert!(!stage.held.is_empty());
             while !stage.held.is_empty() {
                 stage.release(0, Some(rounds % 2 == 0));
             }
             rounds += 1;
         }
+        stage.release_all();
+        prop_assert!(stage.queues.tenants.is_empty());
     }
 }

@@ -9,9 +9,9 @@ use super::fault::{Fault, damaged};
 use super::read::Events;
 use super::rows::DeliveryRow;
 use super::transaction::Transaction;
+use super::turns::Key;
 use super::{queue, sql};
 use crate::domain::{Delivery, Endpoint, TenantId, Timestamp};
-use crate::store::queues::Passed;
 use crate::store::{Claimed, Claims};
 
 /// How many deliveries of one endpoint are looked up at once.
@@ -24,8 +24,8 @@ const MOST_UNREADABLE: usize = 64;
 #[derive(Default)]
 struct ReadSoFar {
     /// The waiting deliveries of an endpoint, the earliest first.
-    waiting: HashMap<i64, VecDeque<(Timestamp, i64)>>,
-    endpoints: HashMap<i64, (TenantId, Endpoint)>,
+    waiting: HashMap<Key, VecDeque<(Timestamp, i64)>>,
+    endpoints: HashMap<Key, (TenantId, Endpoint)>,
     events: Events,
     /// How many deliveries could not be read.
     unreadable: usize,
@@ -36,13 +36,12 @@ pub(super) fn claim(tx: &mut Transaction<'_>, most: usize) -> Result<Claims, Fau
     let now = tx.now();
     let mut claims = Claims::default();
     let mut read = ReadSoFar::default();
-    let mut passed = Passed::default();
     while claims.claimed.len() < most
         && read.unreadable < MOST_UNREADABLE
-        && let Some(endpoint) = tx.turns.queues.next(now, &mut passed)
+        && let Some(endpoint) = tx.turns.queues.next(now)
     {
         let room = most - claims.claimed.len();
-        if let Err(error) = take(tx, endpoint, room, &mut read, &mut claims) {
+        if let Err(error) = take(tx, endpoint, (now, room), &mut read, &mut claims) {
             if claims.claimed.is_empty() {
                 return Err(error);
             }
@@ -64,8 +63,8 @@ pub(super) fn claim(tx: &mut Transaction<'_>, most: usize) -> Result<Claims, Fau
 /// Claims the first waiting delivery of an endpoint that gets the next attempt.
 fn take(
     tx: &mut Transaction<'_>,
-    endpoint: i64,
-    most: usize,
+    endpoint: Key,
+    (now, most): (Timestamp, usize),
     read: &mut ReadSoFar,
     claims: &mut Claims,
 ) -> Result<(), Fault> {
@@ -75,7 +74,7 @@ fn take(
         // have capacity for one or two.
         _ => {
             let most = most.min(LOOK_AHEAD) + 1;
-            queue::waiting(tx.reader(), tx.turns, endpoint, most).map(Into::into)
+            queue::waiting(tx.reader(), tx.turns, endpoint.1, most).map(Into::into)
         }
     };
     let mut waiting: VecDeque<_> = match waiting {
@@ -92,7 +91,7 @@ fn take(
     };
     match claimed_delivery(tx, &tenant, number, read) {
         Ok(delivery) => {
-            let turn = tx.turns.queues.take(&endpoint);
+            let turn = tx.turns.queues.take(&endpoint, now);
             let hold = tx.turns.hold(number, endpoint, &delivery, turn);
             claims.claimed.push(Claimed {
                 tenant,
@@ -111,7 +110,7 @@ fn take(
     }
     let next = match waiting.front() {
         Some(next) => Some(*next),
-        None => queue::waiting(tx.reader(), tx.turns, endpoint, 1)?.pop(),
+        None => queue::waiting(tx.reader(), tx.turns, endpoint.1, 1)?.pop(),
     };
     tx.turns.waits(endpoint, next);
     read.waiting.insert(endpoint, waiting);
@@ -120,31 +119,28 @@ fn take(
 
 /// Skips an endpoint that cannot be read. Otherwise it would stay first in line and block all
 /// others. A fault that may pass ends the claim instead.
-fn set_aside(tx: &mut Transaction<'_>, endpoint: i64, fault: Fault) -> Result<(), Fault> {
+fn set_aside(tx: &mut Transaction<'_>, endpoint: Key, fault: Fault) -> Result<(), Fault> {
     if fault.is_passing() {
         return Err(fault);
     }
-    tracing::error!(error = %fault, number = endpoint, "cannot read an endpoint; its deliveries wait until the next start");
+    tracing::error!(error = %fault, number = endpoint.1, "cannot read an endpoint; its deliveries wait until the next start");
     tx.turns.set_aside(endpoint);
     Ok(())
 }
 
 fn claimed_endpoint(
     tx: &mut Transaction<'_>,
-    number: i64,
+    key: Key,
     read: &mut ReadSoFar,
 ) -> Result<(TenantId, Endpoint), Fault> {
-    if let Some(known) = read.endpoints.get(&number) {
+    if let Some(known) = read.endpoints.get(&key) {
         return Ok(known.clone());
     }
-    let gone = || damaged("the endpoint of a delivery");
-    let tenant: Option<i64> = tx
-        .reader()
-        .row(sql::QUEUE, &[&number], |row| Ok(row.get(1)?))?;
-    let tenant = tx.tenant_of_number(tenant.ok_or_else(gone)?)?.id;
+    let (tenant, number) = key;
+    let tenant = tx.tenant_of_number(tenant)?.id;
     let found = tx.reader().endpoint_of_number(&tenant, number)?;
-    let found = (tenant, found.ok_or_else(gone)?);
-    read.endpoints.insert(number, found.clone());
+    let found = (tenant, found.ok_or_else(|| damaged("the endpoint of a delivery"))?);
+    read.endpoints.insert(key, found.clone());
     Ok(found)
 }
 

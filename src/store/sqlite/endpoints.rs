@@ -126,7 +126,7 @@ fn write_rewrite(
         subscribe(tx, tenant, number, settings)?;
     }
     if let Some(is_active) = rewrite.active {
-        tx.turns.active(number, is_active);
+        tx.turns.active((tenant.number, number), is_active);
     }
     match rewrite.key_ring {
         KeyRingChange::Keep => {}

@@ -61,7 +61,7 @@ pub(super) fn publish(
     tx.cache.keep_event(event, &fan_out.event);
     for (endpoint, delivery) in few.iter().zip(&fan_out.deliveries) {
         insert_delivery(tx, tenant, *endpoint, event, (delivery.id, now))?;
-        tx.turns.touch(endpoint.0);
+        tx.turns.touch((tenant.number, endpoint.0));
     }
     if let Recipients::Many(audience, members) = recipients {
         let event_type = &fan_out.event.event_type;
@@ -198,7 +198,7 @@ pub(super) fn update_delivery(
     set_delivery(tx, number, &decided.write)?;
     note_pending(tx, tenant, was_pending, &decided.write);
     tx.turns.note_change(number);
-    tx.turns.touch(endpoint);
+    tx.turns.touch((tenant.number, endpoint));
     Ok(Written {
         at: now,
         action: decided.action,
@@ -234,7 +234,7 @@ pub(super) fn settle(
     let current = found.as_ref().map(|(_, endpoint)| endpoint);
     let receiver = Receiver::after(claimed, verdict, current, now);
     if let (Some(before), Some(disabled)) = (current, receiver.disabled) {
-        endpoints::replace(tx, &tenant, endpoint, before, disabled)?;
+        endpoints::replace(tx, &tenant, endpoint.1, before, disabled)?;
     }
     set_delivery(tx, number, &settled)?;
     note_pending(tx, &tenant, was_pending, &settled);

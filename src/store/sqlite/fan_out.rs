@@ -180,7 +180,6 @@ pub(super) fn step(tx: &mut Transaction<'_>) -> Result<(), Fault> {
     let Some((tenant, fan_out)) = tx.turns.next_unmade(now) else {
         return Ok(());
     };
-    let (tenant, fan_out) = (*tenant, fan_out.clone());
     let UnmadeEvent {
         number,
         created_at,
@@ -199,7 +198,7 @@ pub(super) fn step(tx: &mut Transaction<'_>) -> Result<(), Fault> {
         };
         let delivery = random::delivery_id(created_at)?;
         insert_delivery(tx, &of, (*endpoint, id), number, (delivery, created_at))?;
-        tx.turns.touch(*endpoint);
+        tx.turns.touch((tenant, *endpoint));
     }
     if skipped > 0 {
         release_event(tx, number, skipped)?;

@@ -4,7 +4,7 @@
 use super::fault::Fault;
 use super::read::Reader;
 use super::sql;
-use super::turns::Turns;
+use super::turns::{Key, Turns};
 use crate::domain::Timestamp;
 
 /// Finds the endpoints that have waiting deliveries.
@@ -13,13 +13,15 @@ pub(super) fn find_all(reader: Reader<'_>, turns: &mut Turns) -> Result<(), Faul
     while let Some(endpoint) = reader.row(sql::NEXT_QUEUE, &[&after], |row| Ok(row.get(0)?))? {
         after = endpoint;
         let first = waiting(reader, turns, endpoint, 1)?.pop();
-        let is_active: Option<bool> =
-            reader.row(sql::QUEUE, &[&endpoint], |row| Ok(row.get(0)?))?;
+        let found: Option<(bool, i64)> = reader.row(sql::QUEUE, &[&endpoint], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
         // The deliveries of a deleted endpoint are canceled.
-        let Some(is_active) = is_active else {
+        let Some((is_active, tenant)) = found else {
             continue;
         };
-        turns.queues.set_active(&endpoint, is_active);
+        let key = (tenant, endpoint);
+        turns.queues.set_active(&key, is_active);
         if let Some((_, number)) = first {
             let failures: Option<u32> =
                 reader.row(sql::FAILURES, &[&number], |row| Ok(row.get(0)?))?;
@@ -27,9 +29,9 @@ pub(super) fn find_all(reader: Reader<'_>, turns: &mut Turns) -> Result<(), Faul
             // whether its receiver is back.
             turns
                 .queues
-                .set_failing(&endpoint, failures.unwrap_or_default() > 0);
+                .set_failing(&key, failures.unwrap_or_default() > 0);
         }
-        turns.waits(endpoint, first);
+        turns.waits(key, first);
     }
     Ok(())
 }
@@ -67,8 +69,8 @@ pub(super) fn follow_commit(reader: Reader<'_>, turns: &mut Turns, now: Timestam
 }
 
 /// Looks up the first waiting delivery of an endpoint.
-pub(super) fn find_first(reader: Reader<'_>, turns: &mut Turns, endpoint: i64) {
-    match waiting(reader, turns, endpoint, 1) {
+pub(super) fn find_first(reader: Reader<'_>, turns: &mut Turns, endpoint: Key) {
+    match waiting(reader, turns, endpoint.1, 1) {
         Ok(mut waiting) => turns.waits(endpoint, waiting.pop()),
         Err(error) => {
             tracing::error!(%error, "cannot read the waiting deliveries of an endpoint");

@@ -117,12 +117,13 @@ pub(super) fn overdue(tx: &mut Transaction<'_>, now: Timestamp) -> Result<bool, 
     let Some(endpoint) = tx.turns.overdue(now) else {
         return Ok(false);
     };
-    for (at, number) in queue::waiting(tx.reader(), tx.turns, endpoint, MOST)? {
+    for (at, number) in queue::waiting(tx.reader(), tx.turns, endpoint.1, MOST)? {
         if at.plus(DeliveryLimits::WAIT_WHILE_DISABLED) <= now {
             // Does what `Delivery::end` does, without reading the event, which is not needed here.
             let status = codec::status_to_number(DeliveryStatus::Failed);
             let mut end = tx.db.prepare_cached(sql::END_DELIVERY)?;
             end.execute((number, status, now.as_millis()))?;
+            tx.usages.change(endpoint.0, Usage::pending(-1));
         }
     }
     // The next delivery of this endpoint has its own deadline, which is looked up after the commit.

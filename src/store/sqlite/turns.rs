@@ -15,9 +15,12 @@ use crate::store::fan_outs::FanOut;
 use crate::store::queues::{Queues, Turn};
 use crate::store::{DeliveryLimits, Hold};
 
+/// The numbers of a tenant and of one of its endpoints.
+pub(super) type Key = (i64, i64);
+
 /// A delivery with an attempt in flight.
 pub(super) struct Held {
-    pub endpoint: i64,
+    pub endpoint: Key,
     pub event: Arc<Event>,
     id: DeliveryId,
     /// Whether its row may have changed since it was claimed.
@@ -31,7 +34,7 @@ enum Effect {
     /// An attempt of this delivery has ended; the flag says whether it failed.
     Ended(i64, bool),
     /// This endpoint was enabled or disabled.
-    Active(i64, bool),
+    Active(Key, bool),
     /// This endpoint was deleted.
     Gone(Deletion),
     /// The deliveries of this event of a tenant are made later.
@@ -40,7 +43,7 @@ enum Effect {
 
 /// See the module documentation.
 pub(super) struct Turns {
-    pub queues: Queues<i64>,
+    pub queues: Queues<i64, i64>,
     /// The events whose deliveries are not all made.
     pub unmade: Unmade,
     /// The deleted endpoints whose pending deliveries are not all canceled.
@@ -52,13 +55,13 @@ pub(super) struct Turns {
     /// started the server again.
     pub unreadable: HashSet<i64>,
     /// Endpoints that cannot be read. Their deliveries wait in the same way.
-    unreadable_endpoints: HashSet<i64>,
+    unreadable_endpoints: HashSet<Key>,
     /// When the first waiting delivery of each disabled endpoint has waited too long.
-    deadlines: BTreeSet<(Timestamp, i64)>,
-    deadline_of: HashMap<i64, Timestamp>,
+    deadlines: BTreeSet<(Timestamp, Key)>,
+    deadline_of: HashMap<Key, Timestamp>,
     effects: Vec<Effect>,
     /// Endpoints whose deliveries have changed.
-    touched: HashSet<i64>,
+    touched: HashSet<Key>,
     /// Whether something other than the end of an attempt has changed.
     is_news: bool,
     last_hold: Hold,
@@ -102,13 +105,13 @@ impl Turns {
     }
 
     /// Notes that an endpoint may have new waiting deliveries.
-    pub fn touch(&mut self, endpoint: i64) {
+    pub fn touch(&mut self, endpoint: Key) {
         self.touched.insert(endpoint);
         self.is_news = true;
     }
 
     /// Returns a disabled endpoint for which a delivery has waited too long at `now`.
-    pub fn overdue(&self, now: Timestamp) -> Option<i64> {
+    pub fn overdue(&self, now: Timestamp) -> Option<Key> {
         let first = self.deadlines.first();
         first
             .filter(|(at, _)| *at <= now)
@@ -121,13 +124,13 @@ impl Turns {
     }
 
     /// Notes that an attempt has ended.
-    pub fn ended(&mut self, delivery: i64, endpoint: i64, has_failed: bool) {
+    pub fn ended(&mut self, delivery: i64, endpoint: Key, has_failed: bool) {
         self.touched.insert(endpoint);
         self.effects.push(Effect::Ended(delivery, has_failed));
     }
 
     /// Notes that an endpoint was enabled or disabled.
-    pub fn active(&mut self, endpoint: i64, is_active: bool) {
+    pub fn active(&mut self, endpoint: Key, is_active: bool) {
         self.touch(endpoint);
         self.effects.push(Effect::Active(endpoint, is_active));
     }
@@ -137,7 +140,7 @@ impl Turns {
         self.is_news = true;
         // Its deliveries are canceled.
         for held in self.held.values_mut() {
-            held.may_have_changed |= held.endpoint == deletion.endpoint;
+            held.may_have_changed |= held.endpoint.1 == deletion.endpoint;
         }
         self.effects.push(Effect::Gone(deletion));
     }
@@ -150,8 +153,10 @@ impl Turns {
 
     /// Returns the next event whose deliveries are to be made at `now`, with the number of its
     /// tenant.
-    pub fn next_unmade(&self, _now: Timestamp) -> Option<(&i64, &FanOut<UnmadeEvent, i64>)> {
-        self.unmade.next(|_tenant| false)
+    pub fn next_unmade(&mut self, now: Timestamp) -> Option<(i64, FanOut<UnmadeEvent, i64>)> {
+        self.queues.note_time(now);
+        let next = self.unmade.next(|tenant| self.queues.is_sated(tenant));
+        next.map(|(tenant, fan_out)| (*tenant, fan_out.clone()))
     }
 
     /// Returns the attempt of this delivery that is in flight, as of the current batch.
@@ -167,7 +172,7 @@ impl Turns {
     }
 
     /// Notes that an attempt of this delivery is in flight from now on.
-    pub fn hold(&mut self, number: i64, endpoint: i64, delivery: &Delivery, turn: Turn) -> Hold {
+    pub fn hold(&mut self, number: i64, endpoint: Key, delivery: &Delivery, turn: Turn) -> Hold {
         let hold = self.last_hold.next();
         self.last_hold = hold;
         let held = Held {
@@ -185,7 +190,7 @@ impl Turns {
 
     /// Returns the number and the endpoint of a delivery, if this claim holds it as of the current
     /// batch.
-    pub fn holds(&self, id: DeliveryId, hold: Hold) -> Option<(i64, i64)> {
+    pub fn holds(&self, id: DeliveryId, hold: Hold) -> Option<(i64, Key)> {
         let number = *self.numbers.get(&id)?;
         let held = self.held(number)?;
         (held.hold == hold).then_some((number, held.endpoint))
@@ -206,7 +211,7 @@ impl Turns {
     }
 
     /// Ends a claim without an attempt. Returns the endpoint.
-    pub fn release(&mut self, id: DeliveryId, hold: Hold) -> Option<i64> {
+    pub fn release(&mut self, id: DeliveryId, hold: Hold) -> Option<Key> {
         let (number, endpoint) = self.holds(id, hold)?;
         let held = self.remove_held(number)?;
         self.queues.release(&endpoint, held.turn, None);
@@ -221,14 +226,14 @@ impl Turns {
 
     /// Sets aside an endpoint that cannot be read: none of its deliveries is claimed until the next
     /// start.
-    pub fn set_aside(&mut self, endpoint: i64) {
+    pub fn set_aside(&mut self, endpoint: Key) {
         self.unreadable_endpoints.insert(endpoint);
         self.waits(endpoint, None);
     }
 
     /// Applies the notes of the batch. Returns the endpoints whose deliveries have changed, and
     /// whether something other than the end of an attempt has changed.
-    pub fn apply_batch(&mut self) -> (HashSet<i64>, bool) {
+    pub fn apply_batch(&mut self) -> (HashSet<Key>, bool) {
         for effect in mem::take(&mut self.effects) {
             self.apply(&effect);
         }
@@ -237,7 +242,7 @@ impl Turns {
 
     /// Notes that an endpoint's deliveries could not be looked up. The next commit looks them up
     /// again.
-    pub fn look_again(&mut self, endpoint: i64) {
+    pub fn look_again(&mut self, endpoint: Key) {
         self.touched.insert(endpoint);
     }
 
@@ -251,7 +256,7 @@ impl Turns {
             }
             Effect::Active(endpoint, is_active) => self.queues.set_active(endpoint, *is_active),
             Effect::Gone(deletion) => {
-                self.queues.forget(&deletion.endpoint);
+                self.queues.forget(&(deletion.tenant, deletion.endpoint));
                 self.deletions.push_back(*deletion);
             }
             Effect::MakeLater(tenant, fan_out) => self.unmade.push(tenant, fan_out.clone()),
@@ -259,7 +264,7 @@ impl Turns {
     }
 
     /// Sets the first waiting delivery of an endpoint.
-    pub fn waits(&mut self, endpoint: i64, first: Option<(Timestamp, i64)>) {
+    pub fn waits(&mut self, endpoint: Key, first: Option<(Timestamp, i64)>) {
         let first = first.filter(|_| !self.unreadable_endpoints.contains(&endpoint));
         let first = first.map(|(at, number)| (at, number.unsigned_abs()));
         self.queues.waits(&endpoint, first);
