@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::queues::Ended;
 use super::quotas::Quotas;
-use crate::domain::{Delivery, Endpoint, TenantId, Timestamp, Verdict};
+use crate::domain::{Attempt, Delivery, Endpoint, TenantId, Timestamp, Verdict};
 
 /// Limits how many attempts run at once, and how long finished deliveries are kept.
 #[derive(Clone, Copy, Debug)]
@@ -87,21 +88,21 @@ pub enum Settled {
 
 /// What a settlement changes about the endpoint.
 pub(super) struct Receiver {
-    /// Whether the attempt failed. If so, the endpoint gets one attempt at a time.
-    pub has_failed: bool,
+    /// How the attempt ended. If it failed, the endpoint gets one attempt at a time.
+    pub ended: Ended,
     /// The disabled endpoint to write, when its receiver is gone.
     pub disabled: Option<Endpoint>,
 }
 
 impl Receiver {
-    /// Computes what `verdict` on the attempt of `claimed` means for the endpoint, which is
+    /// Computes what `attempt` of `claimed`, with this verdict, means for the endpoint, which is
     /// `current` now.
     ///
     /// An endpoint whose receiver is gone is disabled, unless its URL has changed meanwhile:
     /// nothing is known about the receiver at the new URL.
     pub fn after(
         claimed: &Claimed,
-        verdict: Verdict,
+        (attempt, verdict): (&Attempt, Verdict),
         current: Option<&Endpoint>,
         now: Timestamp,
     ) -> Self {
@@ -110,7 +111,7 @@ impl Receiver {
             Arc::ptr_eq(&endpoint.settings, attempted) || endpoint.settings.url == attempted.url
         };
         Self {
-            has_failed: verdict != Verdict::Success,
+            ended: Ended::of(attempt, verdict),
             disabled: current
                 .filter(|_| verdict == Verdict::Gone)
                 .filter(is_at_that_url)

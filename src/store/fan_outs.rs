@@ -71,6 +71,11 @@ impl<T: Clone + Eq + Hash, E, K> FanOuts<T, E, K> {
         line.push_back(fan_out);
     }
 
+    /// Returns whether nothing is left to do.
+    pub fn is_empty(&self) -> bool {
+        self.turns.is_empty()
+    }
+
     /// Returns the next event of the tenant whose turn it is. Leaves out tenants for which
     /// `is_sated` says that they have enough deliveries for now.
     pub fn next(&self, mut is_sated: impl FnMut(&T) -> bool) -> Option<(&T, &FanOut<E, K>)> {
@@ -151,7 +156,10 @@ mod tests {
         fan_outs.push(&1, fan_out("a", AT_ONCE));
         fan_outs.push(&2, fan_out("b", AT_ONCE));
         let next = fan_outs.next(|tenant| *tenant == 1);
-        assert_eq!(next.map(|(tenant, next)| (*tenant, next.event)), Some((2, "b")));
+        assert_eq!(
+            next.map(|(tenant, next)| (*tenant, next.event)),
+            Some((2, "b"))
+        );
         assert!(fan_outs.next(|_| true).is_none());
         fan_outs.forget_first(&1);
         assert_eq!(steps(&mut fan_outs), [("b", 0)]);

@@ -10,11 +10,13 @@
 //!    longest goes first.
 //! 3. No tenant gets more than seven eighths of the capacity. So however much a tenant sends, a
 //!    delivery of another tenant finds a free place.
-//! 4. A queue whose last attempt failed gets one attempt at a time, which is enough to find out that
+//! 4. While half of the capacity or more is used, no queue gets a second place.
+//! 5. A queue whose last attempt failed gets one attempt at a time, which is enough to find out that
 //!    its receiver is back.
-//! 5. An attempt of such a queue is a slow one. So is each attempt that has been in flight for a
-//!    second, and from then on each attempt of its queue, until one takes less. All slow attempts
-//!    together get at most half of the capacity, but at least one attempt.
+//! 6. An attempt of such a queue is a slow one. So is each attempt that has been in flight for a
+//!    second, and from then on each attempt of its queue, until one takes less. While half of the
+//!    capacity is used by slow attempts, no further one begins, except that failing queues may
+//!    always have an eighth of the capacity, so that retries are made in time.
 //!
 //! This module does not know what a delivery is or where it is stored. A store says when the first
 //! delivery of each queue is due, and asks for the next queue. Ordered sets hold the queues that have
@@ -27,10 +29,10 @@ use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::Hash;
 use std::time::Duration;
 
-use self::line::Line;
 pub(super) use self::line::First;
+use self::line::Line;
 use super::DeliveryLimits;
-use crate::domain::Timestamp;
+use crate::domain::{Attempt, Timestamp, Verdict};
 
 /// How long an attempt may be in flight before it is a slow one.
 const SLOW: Duration = Duration::from_secs(1);
@@ -38,8 +40,49 @@ const SLOW: Duration = Duration::from_secs(1);
 /// A tenant for which this many endpoints are waiting for their turn has enough deliveries for now.
 const SATED: usize = 1024;
 
-/// The index of the slow and failing queues in [`Tenant::lines`] and [`Queues::ready`].
-const SLOW_LINE: usize = 1;
+/// How a queue's attempts ended so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    /// The last attempt took less than [`SLOW`].
+    Prompt,
+    /// The last attempt was slow, or one in flight is.
+    Slow,
+    /// The last attempt failed.
+    Failing,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// It succeeded in less than [`SLOW`].
+    Promptly,
+    /// It succeeded after [`SLOW`] or more.
+    Slowly,
+    /// It failed.
+    Failed,
+}
+
+impl Ended {
+    /// Returns how an attempt with this verdict ended. Its duration is real time, whatever the test
+    /// clock says.
+    pub fn of(attempt: &Attempt, verdict: Verdict) -> Self {
+        if verdict != Verdict::Success {
+            Self::Failed
+        } else if u128::from(attempt.duration_ms) < SLOW.as_millis() {
+            Self::Promptly
+        } else {
+            Self::Slowly
+        }
+    }
+}
+
+/// The lines of a tenant: for each pace, the queues without an attempt in flight, and the others.
+const LINES: usize = 6;
+
+/// Returns the line of a queue.
+const fn line_of(pace: Pace, in_flight: usize) -> usize {
+    pace as usize * 2 + (in_flight > 0) as usize
+}
 
 /// The queues of all endpoints. A queue that is not known here is active, not failing and empty. `T`
 /// is a tenant, and `E` one of its endpoints.
@@ -47,9 +90,9 @@ pub(super) struct Queues<T, E> {
     limits: DeliveryLimits,
     by_key: HashMap<(T, E), Queue>,
     tenants: HashMap<T, Tenant<E>>,
-    /// The tenants with a queue that can go, by their attempts in flight and by how long one of
-    /// those queues has waited. The second set has those with a queue that is slow or failing.
-    ready: [BTreeSet<(usize, First, T)>; 2],
+    /// For each line, the tenants with a queue that can go. The first of them has the fewest attempts
+    /// in flight.
+    ready: [BTreeSet<(Ready, T)>; LINES],
     /// When the next delivery of each tenant becomes due.
     wakes: BTreeSet<(Timestamp, T)>,
     /// The queues of the attempts in flight.
@@ -61,16 +104,21 @@ pub(super) struct Queues<T, E> {
     became_slow: HashSet<u64>,
     /// How many of the attempts in flight are slow, from the beginning or since then.
     in_flight_slow: usize,
+    /// How many of them were taken from a failing queue.
+    in_flight_failing: usize,
     last_turn: u64,
 }
+
+/// The attempts in flight of a tenant, then those of its next queue, then how long it has waited.
+type Ready = (usize, (usize, First));
 
 /// What is known of a tenant that has queues or attempts in flight.
 struct Tenant<E> {
     in_flight: usize,
-    /// The queues that have capacity. The second line has those that are slow or failing.
-    lines: [Line<E>; 2],
+    /// The queues that have capacity.
+    lines: [Line<E>; LINES],
     /// The entries of this tenant in [`Queues::ready`].
-    ready: [Option<(usize, First)>; 2],
+    ready: [Option<Ready>; LINES],
     /// The entry of this tenant in [`Queues::wakes`].
     wake: Option<Timestamp>,
 }
@@ -79,8 +127,8 @@ impl<E> Default for Tenant<E> {
     fn default() -> Self {
         Self {
             in_flight: 0,
-            lines: [Line::default(), Line::default()],
-            ready: [None, None],
+            lines: Default::default(),
+            ready: [None; LINES],
             wake: None,
         }
     }
@@ -92,8 +140,8 @@ impl<E> Default for Tenant<E> {
 #[must_use]
 pub(super) struct Turn {
     number: u64,
-    /// Whether it was slow from the beginning, since its queue was slow or failing.
-    is_slow: bool,
+    /// The pace of its queue when it was taken.
+    pace: Pace,
 }
 
 struct Queue {
@@ -133,11 +181,11 @@ impl Queue {
         self.is_active && self.in_flight < most
     }
 
-    fn line(&self) -> usize {
-        if self.is_failing || self.is_slow {
-            SLOW_LINE
-        } else {
-            0
+    fn pace(&self) -> Pace {
+        match (self.is_failing, self.is_slow) {
+            (true, _) => Pace::Failing,
+            (false, true) => Pace::Slow,
+            (false, false) => Pace::Prompt,
         }
     }
 }
@@ -149,12 +197,13 @@ impl<T: Clone + Ord + Hash, E: Clone + Ord + Hash> Queues<T, E> {
             limits,
             by_key: HashMap::new(),
             tenants: HashMap::new(),
-            ready: [BTreeSet::new(), BTreeSet::new()],
+            ready: Default::default(),
             wakes: BTreeSet::new(),
             running: HashMap::new(),
             begun: VecDeque::new(),
             became_slow: HashSet::new(),
             in_flight_slow: 0,
+            in_flight_failing: 0,
             last_turn: 0,
         }
     }
@@ -203,14 +252,13 @@ impl<T: Clone + Ord + Hash, E: Clone + Ord + Hash> Queues<T, E> {
         if self.running.len() >= self.limits.in_flight {
             return None;
         }
-        let lines = if self.in_flight_slow < self.slow_share() {
-            2
-        } else {
-            1
-        };
-        let firsts = self.ready[..lines].iter().enumerate();
-        let firsts = firsts.filter_map(|(line, ready)| Some((ready.first()?, line)));
-        let ((in_flight, _, tenant), line) = firsts.min()?;
+        let is_crowded = self.running.len() * 2 >= self.limits.in_flight;
+        let in_flight: &[usize] = if is_crowded { &[0] } else { &[0, 1] };
+        let paces = [Pace::Prompt, Pace::Slow, Pace::Failing].into_iter();
+        let paces = paces.filter(|pace| self.has_room_for(*pace));
+        let lines = paces.flat_map(|pace| in_flight.iter().map(move |n| line_of(pace, *n)));
+        let firsts = lines.filter_map(|line| Some((self.ready[line].first()?, line)));
+        let (((in_flight, _), tenant), line) = firsts.min()?;
         // The others have as many in flight, or more.
         if *in_flight >= self.tenant_share() {
             return None;
@@ -219,8 +267,16 @@ impl<T: Clone + Ord + Hash, E: Clone + Ord + Hash> Queues<T, E> {
         Some((tenant.clone(), endpoint.clone()))
     }
 
-    fn slow_share(&self) -> usize {
-        (self.limits.in_flight / 2).max(1)
+    /// Returns whether one more attempt of a queue with this pace may begin.
+    fn has_room_for(&self, pace: Pace) -> bool {
+        let half = (self.limits.in_flight / 2).max(1);
+        let eighth = (self.limits.in_flight / 8).max(1);
+        let has_slow_room = self.in_flight_slow < half;
+        match pace {
+            Pace::Prompt => true,
+            Pace::Slow => has_slow_room,
+            Pace::Failing => has_slow_room || self.in_flight_failing < eighth,
+        }
     }
 
     fn tenant_share(&self) -> usize {
@@ -231,7 +287,10 @@ impl<T: Clone + Ord + Hash, E: Clone + Ord + Hash> Queues<T, E> {
     /// needs no further deliveries for a while.
     pub fn is_sated(&self, tenant: &T) -> bool {
         let tenant = self.tenants.get(tenant);
-        tenant.is_some_and(|tenant| tenant.lines[0].count_ready() >= SATED)
+        tenant.is_some_and(|tenant| {
+            let prompt = tenant.lines[..line_of(Pace::Slow, 0)].iter();
+            prompt.map(Line::count_ready).sum::<usize>() >= SATED
+        })
     }
 
     /// Notes what has become due, and which attempts have become slow, until `now`.
@@ -262,37 +321,40 @@ impl<T: Clone + Ord + Hash, E: Clone + Ord + Hash> Queues<T, E> {
     pub fn take(&mut self, key: &(T, E), now: Timestamp) -> Turn {
         let number = self.last_turn + 1;
         self.last_turn = number;
-        let mut is_slow = false;
+        let mut pace = Pace::Prompt;
         self.tenants.entry(key.0.clone()).or_default().in_flight += 1;
         self.change(key, |queue| {
             queue.first = None;
             queue.in_flight += 1;
-            is_slow = queue.line() == SLOW_LINE;
+            pace = queue.pace();
         });
         self.running.insert(number, key.clone());
-        if is_slow {
-            self.in_flight_slow += 1;
-        } else {
+        if pace == Pace::Prompt {
             self.begun.push_back((now, number));
+        } else {
+            self.in_flight_slow += 1;
+            self.in_flight_failing += usize::from(pace == Pace::Failing);
         }
-        Turn { number, is_slow }
+        Turn { number, pace }
     }
 
-    /// Ends an attempt of a queue. `failed` says whether it failed, and is `None` if that is not
-    /// known.
+    /// Ends an attempt of a queue. `ended` is `None` if it is not known how it ended.
     #[expect(clippy::needless_pass_by_value, reason = "a turn ends only once")]
-    pub fn release(&mut self, key: &(T, E), turn: Turn, failed: Option<bool>) {
+    pub fn release(&mut self, key: &(T, E), turn: Turn, ended: Option<Ended>) {
         self.running.remove(&turn.number);
         let became_slow = self.became_slow.remove(&turn.number);
-        self.in_flight_slow -= usize::from(turn.is_slow || became_slow);
+        self.in_flight_slow -= usize::from(turn.pace != Pace::Prompt || became_slow);
+        self.in_flight_failing -= usize::from(turn.pace == Pace::Failing);
         if let Some(tenant) = self.tenants.get_mut(&key.0) {
             tenant.in_flight -= 1;
         }
         let mut is_over = false;
         self.change(key, |queue| {
             queue.in_flight -= 1;
-            queue.is_failing = failed.unwrap_or(queue.is_failing);
-            queue.is_slow = became_slow;
+            if let Some(ended) = ended {
+                queue.is_failing = ended == Ended::Failed;
+                queue.is_slow = ended == Ended::Slowly;
+            }
             is_over = queue.is_gone && queue.in_flight == 0;
         });
         if is_over {
@@ -339,7 +401,8 @@ impl<T: Clone + Ord + Hash, E: Clone + Ord + Hash> Queues<T, E> {
         let queue = self.by_key.entry(key.clone()).or_insert_with(Queue::new);
         change(queue);
         let first = queue.first.filter(|_| queue.has_room(&self.limits));
-        let place = first.map(|first| (queue.line(), queue.in_flight, first));
+        let line = line_of(queue.pace(), queue.in_flight);
+        let place = first.map(|first| (line, queue.in_flight, first));
         if place != queue.place {
             let tenant = self.tenants.entry(key.0.clone()).or_default();
             if let Some((line, in_flight, first)) = queue.place {
@@ -362,11 +425,11 @@ impl<T: Clone + Ord + Hash, E: Clone + Ord + Hash> Queues<T, E> {
             let first = tenant.lines[line].first_ready();
             let entry = first.map(|first| (tenant.in_flight, first));
             if entry != tenant.ready[line] {
-                if let Some((in_flight, first)) = tenant.ready[line] {
-                    ready.remove(&(in_flight, first, name.clone()));
+                if let Some(before) = tenant.ready[line] {
+                    ready.remove(&(before, name.clone()));
                 }
-                if let Some((in_flight, first)) = entry {
-                    ready.insert((in_flight, first, name.clone()));
+                if let Some(now) = entry {
+                    ready.insert((now, name.clone()));
                 }
                 tenant.ready[line] = entry;
             }

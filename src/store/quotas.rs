@@ -56,7 +56,12 @@ impl Quotas {
     pub(super) fn check(&self, used: Usage, more: Usage) -> Result<(), QuotaExceeded> {
         let sum = used + more;
         let checks = [
-            (Quota::Endpoints, self.endpoints, sum.endpoints, more.endpoints),
+            (
+                Quota::Endpoints,
+                self.endpoints,
+                sum.endpoints,
+                more.endpoints,
+            ),
             (
                 Quota::PendingDeliveries,
                 self.pending_deliveries,

@@ -53,7 +53,14 @@ mod tests {
 
     #[test]
     fn repeated_falling_and_enormous_numbers_are_damage() {
-        for bytes in ["[1,0]", "[5,-3]", "[9223372036854775807,1]", "[1.5]", "{}", "[0]"] {
+        for bytes in [
+            "[1,0]",
+            "[5,-3]",
+            "[9223372036854775807,1]",
+            "[1.5]",
+            "{}",
+            "[0]",
+        ] {
             assert!(audience_from(bytes.as_bytes()).is_err(), "{bytes}");
         }
     }

@@ -11,7 +11,7 @@ use crate::domain::{
     Delivery, DeliveryId, DeliveryStatus, EndpointId, Event, EventId, TenantId, Timestamp,
 };
 use crate::store::fan_outs::{AT_ONCE, FanOut, FanOuts};
-use crate::store::queues::{Queues, Turn};
+use crate::store::queues::{Ended, Queues, Turn};
 use crate::store::quotas::{BYTES_OF_DELIVERY, QuotaExceeded, Quotas, Usage, bytes_of_event};
 use crate::store::{DeliveryLimits, Hold, Page, SWEEP_AT_LEAST_EVERY};
 
@@ -201,6 +201,11 @@ impl Deliveries {
         self.unmade.push(tenant, fan_out);
     }
 
+    /// Returns whether deliveries are to be made or canceled.
+    pub fn has_unfinished(&self) -> bool {
+        !self.unmade.is_empty() || !self.deleted.is_empty()
+    }
+
     /// Takes the next endpoints for which a delivery of an event is to be made at `now`.
     pub fn next_unmade(
         &mut self,
@@ -317,18 +322,18 @@ impl Deliveries {
         Some(canceled(delivery, self.deleted_at.get(&queue_key).copied()))
     }
 
-    /// Ends an attempt. `delivery` is its new state; `failed` says whether the attempt failed, and
-    /// is `None` if that is not known.
-    pub fn release(&mut self, tenant: &TenantId, delivery: Delivery, failed: Option<bool>) {
+    /// Ends an attempt. `delivery` is its new state; `ended` is `None` if it is not known how the
+    /// attempt ended.
+    pub fn release(&mut self, tenant: &TenantId, delivery: Delivery, ended: Option<Ended>) {
         let key = (tenant.clone(), delivery.id);
         let queue_key = (tenant.clone(), delivery.endpoint_id);
-        let mut ended = None;
+        let mut turn = None;
         self.change(&key, |entry| {
-            ended = entry.turn.take();
+            turn = entry.turn.take();
             entry.delivery = delivery;
         });
-        if let Some((_, turn)) = ended {
-            self.queues.release(&queue_key, turn, failed);
+        if let Some((_, turn)) = turn {
+            self.queues.release(&queue_key, turn, ended);
         }
     }
 
@@ -357,11 +362,14 @@ impl Deliveries {
             return false;
         };
         let at = self.deleted_at.get(&queue_key).copied();
-        let ids: Vec<DeliveryId> = self.histories.get(&queue_key).map_or_else(Vec::new, |history| {
-            let pending = history.by_status[place(DeliveryStatus::Pending)].iter();
-            let ids = pending.filter_map(|position| history.all.get(position).copied());
-            ids.take(AT_ONCE).collect()
-        });
+        let ids: Vec<DeliveryId> =
+            self.histories
+                .get(&queue_key)
+                .map_or_else(Vec::new, |history| {
+                    let pending = history.by_status[place(DeliveryStatus::Pending)].iter();
+                    let ids = pending.filter_map(|position| history.all.get(position).copied());
+                    ids.take(AT_ONCE).collect()
+                });
         for id in &ids {
             let key = (queue_key.0.clone(), *id);
             self.change(&key, |entry| {

@@ -307,6 +307,9 @@ impl MemoryStore {
     fn do_unfinished(&self) -> Result<bool, StoreError> {
         let (next, is_more) = {
             let mut deliveries = self.deliveries.lock();
+            if !deliveries.has_unfinished() {
+                return Ok(false);
+            }
             let now = self.clock.now();
             (deliveries.next_unmade(now), deliveries.cancel_some())
         };
@@ -393,7 +396,8 @@ impl MemoryStore {
             }
             if let Some(stored) = shard.get_mut(&key) {
                 let now = self.clock.now();
-                let receiver = Receiver::after(claimed, verdict, Some(&stored.endpoint), now);
+                let receiver =
+                    Receiver::after(claimed, (attempt, verdict), Some(&stored.endpoint), now);
                 if let Some(disabled) = receiver.disabled {
                     let (before, after) = (&stored.endpoint.settings, &disabled.settings);
                     // The name stays the same, so it cannot be taken.
@@ -408,8 +412,8 @@ impl MemoryStore {
             return Settled::HoldLost;
         };
         let settled = delivery.settle(attempt.clone(), verdict, now);
-        let has_failed = Receiver::after(claimed, verdict, None, now).has_failed;
-        deliveries.release(tenant, settled, Some(has_failed));
+        let ended = Receiver::after(claimed, (attempt, verdict), None, now).ended;
+        deliveries.release(tenant, settled, Some(ended));
         if deliveries.is_due(now) {
             // There is capacity for it now, and not every worker saw this attempt end.
             self.work.notify_one();
@@ -544,9 +548,7 @@ impl Store for MemoryStore {
         id: DeliveryId,
     ) -> Result<Option<Delivery>, StoreError> {
         let deliveries = self.deliveries.lock();
-        Ok(deliveries
-            .get(tenant, id)
-            .map(|(delivery, _)| delivery))
+        Ok(deliveries.get(tenant, id).map(|(delivery, _)| delivery))
     }
 
     async fn deliveries(

@@ -53,9 +53,10 @@ impl<E: Clone + Ord> Line<E> {
         self.ready.first().map(|(_, _, endpoint)| endpoint)
     }
 
-    /// Returns the first delivery of the queue that goes next.
-    pub fn first_ready(&self) -> Option<First> {
-        self.ready.first().map(|(_, first, _)| *first)
+    /// Returns the attempts in flight and the first delivery of the queue that goes next.
+    pub fn first_ready(&self) -> Option<(usize, First)> {
+        let first = self.ready.first();
+        first.map(|(in_flight, first, _)| (*in_flight, *first))
     }
 
     /// Returns when the next queue becomes ready.

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
+use super::Ended::{Failed, Promptly, Slowly};
 use super::*;
 
 fn limits(in_flight: usize, in_flight_per_endpoint: usize) -> DeliveryLimits {
@@ -115,19 +116,20 @@ impl Stage {
         endpoints
     }
 
-    fn release(&mut self, nth: usize, failed: Option<bool>) {
+    fn release(&mut self, nth: usize, ended: Option<Ended>) {
         let held = self.held.remove(nth);
-        let became_slow = held.is_slow && !held.turn.is_slow;
-        self.queues.release(&key(held.endpoint), held.turn, failed);
+        self.queues.release(&key(held.endpoint), held.turn, ended);
         if let Some(known) = self.known.get_mut(&held.endpoint) {
-            known.is_failing = failed.unwrap_or(known.is_failing);
-            known.is_slow = became_slow;
+            if let Some(ended) = ended {
+                known.is_failing = ended == Failed;
+                known.is_slow = ended == Slowly;
+            }
         }
     }
 
     fn release_all(&mut self) {
         while !self.held.is_empty() {
-            self.release(0, Some(false));
+            self.release(0, Some(Promptly));
         }
     }
 
@@ -136,7 +138,7 @@ impl Stage {
         for endpoint in endpoints {
             self.add(endpoint, 0);
             assert_eq!(self.claim(1), [endpoint]);
-            self.release(self.held.len() - 1, Some(true));
+            self.release(self.held.len() - 1, Some(Failed));
         }
     }
 
@@ -186,14 +188,23 @@ impl Stage {
     fn expect_fair(&self, next: Option<(u8, u8)>) {
         let most = self.limits.in_flight - self.limits.in_flight / 8;
         let slow_room = self.slow() < (self.limits.in_flight / 2).max(1);
+        let failing = |held: &&Held| held.turn.pace == Pace::Failing;
+        let failing = self.held.iter().filter(failing).count();
+        let failing_room = slow_room || failing < (self.limits.in_flight / 8).max(1);
         let room = self.held.len() < self.limits.in_flight;
-        let is_slow = |known: &Known| known.is_failing || known.is_slow;
+        let is_crowded = self.held.len() * 2 >= self.limits.in_flight;
+        let pace = |known: &Known| (known.is_failing, !known.is_failing && known.is_slow);
         let may_go: Vec<_> = self
             .with_room()
             .filter(|(first, endpoint, known)| {
                 room && first.0 <= at(self.now)
+                    && (!is_crowded || self.held_by(*endpoint) == 0)
                     && self.held_by_tenant_of(*endpoint) < most
-                    && (slow_room || !is_slow(known))
+                    && match pace(known) {
+                        (true, _) => failing_room,
+                        (_, true) => slow_room,
+                        _ => true,
+                    }
             })
             .collect();
         let Some((_, chosen)) = next else {
@@ -204,7 +215,7 @@ impl Stage {
         let (first, _, known) = found.expect("it may go");
         for (other, endpoint, of) in &may_go {
             assert!(self.held_by_tenant_of(chosen) <= self.held_by_tenant_of(*endpoint));
-            if key(chosen).0 == key(*endpoint).0 && is_slow(known) == is_slow(of) {
+            if key(chosen).0 == key(*endpoint).0 && pace(known) == pace(of) {
                 assert!((self.held_by(chosen), first) <= (self.held_by(*endpoint), other));
             }
         }
@@ -229,10 +240,7 @@ impl Stage {
         let times: Vec<_> = self.with_room().map(|((at, _), _, _)| at).collect();
         let later = times.iter().copied().filter(|at| *at > now).min();
         assert_eq!(self.queues.next_due(now), later);
-        assert_eq!(
-            self.queues.is_due(now),
-            times.iter().any(|at| *at <= now)
-        );
+        assert_eq!(self.queues.is_due(now), times.iter().any(|at| *at <= now));
     }
 }
 
@@ -268,33 +276,44 @@ fn there_is_no_more_room_than_the_limits_say() {
     stage.add_many([1, 2], 9);
     assert_eq!(stage.claim(100), [1, 2, 1, 2, 1, 2]);
     assert_eq!(stage.claim(100), [0; 0]);
-    stage.release(5, Some(false));
+    stage.release(5, Some(Promptly));
     stage.release(0, None);
     assert_eq!(stage.claim(100), [1, 2]);
 
     let mut stage = Stage::new(limits(4, 3));
     stage.add_many(1..=9, 1);
     assert_eq!(stage.claim(100), [1, 2, 3, 4]);
-    stage.release(2, Some(false));
+    stage.release(2, Some(Promptly));
     assert_eq!(stage.claim(100), [5]);
 }
 
 #[test]
 fn the_tenant_with_the_fewest_attempts_goes_first_and_one_leaves_an_eighth() {
-    let mut stage = Stage::new(limits(16, 16));
-    stage.add_many([11, 12], 50);
-    assert_eq!(stage.claim(100).len(), 14);
+    let mut stage = Stage::new(limits(8, 8));
+    stage.add_many([11, 12, 13, 14, 15, 16, 17, 18], 50);
+    assert_eq!(stage.claim(100).len(), 7);
     // Another tenant finds a free place at once, and gets each place that becomes free.
-    stage.add_many([21], 50);
-    assert_eq!(stage.claim(100), [21, 21]);
-    for _ in 0..6 {
-        stage.release(0, Some(false));
-        assert_eq!(stage.claim(100), [21]);
+    stage.add_many([21, 22, 23, 24, 25], 50);
+    assert_eq!(stage.claim(100), [21]);
+    for expected in [22, 23, 24] {
+        stage.release(0, Some(Promptly));
+        assert_eq!(stage.claim(100), [expected]);
     }
-    // Then both have as many, and take turns.
+    // Now both have four, and a third tenant has none.
     stage.add_many([31], 1);
-    stage.release(0, Some(false));
+    stage.release(0, Some(Promptly));
     assert_eq!(stage.claim(100), [31]);
+}
+
+#[test]
+fn no_queue_gets_a_second_place_while_half_is_used() {
+    let mut stage = Stage::new(limits(8, 8));
+    stage.add_many([1, 2], 9);
+    assert_eq!(stage.claim(100), [1, 2, 1, 2]);
+    stage.add_many([3, 21], 2);
+    assert_eq!(stage.claim(100), [21, 3]);
+    (0..3).for_each(|_| stage.release(0, Some(Promptly)));
+    assert_eq!(stage.claim(100), [21, 1]);
 }
 
 #[test]
@@ -315,9 +334,9 @@ fn a_failing_queue_gets_one_attempt_until_it_is_known_to_be_back() {
     assert_eq!(stage.claim(100), [1]);
     stage.release(0, None);
     assert_eq!(stage.claim(100), [1]);
-    stage.release(0, Some(true));
+    stage.release(0, Some(Failed));
     assert_eq!(stage.claim(100), [1]);
-    stage.release(0, Some(false));
+    stage.release(0, Some(Promptly));
     assert_eq!(stage.claim(100), [1, 1, 1]);
 }
 
@@ -331,9 +350,9 @@ fn failing_queues_get_half_of_the_room_between_them() {
     stage.add(7, 0);
     assert_eq!(stage.claim(100), [7]);
     // A slow attempt counts until it ends, even if its queue stops failing meanwhile.
-    stage.set_active(5, true);
-    assert_eq!(stage.claim(100), [5, 5]);
-    stage.release(0, Some(true));
+    stage.set_active(1, true);
+    assert_eq!(stage.claim(100), [0; 0]);
+    stage.release(0, Some(Failed));
     assert_eq!(stage.claim(100), [1]);
 
     let mut stage = Stage::new(limits(1, 1));
@@ -345,40 +364,36 @@ fn failing_queues_get_half_of_the_room_between_them() {
 #[test]
 fn an_attempt_that_takes_a_second_is_slow_and_makes_its_queue_slow() {
     let mut stage = Stage::new(limits(16, 16));
-    stage.add_many([11, 12], 50);
-    assert_eq!(stage.claim(100).len(), 14);
+    stage.add_many([1, 2, 3, 4, 5, 6, 7, 8, 9], 2);
+    assert_eq!(stage.claim(100).len(), 9);
     stage.pass(999);
     assert_eq!(stage.queues.in_flight_slow, 0);
     stage.pass(1);
-    assert_eq!(stage.queues.in_flight_slow, 14);
-    // Slow queues get half of the capacity: nothing until six have ended.
-    for _ in 0..6 {
-        stage.release(0, Some(false));
-        assert_eq!(stage.claim(100), [0; 0]);
-    }
-    stage.release(0, Some(false));
-    assert_eq!(stage.claim(100).len(), 1);
+    assert_eq!(stage.queues.in_flight_slow, 9);
+    // Slow queues get half of the capacity: one of those that have ended.
+    (0..2).for_each(|_| stage.release(0, Some(Slowly)));
+    assert_eq!(stage.claim(100), [1]);
     // A prompt queue is not held back by them, whoever has it.
-    stage.add_many([21], 50);
-    assert_eq!(stage.claim(100).len(), 8);
-    // When its attempts end sooner, a slow queue is prompt again.
-    stage.release_all();
-    let claimed = stage.claim(100);
-    stage.release_all();
-    assert!(claimed.len() >= 8);
-    assert_eq!(stage.claim(100).len(), 16);
+    stage.add_many([21, 22], 50);
+    assert_eq!(stage.claim(100), [21, 22]);
+    // When its attempt ends sooner, a slow queue is prompt again.
+    let of_1 = stage.held.iter().position(|held| held.endpoint == 1);
+    stage.release(of_1.expect("it is held"), Some(Promptly));
+    assert_eq!(stage.queues.in_flight_slow, 7);
+    stage.add(1, 0);
+    stage.claim(100);
+    let of_1 = stage.held.iter().find(|held| held.endpoint == 1);
+    assert!(of_1.is_some_and(|held| !held.is_slow));
 }
 
 #[test]
 fn a_clock_that_is_moved_far_makes_attempts_slow_only_until_they_end() {
     let mut stage = Stage::new(limits(8, 8));
-    stage.add_many([1], 50);
+    stage.add_many(1..=8, 50);
     assert_eq!(stage.claim(100).len(), 7);
     stage.pass(72 * 3_600_000);
     stage.release_all();
-    let claimed = stage.claim(100);
-    assert_eq!(claimed.len(), 4);
-    stage.release_all();
+    // What counts then is how long they really took.
     assert_eq!(stage.claim(100).len(), 7);
 }
 
@@ -409,7 +424,7 @@ fn one_that_failed_before_this_began_is_failing() {
     for endpoint in [1, 2] {
         queues.waits(&(0, endpoint), Some((at(0), 0)));
         let turn = queues.take(&(0, endpoint), at(0));
-        assert_eq!(turn.is_slow, endpoint == 1);
+        assert_eq!(turn.pace == Pace::Failing, endpoint == 1);
         queues.waits(&(0, endpoint), Some((at(1), 1)));
     }
     assert_eq!(queues.next(at(1)), Some((0, 2)));
@@ -447,7 +462,7 @@ fn what_is_due_next_is_later_than_now_and_has_room() {
     assert_eq!(stage.claim(100), [1]);
     assert_eq!(stage.queues.next_due(at(11)), None);
     // Its next delivery gets capacity when this attempt ends, and counts from then on.
-    stage.release(0, Some(true));
+    stage.release(0, Some(Failed));
     assert_eq!(stage.queues.next_due(at(11)), Some(at(20)));
 }
 
@@ -461,10 +476,19 @@ fn what_is_forgotten_keeps_its_places_and_leaves_nothing_else() {
     stage.forget(1);
     assert!(stage.queues.is_active(&key(1)));
     assert!(!stage.queues.is_due(at(0)));
-    assert_eq!((stage.queues.running.len(), stage.queues.by_key.len()), (1, 1));
-    stage.release(0, Some(true));
-    assert_eq!((stage.queues.running.len(), stage.queues.by_key.len()), (0, 0));
-    assert_eq!((stage.queues.in_flight_slow, stage.queues.tenants.len()), (0, 0));
+    assert_eq!(
+        (stage.queues.running.len(), stage.queues.by_key.len()),
+        (1, 1)
+    );
+    stage.release(0, Some(Failed));
+    assert_eq!(
+        (stage.queues.running.len(), stage.queues.by_key.len()),
+        (0, 0)
+    );
+    assert_eq!(
+        (stage.queues.in_flight_slow, stage.queues.tenants.len()),
+        (0, 0)
+    );
     stage.add_many([1], 2);
     assert_eq!(stage.claim(100), [1, 1]);
     // A queue that comes back before its attempts have ended stays.
@@ -493,7 +517,7 @@ fn nothing_is_kept_of_a_queue_that_is_as_one_unknown() {
 enum Step {
     Add(u8, i64),
     Claim(usize),
-    Release(prop::sample::Index, Option<bool>),
+    Release(prop::sample::Index, Option<Ended>),
     SetActive(u8, bool),
     Forget(u8),
     Pass(i64),
@@ -508,8 +532,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         6 => (endpoint(), 0..3000_i64).prop_map(|(key, millis)| Step::Add(key, millis)),
         4 => (1..9_usize).prop_map(Step::Claim),
-        4 => (any::<prop::sample::Index>(), any::<Option<bool>>())
-            .prop_map(|(nth, failed)| Step::Release(nth, failed)),
+        4 => (any::<prop::sample::Index>(), prop::option::of(prop::sample::select(&[Promptly, Slowly, Failed][..])))
+            .prop_map(|(nth, ended)| Step::Release(nth, ended)),
         1 => (endpoint(), any::<bool>()).prop_map(|(key, is_active)| Step::SetActive(key, is_active)),
         1 => endpoint().prop_map(Step::Forget),
         2 => (1..900_i64).prop_map(Step::Pass),
@@ -531,10 +555,10 @@ proptest! {
                 Step::Claim(batch) => {
                     stage.claim(batch);
                 }
-                Step::Release(nth, failed) => {
+                Step::Release(nth, ended) => {
                     if !stage.held.is_empty() {
                         let nth = nth.index(stage.held.len());
-                        stage.release(nth, failed);
+                        stage.release(nth, ended);
                     }
                 }
                 Step::SetActive(key, is_active) => stage.set_active(key, is_active),
@@ -555,7 +579,7 @@ proptest! {
             stage.claim(usize::MAX);
             prop_assert!(!stage.held.is_empty());
             while !stage.held.is_empty() {
-                stage.release(0, Some(rounds % 2 == 0));
+                stage.release(0, Some(if rounds % 2 == 0 { Failed } else { Promptly }));
             }
             rounds += 1;
         }

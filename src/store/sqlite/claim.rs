@@ -139,7 +139,10 @@ fn claimed_endpoint(
     let (tenant, number) = key;
     let tenant = tx.tenant_of_number(tenant)?.id;
     let found = tx.reader().endpoint_of_number(&tenant, number)?;
-    let found = (tenant, found.ok_or_else(|| damaged("the endpoint of a delivery"))?);
+    let found = (
+        tenant,
+        found.ok_or_else(|| damaged("the endpoint of a delivery"))?,
+    );
     read.endpoints.insert(key, found.clone());
     Ok(found)
 }

@@ -222,8 +222,8 @@ pub(super) fn settle(
     let Some((current, was_pending)) = claimed_delivery(tx, &tenant, number, claimed)? else {
         // The delivery was deleted by age, so there is nothing to settle. Its slot is still
         // released.
-        let has_failed = Receiver::after(claimed, verdict, None, now).has_failed;
-        tx.turns.ended(number, endpoint, has_failed);
+        let ended = Receiver::after(claimed, (attempt, verdict), None, now).ended;
+        tx.turns.ended(number, endpoint, ended);
         return Ok(Settled::HoldLost);
     };
     let settled = current.settle(attempt.clone(), verdict, now);
@@ -232,23 +232,18 @@ pub(super) fn settle(
         _ => None,
     };
     let current = found.as_ref().map(|(_, endpoint)| endpoint);
-    let receiver = Receiver::after(claimed, verdict, current, now);
+    let receiver = Receiver::after(claimed, (attempt, verdict), current, now);
     if let (Some(before), Some(disabled)) = (current, receiver.disabled) {
         endpoints::replace(tx, &tenant, endpoint.1, before, disabled)?;
     }
     set_delivery(tx, number, &settled)?;
     note_pending(tx, &tenant, was_pending, &settled);
-    tx.turns.ended(number, endpoint, receiver.has_failed);
+    tx.turns.ended(number, endpoint, receiver.ended);
     Ok(Settled::Recorded)
 }
 
 /// Counts a delivery that is no longer pending, or is again.
-fn note_pending(
-    tx: &mut Transaction<'_>,
-    tenant: &Tenant,
-    was_pending: bool,
-    delivery: &Delivery,
-) {
+fn note_pending(tx: &mut Transaction<'_>, tenant: &Tenant, was_pending: bool, delivery: &Delivery) {
     let is_pending = delivery.status == DeliveryStatus::Pending;
     let more = i64::from(is_pending) - i64::from(was_pending);
     tx.usages.change(tenant.number, Usage::pending(more));

@@ -62,7 +62,11 @@ pub(super) fn subscribers(
     for pattern in EventPattern::matching(event_type) {
         few.extend(tx.reader().rows(
             sql::SUBSCRIBERS,
-            &[&tenant.number, &pattern.to_string(), &sql::one_more_than(AT_ONCE)],
+            &[
+                &tenant.number,
+                &pattern.to_string(),
+                &sql::one_more_than(AT_ONCE),
+            ],
             |row| {
                 let id = row.get_ref(1)?.as_blob()?;
                 Ok((row.get(0)?, codec::endpoint_id_from(id)?))
@@ -77,11 +81,7 @@ pub(super) fn subscribers(
     Ok(Recipients::Few(few))
 }
 
-fn many(
-    tx: &Transaction<'_>,
-    tenant: &Tenant,
-    event_type: &str,
-) -> Result<Recipients, Fault> {
+fn many(tx: &Transaction<'_>, tenant: &Tenant, event_type: &str) -> Result<Recipients, Fault> {
     let mut numbers: Vec<i64> = Vec::new();
     for pattern in EventPattern::matching(event_type) {
         let pattern = pattern.to_string();
@@ -111,7 +111,8 @@ pub(super) fn make_later(
             let bytes = audience::audience_to_bytes(&members)?;
             tx.db.prepare_cached(sql::ADD_AUDIENCE)?.execute([bytes])?;
             let audience = tx.db.last_insert_rowid();
-            tx.cache.keep_audience(tenant, event_type, audience, &members);
+            tx.cache
+                .keep_audience(tenant, event_type, audience, &members);
             audience
         }
     };
@@ -137,7 +138,13 @@ pub(super) fn find_all(reader: Reader<'_>) -> Result<Unmade, Fault> {
     let mut unmade = Unmade::default();
     let mut audiences: HashMap<i64, Arc<[i64]>> = HashMap::new();
     let rows: Vec<(i64, i64, i64, usize, i64)> = reader.rows(offline::FAN_OUTS, &[], |row| {
-        Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+        Ok((
+            row.get(0)?,
+            row.get(1)?,
+            row.get(2)?,
+            row.get(3)?,
+            row.get(4)?,
+        ))
     })?;
     for (number, tenant, audience, done, created_at) in rows {
         let members = match audiences.entry(audience) {

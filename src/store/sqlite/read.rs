@@ -261,7 +261,13 @@ impl Reader<'_> {
             let status = codec::status_to_number(*status);
             found.extend(self.rows(
                 sql::DELIVERIES,
-                &[&id, &status, &tenant.number, &before, &sql::one_more_than(limit)],
+                &[
+                    &id,
+                    &status,
+                    &tenant.number,
+                    &before,
+                    &sql::one_more_than(limit),
+                ],
                 DeliveryRow::read,
             )?);
         }

@@ -41,9 +41,11 @@ pub(super) fn earliest_expiry(
 /// Deletes expired answers.
 fn answers(tx: &mut Transaction<'_>, now: Timestamp) -> Result<bool, Fault> {
     let until = now.as_millis();
-    let tenants = tx
-        .reader()
-        .rows(sql::SWEEP_ANSWERS, &[&until, &most()], |row| Ok(row.get(0)?))?;
+    let tenants = tx.reader().rows(
+        sql::SWEEP_ANSWERS,
+        &[&until, &most()],
+        |row| Ok(row.get(0)?),
+    )?;
     for tenant in &tenants {
         tx.usages.change(*tenant, Usage::keys(-1));
     }

@@ -12,7 +12,7 @@ use super::deletions::Deletion;
 use super::fan_out::{Unmade, UnmadeEvent};
 use crate::domain::{Delivery, DeliveryId, Event, Timestamp};
 use crate::store::fan_outs::FanOut;
-use crate::store::queues::{Queues, Turn};
+use crate::store::queues::{Ended, Queues, Turn};
 use crate::store::{DeliveryLimits, Hold};
 
 /// The numbers of a tenant and of one of its endpoints.
@@ -31,8 +31,8 @@ pub(super) struct Held {
 
 /// A change of memory that is made once the batch is committed.
 enum Effect {
-    /// An attempt of this delivery has ended; the flag says whether it failed.
-    Ended(i64, bool),
+    /// An attempt of this delivery has ended.
+    Ended(i64, Ended),
     /// This endpoint was enabled or disabled.
     Active(Key, bool),
     /// This endpoint was deleted.
@@ -124,9 +124,9 @@ impl Turns {
     }
 
     /// Notes that an attempt has ended.
-    pub fn ended(&mut self, delivery: i64, endpoint: Key, has_failed: bool) {
+    pub fn ended(&mut self, delivery: i64, endpoint: Key, ended: Ended) {
         self.touched.insert(endpoint);
-        self.effects.push(Effect::Ended(delivery, has_failed));
+        self.effects.push(Effect::Ended(delivery, ended));
     }
 
     /// Notes that an endpoint was enabled or disabled.
@@ -248,10 +248,9 @@ impl Turns {
 
     fn apply(&mut self, effect: &Effect) {
         match effect {
-            Effect::Ended(delivery, has_failed) => {
+            Effect::Ended(delivery, ended) => {
                 if let Some(held) = self.remove_held(*delivery) {
-                    self.queues
-                        .release(&held.endpoint, held.turn, Some(*has_failed));
+                    self.queues.release(&held.endpoint, held.turn, Some(*ended));
                 }
             }
             Effect::Active(endpoint, is_active) => self.queues.set_active(endpoint, *is_active),

@@ -77,7 +77,13 @@ impl Usages {
                     event_bytes,
                     idempotency_keys,
                 } = by;
-                add.execute((tenant, endpoints, pending_deliveries, event_bytes, idempotency_keys))?;
+                add.execute((
+                    tenant,
+                    endpoints,
+                    pending_deliveries,
+                    event_bytes,
+                    idempotency_keys,
+                ))?;
             }
         }
         Ok(())

@@ -28,7 +28,9 @@ use hookturn::idempotency::{Answer, KeyUse};
 use hookturn::random;
 use hookturn::service::{Error, Service};
 use hookturn::store::sqlite::Opening;
-use hookturn::store::{Change, CommitError, Committed, DeliveryLimits, MemoryStore, Quotas, Store, Write};
+use hookturn::store::{
+    Change, CommitError, Committed, DeliveryLimits, MemoryStore, Quotas, Store, Write,
+};
 use hookturn_test::{START, scratch_in_memory};
 
 use crate::support::{Rotated, acme, caller, decided, master_keys, says, settings};

@@ -129,11 +129,16 @@ pub(super) async fn a_deletion_cancels_whatever_is_pending_from_that_instant(sta
     stage.delete(id).await.expect("it exists");
     stage.advance(Duration::from_millis(5));
     for round in 0..5 {
-        let canceled = stage
-            .store
-            .deliveries(acme(), id, Some(DeliveryStatus::Canceled), None, MANY);
+        let canceled =
+            stage
+                .store
+                .deliveries(acme(), id, Some(DeliveryStatus::Canceled), None, MANY);
         let canceled = canceled.await.expect("the store works").expect("no cursor");
-        assert_eq!((canceled.items.len(), canceled.has_more), (MANY, false), "{round}");
+        assert_eq!(
+            (canceled.items.len(), canceled.has_more),
+            (MANY, false),
+            "{round}"
+        );
         for delivery in &canceled.items {
             assert_eq!(delivery.finished_at, Some(deleted_at));
             assert_eq!(delivery.next_attempt_at, None);
@@ -189,16 +194,26 @@ pub(super) async fn pending_deliveries_count_from_their_event_to_their_end(stage
     for event in 0..limit / MANY {
         publish(format!("e{event}")).await.expect("there is room");
     }
-    assert_eq!(refused(publish("more".to_owned()).await).quota, Quota::PendingDeliveries);
+    assert_eq!(
+        refused(publish("more".to_owned()).await).quota,
+        Quota::PendingDeliveries
+    );
     // A repetition adds nothing.
-    publish("e0".to_owned()).await.expect("it is the first again");
+    publish("e0".to_owned())
+        .await
+        .expect("it is the first again");
     assert_eq!(deliver_all(&stage).await.len(), limit / MANY * MANY);
-    publish("more".to_owned()).await.expect("there is room again");
+    publish("more".to_owned())
+        .await
+        .expect("there is room again");
     // What is canceled does not count either, whether it was made or not.
     for event in 1..limit / MANY {
         publish(format!("f{event}")).await.expect("there is room");
     }
-    assert_eq!(refused(publish("g".to_owned()).await).quota, Quota::PendingDeliveries);
+    assert_eq!(
+        refused(publish("g".to_owned()).await).quota,
+        Quota::PendingDeliveries
+    );
     for id in ids {
         stage.delete(id).await.expect("it exists");
     }
@@ -221,16 +236,25 @@ pub(super) async fn bytes_of_events_count_until_they_are_forgotten(stage: Stage)
     for event in 0..room {
         publish(format!("e{event}")).await.expect("there is room");
     }
-    assert_eq!(refused(publish("more".to_owned()).await).quota, Quota::EventBytes);
+    assert_eq!(
+        refused(publish("more".to_owned()).await).quota,
+        Quota::EventBytes
+    );
     deliver_all(&stage).await;
-    assert_eq!(refused(publish("more".to_owned()).await).quota, Quota::EventBytes);
+    assert_eq!(
+        refused(publish("more".to_owned()).await).quota,
+        Quota::EventBytes
+    );
     stage.advance(LIMITS.retention + Duration::from_secs(3600));
     take(&stage, 1).await;
     assert_eq!(listed(&stage, id, None).await, BTreeSet::new());
     for event in 0..room {
         publish(format!("f{event}")).await.expect("there is room");
     }
-    assert_eq!(refused(publish("more".to_owned()).await).quota, Quota::EventBytes);
+    assert_eq!(
+        refused(publish("more".to_owned()).await).quota,
+        Quota::EventBytes
+    );
 }
 
 pub(super) async fn a_tenant_has_at_most_as_many_keys_as_its_quota(stage: Stage) {
@@ -246,7 +270,10 @@ pub(super) async fn a_tenant_has_at_most_as_many_keys_as_its_quota(stage: Stage)
     for key in 0..limit {
         rotate(format!("k{key}")).await.expect("there is room");
     }
-    assert_eq!(refused(rotate("more".to_owned()).await).quota, Quota::IdempotencyKeys);
+    assert_eq!(
+        refused(rotate("more".to_owned()).await).quota,
+        Quota::IdempotencyKeys
+    );
     let replay = rotate("k0".to_owned()).await.expect("it is known");
     assert!(replay.replayed);
     stage.advance(hookturn::idempotency::RETENTION);
@@ -261,5 +288,8 @@ pub(super) async fn a_tenant_has_at_most_as_many_keys_as_its_quota(stage: Stage)
         }
     }
     assert_eq!(taken, limit);
-    assert_eq!(refused(rotate("more".to_owned()).await).quota, Quota::IdempotencyKeys);
+    assert_eq!(
+        refused(rotate("more".to_owned()).await).quota,
+        Quota::IdempotencyKeys
+    );
 }

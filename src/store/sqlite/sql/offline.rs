@@ -135,7 +135,8 @@ pub(in super::super) mod check {
 pub(in super::super) const USAGES: &str =
     "SELECT tenant, endpoints, pending_deliveries, event_bytes, idempotency_keys FROM usage";
 /// The events whose deliveries are not all made, in the order of publication.
-pub(in super::super) const FAN_OUTS: &str = "SELECT fan_out.event, fan_out.tenant, audience, done, event.created_at
+pub(in super::super) const FAN_OUTS: &str =
+    "SELECT fan_out.event, fan_out.tenant, audience, done, event.created_at
     FROM fan_out JOIN event ON event.number = fan_out.event ORDER BY fan_out.event";
 pub(in super::super) const AUDIENCE: &str = "SELECT members FROM audience WHERE number = ?1";
 /// The deleted endpoints whose pending deliveries are not all canceled.

@@ -280,7 +280,9 @@ impl Database {
     /// some, each in a commit of its own. Returns whether there is more to do now.
     pub fn do_unfinished(&mut self) -> bool {
         let mut is_more = false;
-        if let Some((tenant, _)) = self.turns.next_unmade(self.clock.now()) {
+        if !self.turns.unmade.is_empty()
+            && let Some((tenant, _)) = self.turns.next_unmade(self.clock.now())
+        {
             match self.unfinished_step(|tx| fan_out::step(tx)) {
                 Some(Ok(())) => self.turns.unmade.step_done(&tenant),
                 Some(Err(error)) => {
