@@ -18,7 +18,7 @@ use crate::server::{self, Limits};
 use crate::service::Service;
 use crate::store::at_rest::MasterKeys;
 use crate::store::sqlite::{OpenError, Opening};
-use crate::store::{self, DeliveryLimits, MemoryStore};
+use crate::store::{self, MemoryStore, StoreLimits};
 
 /// The settings and parts of a server.
 pub(super) struct Parts<'a> {
@@ -34,7 +34,7 @@ pub(super) struct Parts<'a> {
     pub dev: bool,
     /// Whether to bring a store whose test clock is ahead back to real time.
     pub end_test_clock: bool,
-    pub delivery_limits: DeliveryLimits,
+    pub store_limits: StoreLimits,
 }
 
 /// A server that is ready to run.
@@ -79,11 +79,11 @@ impl BuiltServer {
         };
         let of_store = Arc::clone(&clock);
         let store: Arc<dyn store::Store> = match opening {
-            None => Arc::new(MemoryStore::with_limits(of_store, parts.delivery_limits)),
+            None => Arc::new(MemoryStore::with_limits(of_store, parts.store_limits)),
             Some(opening) => {
                 // The store's answers come from the runtime in which it is opened.
                 let _entered = parts.cores.first().handle().enter();
-                let store = opening.serve(of_store, parts.delivery_limits);
+                let store = opening.serve(of_store, parts.store_limits);
                 Arc::new(store.map_err(|error| unopenable(&error))?)
             }
         };

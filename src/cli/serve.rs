@@ -15,7 +15,7 @@ use crate::cli::command_error::CommandError;
 use crate::config::{ApiKey, ApiKeys, LISTEN, ServeArgs, ServeSettings, SettingError, local_url};
 use crate::cores::{Cores, Threads};
 use crate::server::Limits;
-use crate::store::DeliveryLimits;
+use crate::store::StoreLimits;
 use crate::{random, telemetry};
 
 /// The tenant of a generated key.
@@ -78,9 +78,10 @@ async fn serve(settings: ServeSettings, cores: Cores) -> Result<(), CommandError
         public_url: settings.public_url.unwrap_or_else(|| url.clone()),
         dev: settings.dev,
         end_test_clock: settings.end_test_clock,
-        delivery_limits: DeliveryLimits {
+        store_limits: StoreLimits {
             retention: settings.delivery_retention,
-            ..DeliveryLimits::default()
+            quotas: settings.quotas,
+            ..StoreLimits::default()
         },
     })?;
     if let Some(key) = generated {

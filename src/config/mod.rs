@@ -10,6 +10,7 @@
 mod api_keys;
 mod error;
 mod parse;
+mod quotas;
 mod store;
 mod store_url;
 
@@ -22,8 +23,10 @@ use zeroize::Zeroizing;
 pub use self::api_keys::{ApiKey, ApiKeys};
 use self::error::named;
 pub use self::error::{LISTEN, MASTER_KEY, STORE, SettingError};
+pub use self::quotas::QuotaArgs;
 pub use self::store::{MasterKeysArg, StoreArg, StoreFileArg};
 pub use self::store_url::StoreUrl;
+use crate::store::Quotas;
 use crate::store::at_rest::MasterKeys;
 use crate::telemetry::LogFormat;
 
@@ -95,6 +98,9 @@ pub struct ServeArgs {
     /// How many days finished deliveries and the ids of events are kept, 1 to 365 [default: 7]
     #[arg(long, value_name = "DAYS", env = "HOOKTURN_DELIVERY_RETENTION")]
     delivery_retention: Option<String>,
+
+    #[command(flatten)]
+    quotas: QuotaArgs,
 }
 
 /// The parsed settings of `hookturn serve`.
@@ -128,6 +134,8 @@ pub struct ServeSettings {
     pub max_connections: usize,
     /// `--delivery-retention`: how long finished deliveries are kept, 1 to 365 days.
     pub delivery_retention: Duration,
+    /// `--quota-endpoints` and the other quotas: what each tenant may keep.
+    pub quotas: Quotas,
 }
 
 impl ServeSettings {
@@ -142,10 +150,12 @@ impl ServeSettings {
         let or =
             |text: Option<String>, default: &str| given(text).unwrap_or_else(|| default.to_owned());
         let api_keys: Vec<_> = args.api_keys.into_iter().map(Zeroizing::new).collect();
+        let listen = named(LISTEN, parse::listen(or(args.listen, "127.0.0.1:8080")))?;
+        let api_keys = named("--api-key (HOOKTURN_API_KEYS)", ApiKeys::parse(&api_keys))?;
+        let store = args.store.parse()?;
         let settings = Self {
-            listen: named(LISTEN, parse::listen(or(args.listen, "127.0.0.1:8080")))?,
-            api_keys: named("--api-key (HOOKTURN_API_KEYS)", ApiKeys::parse(&api_keys))?,
-            store: args.store.parse()?,
+            listen,
+            api_keys,
             master_keys: args.master_keys.parse()?,
             rate_limit: named(
                 "--rate-limit (HOOKTURN_RATE_LIMIT)",
@@ -175,6 +185,8 @@ impl ServeSettings {
                 "--delivery-retention (HOOKTURN_DELIVERY_RETENTION)",
                 parse::days(&or(args.delivery_retention, "7")),
             )?,
+            quotas: args.quotas.parse(&store)?,
+            store,
         };
         if settings.dev && settings.end_test_clock {
             return Err(SettingError::new(

@@ -9,7 +9,7 @@ use crate::domain::{Attempt, Delivery, Endpoint, TenantId, Timestamp, Verdict};
 
 /// Limits how many attempts run at once, and how long finished deliveries are kept.
 #[derive(Clone, Copy, Debug)]
-pub struct DeliveryLimits {
+pub struct StoreLimits {
     /// How long finished deliveries and the ids of events are kept. Default: 7 days.
     pub retention: Duration,
     /// The most attempts in flight at once. Default: 1024.
@@ -27,12 +27,12 @@ pub struct DeliveryLimits {
     pub quotas: Quotas,
 }
 
-impl DeliveryLimits {
+impl StoreLimits {
     /// How long a pending delivery waits for a disabled endpoint before it fails: 7 days.
     pub const WAIT_WHILE_DISABLED: Duration = Duration::from_secs(7 * 86_400);
 }
 
-impl Default for DeliveryLimits {
+impl Default for StoreLimits {
     fn default() -> Self {
         Self {
             retention: Duration::from_secs(7 * 86_400),

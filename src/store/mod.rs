@@ -33,7 +33,7 @@ mod writes;
 use std::time::Duration;
 
 use async_trait::async_trait;
-pub use claims::{Claimed, Claims, DeliveryLimits, Hold, Settled};
+pub use claims::{Claimed, Claims, Hold, Settled, StoreLimits};
 pub use errors::{CommitError, StoreError};
 pub use memory::MemoryStore;
 pub use quotas::{Quota, QuotaExceeded, Quotas};

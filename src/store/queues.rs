@@ -1,7 +1,7 @@
 //! Decides which endpoint gets the next attempt, and when.
 //!
 //! Each endpoint has a queue of waiting deliveries. The rules here keep tenants, and slow or dead
-//! receivers, from delaying the others, in the same way in every store ([`DeliveryLimits`] has the
+//! receivers, from delaying the others, in the same way in every store ([`StoreLimits`] has the
 //! numbers):
 //!
 //! 1. The attempts in flight are limited, in total, for each tenant and for each endpoint.
@@ -31,7 +31,7 @@ use std::time::Duration;
 
 pub(super) use self::line::First;
 use self::line::Line;
-use super::DeliveryLimits;
+use super::StoreLimits;
 use crate::domain::{Attempt, Timestamp, Verdict};
 
 /// How long an attempt may be in flight before it is a slow one.
@@ -87,7 +87,7 @@ const fn line_of(pace: Pace, in_flight: usize) -> usize {
 /// The queues of all endpoints. A queue that is not known here is active, not failing and empty. `T`
 /// is a tenant, and `E` one of its endpoints.
 pub(super) struct Queues<T, E> {
-    limits: DeliveryLimits,
+    limits: StoreLimits,
     by_key: HashMap<(T, E), Queue>,
     tenants: HashMap<T, Tenant<E>>,
     /// For each line, the tenants with a queue that can go. The first of them has the fewest attempts
@@ -172,7 +172,7 @@ impl Queue {
         }
     }
 
-    fn has_room(&self, limits: &DeliveryLimits) -> bool {
+    fn has_room(&self, limits: &StoreLimits) -> bool {
         let most = if self.is_failing {
             1
         } else {
@@ -192,7 +192,7 @@ impl Queue {
 
 impl<T: Clone + Ord + Hash, E: Clone + Ord + Hash> Queues<T, E> {
     /// Returns an empty set of queues.
-    pub fn new(limits: DeliveryLimits) -> Self {
+    pub fn new(limits: StoreLimits) -> Self {
         Self {
             limits,
             by_key: HashMap::new(),

@@ -11,7 +11,7 @@ use hookturn::cores::Threads;
 use hookturn::delivery::dialer::Resolve;
 use hookturn::delivery::sender::SenderOptions;
 use hookturn::delivery::{EgressGuard, Sender};
-use hookturn::store::DeliveryLimits;
+use hookturn::store::StoreLimits;
 use hookturn_test::{PATIENCE, Reaction, Receiver, status};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
@@ -42,7 +42,7 @@ async fn attempts_and_their_connections_are_spread_over_the_cores() {
     };
     let sender = Sender::with_options(EgressGuard::with_local(), options);
     let threads = Threads::start_some(CORES).expect("threads");
-    let mut stage = Stage::sending(DeliveryLimits::default(), sender).await;
+    let mut stage = Stage::sending(StoreLimits::default(), sender).await;
     stage.worker = stage.worker.clone().spread_over(threads.cores().clone());
 
     let release = Arc::new(Semaphore::new(0));

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 
 use hookturn::delivery::{EgressGuard, Sender};
-use hookturn::store::DeliveryLimits;
+use hookturn::store::StoreLimits;
 use hookturn_test::Receiver;
 use serde_json::{Value, json};
 
@@ -23,7 +23,7 @@ async fn recorded(stage: &Stage, url: &str) -> Value {
 #[tokio::test]
 async fn without_dev_no_spelling_of_this_machine_is_connected_to() {
     let sender = Sender::new(EgressGuard::public_only());
-    let stage = Stage::sending(DeliveryLimits::default(), sender).await;
+    let stage = Stage::sending(StoreLimits::default(), sender).await;
     let receiver = Receiver::start().await;
     let port = receiver.port;
     for host in [

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hookturn::store::DeliveryLimits;
+use hookturn::store::StoreLimits;
 use hookturn_test::{PATIENCE, Reaction, Receiver, patiently, status};
 use serde_json::{Value, json};
 
@@ -11,11 +11,11 @@ use crate::stage::{Stage, attempts};
 /// Longer than a test waits for anything: what hangs, hangs.
 const FOR_EVER: Duration = Duration::from_secs(3600);
 
-fn room(in_flight: usize, in_flight_per_endpoint: usize) -> DeliveryLimits {
-    DeliveryLimits {
+fn room(in_flight: usize, in_flight_per_endpoint: usize) -> StoreLimits {
+    StoreLimits {
         in_flight,
         in_flight_per_endpoint,
-        ..DeliveryLimits::default()
+        ..StoreLimits::default()
     }
 }
 
@@ -34,7 +34,7 @@ async fn wait_for_attempts(stage: &Stage, endpoint: &Value, count: usize) -> Val
 
 #[tokio::test]
 async fn a_receiver_that_hangs_does_not_delay_another() {
-    let stage = Stage::with(DeliveryLimits::default(), FOR_EVER).await;
+    let stage = Stage::with(StoreLimits::default(), FOR_EVER).await;
     let (dead, well) = (
         Receiver::that(Reaction::Hang).await,
         Receiver::start().await,
@@ -45,7 +45,7 @@ async fn a_receiver_that_hangs_does_not_delay_another() {
         stage.publish("dead").await;
     }
     let running = stage.run();
-    let most = DeliveryLimits::default().in_flight_per_endpoint;
+    let most = StoreLimits::default().in_flight_per_endpoint;
     dead.wait_for(most).await;
     for count in 1..=50 {
         stage.publish("well").await;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use hookturn::clock::Clock;
 use hookturn::delivery::sender::SenderOptions;
 use hookturn::delivery::{EgressGuard, Sender, Worker};
-use hookturn::store::{DeliveryLimits, MemoryStore, Store};
+use hookturn::store::{MemoryStore, Store, StoreLimits};
 use hookturn_test::{PATIENCE, Receiver, SUBSCRIPTIONS, Server, frozen, id, patiently};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -45,15 +45,15 @@ impl Running {
 impl Stage {
     /// With the limits of the server, and no hurry.
     pub async fn start() -> Self {
-        Self::with(DeliveryLimits::default(), PATIENCE).await
+        Self::with(StoreLimits::default(), PATIENCE).await
     }
 
     /// With so much time for an attempt.
     pub async fn with_attempt_timeout(timeout: Duration) -> Self {
-        Self::with(DeliveryLimits::default(), timeout).await
+        Self::with(StoreLimits::default(), timeout).await
     }
 
-    pub async fn with(limits: DeliveryLimits, attempt_timeout: Duration) -> Self {
+    pub async fn with(limits: StoreLimits, attempt_timeout: Duration) -> Self {
         let options = SenderOptions {
             attempt_timeout,
             ..SenderOptions::default()
@@ -65,7 +65,7 @@ impl Stage {
         .await
     }
 
-    pub async fn sending(limits: DeliveryLimits, sender: Sender) -> Self {
+    pub async fn sending(limits: StoreLimits, sender: Sender) -> Self {
         let clock = frozen();
         let of_store: Arc<dyn Clock> = clock.clone();
         let store: Arc<dyn Store> = Arc::new(MemoryStore::with_limits(of_store.clone(), limits));

@@ -19,7 +19,7 @@ use hookturn::server::{Limits, serve};
 use hookturn::service::Service;
 use hookturn::store::at_rest::{MasterKey, MasterKeys};
 use hookturn::store::sqlite::{OpenError, Opening};
-use hookturn::store::{DeliveryLimits, Store};
+use hookturn::store::{Store, StoreLimits};
 use hookturn_test::{
     ACME, Answer, Receiver, Request, fingerprint, patiently, scratch, signers, status, text, until,
 };
@@ -103,7 +103,7 @@ impl Served {
         })
         .await;
         let opening = opening.expect("it is open");
-        let store = opening.serve(Arc::clone(&clock), DeliveryLimits::default());
+        let store = opening.serve(Arc::clone(&clock), StoreLimits::default());
         let store: Arc<dyn Store> = Arc::new(store.expect("it is served"));
         let sender = Sender::new(EgressGuard::with_local());
         let worker = Worker::new(Arc::clone(&store), Arc::clone(&clock), sender);

@@ -9,7 +9,7 @@ use hookturn::domain::{EndpointId, EventPattern, Format, Settings, Timestamp, Tr
 use hookturn::service::Service;
 use hookturn::service::events::NewEvent;
 use hookturn::store::sqlite::Opening;
-use hookturn::store::{Change, DeliveryLimits, SqliteStore, Store, Write};
+use hookturn::store::{Change, SqliteStore, Store, StoreLimits, Write};
 use hookturn_test::{START, scratch_in_memory};
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -38,7 +38,7 @@ impl Stage {
     fn open(&self) -> (Arc<SqliteStore>, Service) {
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
         let opening = Opening::new(&self.path(), master_keys()).expect("it opens");
-        let store = opening.serve(Arc::clone(&clock), DeliveryLimits::default());
+        let store = opening.serve(Arc::clone(&clock), StoreLimits::default());
         let store = Arc::new(store.expect("it is read"));
         (Arc::clone(&store), Service::new(store, clock))
     }

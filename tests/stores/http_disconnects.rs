@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hookturn::clock::TestClock;
 use hookturn::domain::Timestamp;
-use hookturn::store::DeliveryLimits;
+use hookturn::store::StoreLimits;
 use hookturn_test::{ACME, Call, Fault, FaultyStore, START, patiently};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -84,7 +84,7 @@ async fn rotated_by_half_closing(server: &TestServer, path: &str, key: &str) -> 
 async fn clients_that_half_close_after_their_request_get_their_answer() {
     let memory = TestServer::start().await;
     let clock = Arc::new(TestClock::frozen_at(Timestamp::from_millis(START)));
-    let sqlite = conformance::sqlite(clock.clone(), DeliveryLimits::default());
+    let sqlite = conformance::sqlite(clock.clone(), StoreLimits::default());
     let store = Arc::clone(&sqlite.store);
     let sqlite_server = TestServer::start_with(clock, Arc::clone(&store), store).await;
     for server in [memory, sqlite_server] {

@@ -8,7 +8,7 @@ use hookturn::clock::{Clock, TestClock};
 use hookturn::domain::{Endpoint, EndpointId, Format, KeyRing, Settings, TenantId, Timestamp};
 use hookturn::idempotency::{Answer, IdempotencyKey, KeyUse, RETENTION, RequestFingerprint};
 use hookturn::random;
-use hookturn::store::{Change, MemoryStore, Store, Write};
+use hookturn::store::{Change, MemoryStore, Quotas, Store, StoreLimits, Write};
 use hookturn_test::alone;
 
 use crate::support::decided;
@@ -107,7 +107,11 @@ fn an_endpoint_takes_about_a_kilobyte_and_old_answers_are_let_go() {
 #[tokio::main(flavor = "current_thread")]
 async fn measure() {
     let clock = Arc::new(TestClock::frozen_at(Timestamp::from_millis(0)));
-    let store = MemoryStore::new(Arc::clone(&clock) as Arc<dyn Clock>);
+    let limits = StoreLimits {
+        quotas: Quotas::NONE,
+        ..StoreLimits::default()
+    };
+    let store = MemoryStore::with_limits(Arc::clone(&clock) as Arc<dyn Clock>, limits);
     let tenant = TenantId::new("acme");
 
     let before = resident();

@@ -29,7 +29,7 @@ use crate::config::{StoreUrl, local_url};
 use crate::cores::Cores;
 use crate::random;
 use crate::server::Limits;
-use crate::store::DeliveryLimits;
+use crate::store::StoreLimits;
 
 #[derive(clap::Args)]
 pub(super) struct DemoArgs {}
@@ -63,7 +63,7 @@ async fn demo() -> Result<ExitCode, CommandError> {
         public_url: api_url.clone(),
         dev: true,
         end_test_clock: false,
-        delivery_limits: DeliveryLimits::default(),
+        store_limits: StoreLimits::default(),
     })?;
     let (stop, stopped) = watch::channel(());
     let until_stop = || {

@@ -13,7 +13,7 @@ use crate::domain::{
 use crate::store::fan_outs::{AT_ONCE, FanOut, FanOuts};
 use crate::store::queues::{Ended, Queues, Turn};
 use crate::store::quotas::{BYTES_OF_DELIVERY, QuotaExceeded, Quotas, Usage, bytes_of_event};
-use crate::store::{DeliveryLimits, Hold, Page, SWEEP_AT_LEAST_EVERY};
+use crate::store::{Hold, Page, SWEEP_AT_LEAST_EVERY, StoreLimits};
 
 type QueueKey = (TenantId, EndpointId);
 type DeliveryKey = (TenantId, DeliveryId);
@@ -27,7 +27,7 @@ const SWEPT_PER_EVENT: usize = 2;
 
 /// All events and deliveries of a memory store.
 pub(super) struct Deliveries {
-    limits: DeliveryLimits,
+    limits: StoreLimits,
     next_position: u64,
     by_id: HashMap<DeliveryKey, Entry>,
     histories: HashMap<QueueKey, History>,
@@ -98,7 +98,7 @@ fn canceled(delivery: Delivery, deleted_at: Option<Timestamp>) -> Delivery {
 
 impl Deliveries {
     /// Makes an empty structure.
-    pub fn new(limits: DeliveryLimits) -> Self {
+    pub fn new(limits: StoreLimits) -> Self {
         Self {
             limits,
             next_position: 0,
@@ -422,7 +422,7 @@ impl Deliveries {
                 Some(at) => Some(at.plus(self.limits.retention)),
                 None => delivery
                     .next_attempt_at
-                    .map(|at| at.plus(DeliveryLimits::WAIT_WHILE_DISABLED)),
+                    .map(|at| at.plus(StoreLimits::WAIT_WHILE_DISABLED)),
             };
         }
         if let Some(deadline) = entry.deadline {
@@ -518,7 +518,7 @@ impl Deliveries {
             if self.queues.is_active(&queue_key) {
                 // It is overdue because no worker came, not because the endpoint is disabled. It
                 // stays due and gets more time.
-                let later = now.plus(DeliveryLimits::WAIT_WHILE_DISABLED);
+                let later = now.plus(StoreLimits::WAIT_WHILE_DISABLED);
                 self.deadlines.pop_first();
                 self.deadlines.insert((later, position, key.clone()));
                 if let Some(entry) = self.by_id.get_mut(key) {

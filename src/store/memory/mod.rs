@@ -39,8 +39,8 @@ use super::fan_outs::AT_ONCE;
 use super::quotas::{BYTES_OF_DELIVERY, Quotas, Usage};
 use super::writes::Written;
 use super::{
-    Audience, Change, Claimed, Claims, CommitError, Committed, Decision, DeliveryLimits, Page,
-    Publish, Published, Settled, Store, StoreError, Write,
+    Audience, Change, Claimed, Claims, CommitError, Committed, Decision, Page, Publish, Published,
+    Settled, Store, StoreError, StoreLimits, Write,
 };
 use crate::clock::Clock;
 use crate::domain::{
@@ -85,12 +85,12 @@ impl MemoryStore {
     /// Makes an empty store that reads the time from `clock`.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self::with_limits(clock, DeliveryLimits::default())
+        Self::with_limits(clock, StoreLimits::default())
     }
 
     /// Makes an empty store with these limits.
     #[must_use]
-    pub fn with_limits(clock: Arc<dyn Clock>, limits: DeliveryLimits) -> Self {
+    pub fn with_limits(clock: Arc<dyn Clock>, limits: StoreLimits) -> Self {
         let shards = || 0..SHARDS;
         Self {
             clock,

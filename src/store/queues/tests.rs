@@ -5,11 +5,11 @@ use proptest::prelude::*;
 use super::Ended::{Failed, Promptly, Slowly};
 use super::*;
 
-fn limits(in_flight: usize, in_flight_per_endpoint: usize) -> DeliveryLimits {
-    DeliveryLimits {
+fn limits(in_flight: usize, in_flight_per_endpoint: usize) -> StoreLimits {
+    StoreLimits {
         in_flight,
         in_flight_per_endpoint,
-        ..DeliveryLimits::default()
+        ..StoreLimits::default()
     }
 }
 
@@ -24,7 +24,7 @@ const fn key(endpoint: u8) -> (u8, u8) {
 
 /// Does with the queues what a store does, and checks them with the plainest form of the rules.
 struct Stage {
-    limits: DeliveryLimits,
+    limits: StoreLimits,
     queues: Queues<u8, u8>,
     known: BTreeMap<u8, Known>,
     held: Vec<Held>,
@@ -48,7 +48,7 @@ struct Held {
 }
 
 impl Stage {
-    fn new(limits: DeliveryLimits) -> Self {
+    fn new(limits: StoreLimits) -> Self {
         Self {
             limits,
             queues: Queues::new(limits),

@@ -17,7 +17,7 @@ use super::writer::{self, AnsweredBatch, Writer};
 use super::{SqliteStore, WAITING, end_test_clock, file, inspect, paths, sql};
 use crate::clock::Clock;
 use crate::domain::Timestamp;
-use crate::store::DeliveryLimits;
+use crate::store::StoreLimits;
 use crate::store::at_rest::MasterKeys;
 
 /// A file that is open but not served yet.
@@ -128,7 +128,7 @@ impl Opening {
     pub fn serve(
         self,
         clock: Arc<dyn Clock>,
-        limits: DeliveryLimits,
+        limits: StoreLimits,
     ) -> Result<SqliteStore, OpenError> {
         let path = self.path;
         let fault = |fault: Fault| OpenError::of(&path, fault);

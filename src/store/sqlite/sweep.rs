@@ -7,7 +7,7 @@ use super::read::Reader;
 use super::transaction::Transaction;
 use super::{queue, sql};
 use crate::domain::{DeliveryStatus, Timestamp};
-use crate::store::DeliveryLimits;
+use crate::store::StoreLimits;
 use crate::store::at_rest::codec;
 use crate::store::quotas::{BYTES_OF_DELIVERY, Usage};
 
@@ -120,7 +120,7 @@ pub(super) fn overdue(tx: &mut Transaction<'_>, now: Timestamp) -> Result<bool, 
         return Ok(false);
     };
     for (at, number) in queue::waiting(tx.reader(), tx.turns, endpoint.1, MOST)? {
-        if at.plus(DeliveryLimits::WAIT_WHILE_DISABLED) <= now {
+        if at.plus(StoreLimits::WAIT_WHILE_DISABLED) <= now {
             // Does what `Delivery::end` does, without reading the event, which is not needed here.
             let status = codec::status_to_number(DeliveryStatus::Failed);
             let mut end = tx.db.prepare_cached(sql::END_DELIVERY)?;

@@ -9,7 +9,7 @@ use super::turns::Turns;
 use super::usage::Usages;
 use crate::clock::Clock;
 use crate::domain::{Endpoint, EndpointId, TenantId, Timestamp};
-use crate::store::DeliveryLimits;
+use crate::store::StoreLimits;
 use crate::store::at_rest::MasterKeys;
 
 /// The open transaction, with what the writer keeps in memory. A write decides before it writes, so
@@ -18,7 +18,7 @@ pub(super) struct Transaction<'a> {
     pub db: &'a Connection,
     pub keys: &'a MasterKeys,
     pub clock: &'a dyn Clock,
-    pub limits: DeliveryLimits,
+    pub limits: StoreLimits,
     pub turns: &'a mut Turns,
     pub cache: &'a mut Cache,
     pub usages: &'a mut Usages,

@@ -13,7 +13,7 @@ use super::fan_out::{Unmade, UnmadeEvent};
 use crate::domain::{Delivery, DeliveryId, Event, Timestamp};
 use crate::store::fan_outs::FanOut;
 use crate::store::queues::{Ended, Queues, Turn};
-use crate::store::{DeliveryLimits, Hold};
+use crate::store::{Hold, StoreLimits};
 
 /// The numbers of a tenant and of one of its endpoints.
 pub(super) type Key = (i64, i64);
@@ -68,7 +68,7 @@ pub(super) struct Turns {
 }
 
 impl Turns {
-    pub fn new(limits: DeliveryLimits) -> Self {
+    pub fn new(limits: StoreLimits) -> Self {
         Self {
             queues: Queues::new(limits),
             unmade: Unmade::default(),
@@ -271,7 +271,7 @@ impl Turns {
             self.deadlines.remove(&(before, endpoint));
         }
         if let Some((at, _)) = first.filter(|_| !self.queues.is_active(&endpoint)) {
-            let deadline = at.plus(DeliveryLimits::WAIT_WHILE_DISABLED);
+            let deadline = at.plus(StoreLimits::WAIT_WHILE_DISABLED);
             self.deadlines.insert((deadline, endpoint));
             self.deadline_of.insert(endpoint, deadline);
         }

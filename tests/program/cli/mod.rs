@@ -50,7 +50,7 @@ fn listening(program: &Program) -> (String, serde_json::Value) {
 
 #[test]
 fn a_bad_setting_is_one_line_that_names_it() {
-    let cases: [(&[&str], &str, &str, &str); 14] = [
+    let cases: [(&[&str], &str, &str, &str); 18] = [
         (
             &["--listen", "8080"],
             "HOOKTURN_LISTEN",
@@ -130,6 +130,30 @@ fn a_bad_setting_is_one_line_that_names_it() {
             "HOOKTURN_MAX_CONNECTIONS",
             "0",
             "--max-connections (HOOKTURN_MAX_CONNECTIONS): ",
+        ),
+        (
+            &["--quota-endpoints", "0"],
+            "HOOKTURN_QUOTA_ENDPOINTS",
+            "0",
+            "--quota-endpoints (HOOKTURN_QUOTA_ENDPOINTS): ",
+        ),
+        (
+            &["--quota-pending-deliveries", "1.5"],
+            "HOOKTURN_QUOTA_PENDING_DELIVERIES",
+            "1.5",
+            "--quota-pending-deliveries (HOOKTURN_QUOTA_PENDING_DELIVERIES): ",
+        ),
+        (
+            &["--quota-event-bytes", "1 GiB"],
+            "HOOKTURN_QUOTA_EVENT_BYTES",
+            "1 GiB",
+            "--quota-event-bytes (HOOKTURN_QUOTA_EVENT_BYTES): ",
+        ),
+        (
+            &["--quota-idempotency-keys", "-1"],
+            "HOOKTURN_QUOTA_IDEMPOTENCY_KEYS",
+            "-1",
+            "--quota-idempotency-keys",
         ),
         // A flag without a value has no bad one.
         (&["--dev=maybe"], "HOOKTURN_DEV", "maybe", "--dev"),
@@ -347,6 +371,10 @@ fn variables_mirror_flags() {
         ("HOOKTURN_LOG_FORMAT", "json"),
         ("HOOKTURN_DEV", "1"),
         ("HOOKTURN_MAX_CONNECTIONS", "10"),
+        ("HOOKTURN_QUOTA_ENDPOINTS", "10"),
+        ("HOOKTURN_QUOTA_PENDING_DELIVERIES", "off"),
+        ("HOOKTURN_QUOTA_EVENT_BYTES", "1000000"),
+        ("HOOKTURN_QUOTA_IDEMPOTENCY_KEYS", "off"),
     ];
     let program = Program::start(&["serve"], &all);
     let (_, said) = listening(&program);

@@ -8,11 +8,10 @@ use hookturn::domain::{
     Attempt, Delivery, DeliveryId, DeliveryStatus, EndpointId, Refusal, TenantId, Verdict,
 };
 use hookturn::store::{
-    Audience, Change, Claimed, Claims, CommitError, Committed, DeliveryLimits, Publish, Settled,
-    Write,
+    Audience, Change, Claimed, Claims, CommitError, Committed, Publish, Settled, StoreLimits, Write,
 };
 
-use super::{LIMITS, Stage, creation, current, update};
+use super::{LIMITS, OF_ONE_TENANT, Stage, creation, current, update};
 use crate::support::{acme, at_once, decided, key_use, other, says, settings};
 
 /// A failure whose retry is due 5 seconds later, the first time.
@@ -279,12 +278,12 @@ pub(super) async fn no_more_is_handed_out_than_there_is_room_for(stage: Stage) {
 }
 
 pub(super) async fn failing_endpoints_get_one_attempt_each_and_half_of_the_room(stage: Stage) {
-    for _ in 0..LIMITS.in_flight {
+    for _ in 0..OF_ONE_TENANT {
         stage.create().await;
     }
     publish(&stage, "e1").await;
     let claims = take(&stage, 100).await;
-    assert_eq!(claims.claimed.len(), LIMITS.in_flight);
+    assert_eq!(claims.claimed.len(), OF_ONE_TENANT);
     for claimed in &claims.claimed {
         settle(&stage, claimed, FAILURE).await;
     }
@@ -440,14 +439,14 @@ pub(super) async fn a_sweep_fails_what_waited_too_long_and_says_when_the_next_is
     let endpoint = stage.create().await.id;
     publish(&stage, "e1").await;
     set_active(&stage, endpoint, false).await;
-    let deadline = stage.clock.now().plus(DeliveryLimits::WAIT_WHILE_DISABLED);
+    let deadline = stage.clock.now().plus(StoreLimits::WAIT_WHILE_DISABLED);
     let sweep = async || stage.store.sweep().await.expect("the store works");
     let now = stage.clock.now();
     let next = sweep().await;
     assert!(next > now && next <= now.plus(Duration::from_secs(60)));
 
     let second = Duration::from_secs(1);
-    stage.advance(DeliveryLimits::WAIT_WHILE_DISABLED.saturating_sub(second));
+    stage.advance(StoreLimits::WAIT_WHILE_DISABLED.saturating_sub(second));
     let mut next = sweep().await;
     while next <= stage.clock.now() {
         next = sweep().await;

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use hookturn::clock::Clock;
 use hookturn::domain::{DeliveryId, DeliveryStatus, EndpointId, Verdict};
-use hookturn::store::{Claimed, DeliveryLimits};
+use hookturn::store::{Claimed, StoreLimits};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 use super::deliveries::{FAILURE, listed, publish, resend, set_active, settle, take};
-use super::{LIMITS, Opened, Stage};
+use super::{LIMITS, OF_ONE_TENANT, Opened, Stage};
 use crate::support::acme;
 
 #[derive(Clone, Debug)]
@@ -192,13 +192,13 @@ impl Life {
         }
         self.publish().await;
         self.claim(100).await;
-        assert_eq!(self.held.len(), LIMITS.in_flight);
+        assert_eq!(self.held.len(), OF_ONE_TENANT);
     }
 }
 
 /// Runs random operations on stores that `open` opens.
 pub(super) fn no_delivery_is_lost_or_doubled_whatever_happens(
-    open: impl AsyncFn(Arc<dyn Clock>, DeliveryLimits) -> Opened,
+    open: impl AsyncFn(Arc<dyn Clock>, StoreLimits) -> Opened,
 ) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

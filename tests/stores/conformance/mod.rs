@@ -29,7 +29,7 @@ use hookturn::random;
 use hookturn::service::{Error, Service};
 use hookturn::store::sqlite::Opening;
 use hookturn::store::{
-    Change, CommitError, Committed, DeliveryLimits, MemoryStore, Quotas, Store, Write,
+    Change, CommitError, Committed, MemoryStore, Quotas, Store, StoreLimits, Write,
 };
 use hookturn_test::{START, scratch_in_memory};
 
@@ -150,7 +150,7 @@ conformance_suite!(memory, async |clock, limits| {
 conformance_suite!(sqlite, async |clock, limits| sqlite(clock, limits));
 
 /// Opens an empty store in a file of its own.
-pub fn sqlite(clock: Arc<dyn Clock>, limits: DeliveryLimits) -> Opened {
+pub fn sqlite(clock: Arc<dyn Clock>, limits: StoreLimits) -> Opened {
     let folder = scratch_in_memory();
     let opening = Opening::new(&folder.path().join("hookturn.db"), master_keys());
     let store = opening.and_then(|opening| opening.serve(clock, limits));
@@ -161,7 +161,7 @@ pub fn sqlite(clock: Arc<dyn Clock>, limits: DeliveryLimits) -> Opened {
 }
 
 /// Little room, so that it is soon used up.
-const LIMITS: DeliveryLimits = DeliveryLimits {
+const LIMITS: StoreLimits = StoreLimits {
     retention: Duration::from_secs(7 * 86_400),
     in_flight: 8,
     in_flight_per_endpoint: 3,
@@ -172,6 +172,9 @@ const LIMITS: DeliveryLimits = DeliveryLimits {
         idempotency_keys: Some(3000),
     },
 };
+
+/// How many attempts one tenant gets of [`LIMITS`]: an eighth is left to the others.
+const OF_ONE_TENANT: usize = LIMITS.in_flight - LIMITS.in_flight / 8;
 
 /// An open store.
 pub struct Opened {
@@ -191,7 +194,7 @@ impl Opened {
 
 /// Runs one case on a store that was opened for it.
 fn run(
-    open: impl AsyncFnOnce(Arc<dyn Clock>, DeliveryLimits) -> Opened,
+    open: impl AsyncFnOnce(Arc<dyn Clock>, StoreLimits) -> Opened,
     case: impl AsyncFnOnce(Stage),
 ) {
     // More threads than cores, so that the system interrupts them at places of its own choice.
@@ -213,7 +216,7 @@ struct Stage {
 }
 
 impl Stage {
-    async fn open(open: impl AsyncFnOnce(Arc<dyn Clock>, DeliveryLimits) -> Opened) -> Self {
+    async fn open(open: impl AsyncFnOnce(Arc<dyn Clock>, StoreLimits) -> Opened) -> Self {
         let clock = Arc::new(TestClock::frozen_at(Timestamp::from_millis(START)));
         let Opened { store, keep } = open(Arc::clone(&clock) as Arc<dyn Clock>, LIMITS).await;
         Self {

@@ -8,7 +8,7 @@ use hookturn::clock::{Clock, TestClock};
 use hookturn::domain::{Endpoint, EndpointId, Format, KeyRing, Refusal, TenantId, Timestamp};
 use hookturn::idempotency::{Answer, KeyUse, RETENTION, RequestFingerprint};
 use hookturn::random;
-use hookturn::store::{Change, CommitError, Create, DeliveryLimits, Store, Update, Write};
+use hookturn::store::{Change, CommitError, Create, Store, StoreLimits, Update, Write};
 use hookturn_test::START;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseResult, TestRunner};
@@ -352,7 +352,7 @@ async fn agrees(
 }
 
 pub(super) fn any_sequence_of_operations_agrees_with_the_model(
-    open: impl AsyncFn(Arc<dyn Clock>, DeliveryLimits) -> Opened,
+    open: impl AsyncFn(Arc<dyn Clock>, StoreLimits) -> Opened,
 ) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)

@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hookturn::clock::Clock;
-use hookturn::store::{DeliveryLimits, MemoryStore};
+use hookturn::store::{MemoryStore, StoreLimits};
 use hookturn_test::{Call, Fault, NAMES};
 use parking_lot::Mutex;
 
@@ -77,7 +77,7 @@ fn run<T>(test: impl Future<Output = T>) -> T {
 /// Tells the story, on a store of its own with these faults; `hangs` names the calls that may hang.
 /// Returns what came of it and how many calls had a fault.
 fn tell(
-    open: &impl AsyncFn(Arc<dyn Clock>, DeliveryLimits) -> Opened,
+    open: &impl AsyncFn(Arc<dyn Clock>, StoreLimits) -> Opened,
     hangs: &'static [&'static str],
     plan: impl Fn(Call) -> Option<Fault> + Send + Sync + 'static,
 ) -> (Vec<String>, usize) {
@@ -91,7 +91,7 @@ fn tell(
 /// Each call that the story takes has the fault in one telling, and that changes nothing in the
 /// end. One telling has it in the first call of each name, the next in the second of each, and so
 /// on.
-fn each_call_in_turn(open: impl AsyncFn(Arc<dyn Clock>, DeliveryLimits) -> Opened, fault: Fault) {
+fn each_call_in_turn(open: impl AsyncFn(Arc<dyn Clock>, StoreLimits) -> Opened, fault: Fault) {
     let (plain, _) = tell(&open, &[], |_| None);
     // What hangs is ended in one way for each of these.
     let groups: &[&'static [&'static str]] = match fault {
@@ -122,7 +122,7 @@ fn each_call_in_turn(open: impl AsyncFn(Arc<dyn Clock>, DeliveryLimits) -> Opene
 }
 
 /// Two of three calls fail, in all ways in turn.
-fn storm(open: impl AsyncFn(Arc<dyn Clock>, DeliveryLimits) -> Opened) {
+fn storm(open: impl AsyncFn(Arc<dyn Clock>, StoreLimits) -> Opened) {
     let (plain, _) = tell(&open, &[], |_| None);
     let ways = [
         Fault::ErrorBefore,

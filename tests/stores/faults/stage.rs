@@ -8,7 +8,7 @@ use hookturn::clock::{Clock, TestClock};
 use hookturn::delivery::worker::WorkerOptions;
 use hookturn::delivery::{EgressGuard, Sender, Worker};
 use hookturn::domain::{Delivery, DeliveryId, EndpointId, Timestamp};
-use hookturn::store::{DeliveryLimits, Store, Write};
+use hookturn::store::{Store, StoreLimits, Write};
 use hookturn_test::{
     Answer, Call, Fault, FaultyStore, INSIDE, PATIENCE, Reaction, RequestBuilder, START, patiently,
     status, until,
@@ -51,13 +51,13 @@ pub struct Stage {
 impl Stage {
     /// `hangs` names the calls that may hang, all of them ended in the same way.
     pub async fn open(
-        open: &impl AsyncFn(Arc<dyn Clock>, DeliveryLimits) -> Opened,
+        open: &impl AsyncFn(Arc<dyn Clock>, StoreLimits) -> Opened,
         hangs: &'static [&'static str],
         options: WorkerOptions,
         plan: impl Fn(Call) -> Option<Fault> + Send + Sync + 'static,
     ) -> Self {
         let clock = Arc::new(TestClock::frozen_at(Timestamp::from_millis(START)));
-        let opened = open(clock.clone(), DeliveryLimits::default()).await;
+        let opened = open(clock.clone(), StoreLimits::default()).await;
         let faulty = FaultyStore::new(Arc::clone(&opened.store), plan);
         let sender = Sender::new(EgressGuard::with_local());
         let worker = Worker::with_options(faulty.clone(), clock.clone(), sender, options);

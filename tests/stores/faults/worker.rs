@@ -6,7 +6,7 @@ use std::time::Duration;
 use hookturn::clock::Clock;
 use hookturn::delivery::worker::WorkerOptions;
 use hookturn::domain::{Delivery, DeliveryStatus, EndpointId};
-use hookturn::store::{DeliveryLimits, Write};
+use hookturn::store::{StoreLimits, Write};
 use hookturn_test::{Fault, until};
 use serde_json::json;
 
@@ -19,7 +19,7 @@ use crate::support::{acme, decided, says};
 /// A stage on a sound store, with an attempt under way that ends when the receiver is told to let
 /// go.
 async fn under_way(
-    open: &impl AsyncFn(Arc<dyn Clock>, DeliveryLimits) -> Opened,
+    open: &impl AsyncFn(Arc<dyn Clock>, StoreLimits) -> Opened,
     options: WorkerOptions,
 ) -> (Stage, EndpointId) {
     let stage = Stage::open(open, &[], options, |_| None).await;
@@ -42,7 +42,7 @@ async fn assert_recorded(stage: &Stage, endpoint: EndpointId) {
     assert_eq!(stage.receiver.counts()["/held"], 1);
 }
 
-pub fn claims_fail(open: impl AsyncFn(Arc<dyn Clock>, DeliveryLimits) -> Opened) {
+pub fn claims_fail(open: impl AsyncFn(Arc<dyn Clock>, StoreLimits) -> Opened) {
     for fault in [Fault::ErrorBefore, Fault::PanicBefore] {
         run(async {
             let (stage, endpoint) = under_way(&open, HURRIED).await;
@@ -58,7 +58,7 @@ pub fn claims_fail(open: impl AsyncFn(Arc<dyn Clock>, DeliveryLimits) -> Opened)
     }
 }
 
-pub fn a_resend_comes_between(open: impl AsyncFn(Arc<dyn Clock>, DeliveryLimits) -> Opened) {
+pub fn a_resend_comes_between(open: impl AsyncFn(Arc<dyn Clock>, StoreLimits) -> Opened) {
     run(async {
         let (stage, endpoint) = under_way(&open, HURRIED).await;
         stage.faulty.set(Some(Fault::ErrorAfter));
@@ -85,7 +85,7 @@ pub fn a_resend_comes_between(open: impl AsyncFn(Arc<dyn Clock>, DeliveryLimits)
     });
 }
 
-pub fn stops_amid_faults(open: impl AsyncFn(Arc<dyn Clock>, DeliveryLimits) -> Opened) {
+pub fn stops_amid_faults(open: impl AsyncFn(Arc<dyn Clock>, StoreLimits) -> Opened) {
     for fault in [
         Fault::ErrorBefore,
         Fault::ErrorAfter,
@@ -105,7 +105,7 @@ pub fn stops_amid_faults(open: impl AsyncFn(Arc<dyn Clock>, DeliveryLimits) -> O
     }
 }
 
-pub fn stops_all_the_same(open: impl AsyncFn(Arc<dyn Clock>, DeliveryLimits) -> Opened) {
+pub fn stops_all_the_same(open: impl AsyncFn(Arc<dyn Clock>, StoreLimits) -> Opened) {
     let options = WorkerOptions {
         drain: Duration::from_millis(10),
         ..HURRIED

@@ -20,7 +20,7 @@ use crate::store::sqlite::transaction::Transaction;
 use crate::store::sqlite::turns::Turns;
 use crate::store::sqlite::usage::Usages;
 use crate::store::sqlite::{deletions, fan_out, generation, queue};
-use crate::store::{Claims, CommitError, DeliveryLimits, StoreError};
+use crate::store::{Claims, CommitError, StoreError, StoreLimits};
 
 /// How many jobs run in savepoints after a job failed with some of its writes done.
 const CAREFUL_JOBS: u32 = 10_000;
@@ -32,7 +32,7 @@ pub(in crate::store::sqlite) struct Parts {
     pub files: Files,
     pub checkpoints: Checkpoints,
     pub clock: Arc<dyn Clock>,
-    pub limits: DeliveryLimits,
+    pub limits: StoreLimits,
     /// Notified when there may be new deliveries to claim.
     pub work: Arc<Notify>,
 }
@@ -42,7 +42,7 @@ pub(super) struct Database {
     db: Connection,
     keys: MasterKeys,
     clock: Arc<dyn Clock>,
-    limits: DeliveryLimits,
+    limits: StoreLimits,
     turns: Turns,
     cache: Cache,
     usages: Usages,

@@ -16,7 +16,7 @@ use crate::store::sqlite::fault::Fault;
 use crate::store::sqlite::file;
 use crate::store::sqlite::lock::{Files, Lock};
 use crate::store::sqlite::transaction::Transaction;
-use crate::store::{CommitError, DeliveryLimits, StoreError};
+use crate::store::{CommitError, StoreError, StoreLimits};
 
 /// How a job of a batch ends.
 #[derive(Clone, Copy)]
@@ -78,7 +78,7 @@ impl Stage {
             files: Files::new(&path, &lock).expect("files"),
             checkpoints,
             clock: Arc::new(SystemClock),
-            limits: DeliveryLimits::default(),
+            limits: StoreLimits::default(),
             work: Arc::default(),
         });
         Self {
