@@ -28,6 +28,7 @@ mod file;
 mod generation;
 mod inspect;
 mod key_proof;
+mod lanes;
 mod lock;
 mod log_index;
 mod mount;
@@ -62,11 +63,12 @@ pub use open_error::OpenError;
 pub use opening::Opening;
 use parking_lot::Mutex;
 pub use progress::Progress;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, oneshot};
 
 use self::fault::Fault;
+use self::lanes::{Closed, Lanes};
 use self::lock::Lock;
-use self::read::Reader;
+use self::read::{Reader, Tenant};
 use self::readers::Readers;
 use self::writer::{Job, Reply};
 use super::{Claimed, Claims, CommitError, Committed, Page, Settled, Store, StoreError, Write};
@@ -77,9 +79,6 @@ use crate::domain::{
 };
 use crate::idempotency::{IdempotencyKey, KeyUse, Record};
 
-/// How many writes may wait for the writer. Further callers wait before they are queued.
-const WAITING: usize = 1024;
-
 /// A [`Store`] in one file. Dropping it waits until the writes that it has accepted are written.
 pub struct SqliteStore {
     clock: Arc<dyn Clock>,
@@ -87,8 +86,7 @@ pub struct SqliteStore {
     /// Closed before the writer, so that the last connection to be closed is one that may clean up
     /// the log.
     readers: Option<Readers>,
-    /// `None` only while the store is dropped.
-    jobs: Option<mpsc::Sender<Job>>,
+    jobs: Arc<Lanes<Job>>,
     writer: Mutex<Option<JoinHandle<()>>>,
     _lock: Lock,
 }
@@ -98,7 +96,7 @@ impl Drop for SqliteStore {
         // The writer closes the file last. SQLite then writes the log back to the database, which
         // is complete without it.
         self.readers = None;
-        self.jobs = None;
+        self.jobs.close();
         if let Some(writer) = self.writer.lock().take() {
             // If the writer panicked, the log says why.
             let _ = writer.join();
@@ -107,19 +105,30 @@ impl Drop for SqliteStore {
 }
 
 impl SqliteStore {
-    /// Sends a job to the writer, and waits for its answer.
-    async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> Job) -> Result<T, StoreError> {
-        let jobs = self.jobs.as_ref().ok_or(StoreError::Closed)?;
+    /// Sends a job to the writer, and waits for its answer. The job waits in the lane of `tenant`.
+    /// `None` means that the program itself needs it.
+    async fn ask<T>(
+        &self,
+        tenant: Option<&TenantId>,
+        job: impl FnOnce(oneshot::Sender<T>) -> Job,
+    ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let sent = jobs.send(job(reply)).await;
-        sent.map_err(|_| StoreError::Closed)?;
+        let sent = match tenant {
+            Some(tenant) => self.jobs.push(tenant, job(reply)).await,
+            None => self.jobs.push_own(job(reply)),
+        };
+        sent.map_err(|Closed| StoreError::Closed)?;
         answer.await.map_err(|_| StoreError::Closed)
     }
 
     /// Does what [`ask`](Self::ask) does, for a write. A write can end with the panic of a
     /// decision.
-    async fn write<T>(&self, job: impl FnOnce(Reply<T>) -> Job) -> Result<T, CommitError> {
-        match self.ask(job).await? {
+    async fn write<T>(
+        &self,
+        tenant: Option<&TenantId>,
+        job: impl FnOnce(Reply<T>) -> Job,
+    ) -> Result<T, CommitError> {
+        match self.ask(tenant, job).await? {
             Ok(outcome) => outcome,
             // The panic belongs to the caller.
             Err(panic) => resume_unwind(panic),
@@ -127,8 +136,12 @@ impl SqliteStore {
     }
 
     /// Does what [`write`](Self::write) does, for a write that fails only when the store fails.
-    async fn keep<T>(&self, job: impl FnOnce(Reply<T>) -> Job) -> Result<T, StoreError> {
-        self.write(job).await.map_err(|error| match error {
+    async fn keep<T>(
+        &self,
+        tenant: Option<&TenantId>,
+        job: impl FnOnce(Reply<T>) -> Job,
+    ) -> Result<T, StoreError> {
+        self.write(tenant, job).await.map_err(|error| match error {
             CommitError::Store(error) => error,
             other => StoreError::new(other),
         })
@@ -136,10 +149,26 @@ impl SqliteStore {
 
     async fn read<T: Send + 'static>(
         &self,
+        tenant: Option<&TenantId>,
         read: impl FnOnce(Reader<'_>) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, StoreError> {
         let readers = self.readers.as_ref().ok_or(StoreError::Closed)?;
-        readers.read(read).await
+        readers.read(tenant, read).await
+    }
+
+    /// Reads records of a tenant. Returns `none()` if the tenant never had a record.
+    async fn read_of<T: Send + 'static>(
+        &self,
+        tenant: &TenantId,
+        none: impl FnOnce() -> T + Send + 'static,
+        read: impl FnOnce(Reader<'_>, &Tenant) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let id = tenant.clone();
+        self.read(Some(tenant), move |reader| match reader.tenant(&id)? {
+            Some(tenant) => read(reader, &tenant),
+            None => Ok(none()),
+        })
+        .await
     }
 }
 
@@ -150,13 +179,9 @@ impl Store for SqliteStore {
         tenant: &TenantId,
         key: &IdempotencyKey,
     ) -> Result<Option<Record>, StoreError> {
-        let (tenant, key) = (tenant.clone(), key.clone());
-        let now = self.clock.now();
-        self.read(move |reader| match reader.tenant(&tenant)? {
-            Some(tenant) => reader.record(&tenant, &key, now),
-            None => Ok(None),
-        })
-        .await
+        let (key, now) = (key.clone(), self.clock.now());
+        let read = move |reader: Reader<'_>, tenant: &Tenant| reader.record(tenant, &key, now);
+        self.read_of(tenant, || None, read).await
     }
 
     async fn commit(
@@ -165,9 +190,8 @@ impl Store for SqliteStore {
         key_use: Option<KeyUse>,
         write: Write,
     ) -> Result<Committed, CommitError> {
-        let tenant = tenant.clone();
-        self.write(|reply| Job::Commit {
-            tenant,
+        self.write(Some(tenant), |reply| Job::Commit {
+            tenant: tenant.clone(),
             key_use,
             write,
             reply,
@@ -180,14 +204,10 @@ impl Store for SqliteStore {
         tenant: &TenantId,
         id: EndpointId,
     ) -> Result<Option<Endpoint>, StoreError> {
-        let tenant = tenant.clone();
-        self.read(move |reader| {
-            let Some(tenant) = reader.tenant(&tenant)? else {
-                return Ok(None);
-            };
-            Ok(reader.endpoint(&tenant, id)?.map(|(_, endpoint)| endpoint))
-        })
-        .await
+        let read = move |reader: Reader<'_>, tenant: &Tenant| {
+            Ok(reader.endpoint(tenant, id)?.map(|(_, endpoint)| endpoint))
+        };
+        self.read_of(tenant, || None, read).await
     }
 
     async fn endpoints(
@@ -196,12 +216,10 @@ impl Store for SqliteStore {
         after: Option<EndpointId>,
         limit: usize,
     ) -> Result<Option<Page<Endpoint>>, StoreError> {
-        let tenant = tenant.clone();
-        self.read(move |reader| match reader.tenant(&tenant)? {
-            Some(tenant) => reader.endpoints(&tenant, after, limit),
-            None => Ok(after.is_none().then(Page::default)),
-        })
-        .await
+        let none = move || after.is_none().then(Page::default);
+        let read =
+            move |reader: Reader<'_>, tenant: &Tenant| reader.endpoints(tenant, after, limit);
+        self.read_of(tenant, none, read).await
     }
 
     async fn delivery(
@@ -209,18 +227,14 @@ impl Store for SqliteStore {
         tenant: &TenantId,
         id: DeliveryId,
     ) -> Result<Option<Delivery>, StoreError> {
-        let tenant = tenant.clone();
-        self.read(move |reader| {
-            let Some(tenant) = reader.tenant(&tenant)? else {
-                return Ok(None);
-            };
-            let Some(row) = reader.delivery_row(&tenant, id)? else {
+        let read = move |reader: Reader<'_>, tenant: &Tenant| {
+            let Some(row) = reader.delivery_row(tenant, id)? else {
                 return Ok(None);
             };
             let delivery = reader.delivery(&tenant.id, row, &mut read::Events::default())?;
             Ok(Some(delivery))
-        })
-        .await
+        };
+        self.read_of(tenant, || None, read).await
     }
 
     async fn deliveries(
@@ -231,16 +245,15 @@ impl Store for SqliteStore {
         after: Option<DeliveryId>,
         limit: usize,
     ) -> Result<Option<Page<Delivery>>, StoreError> {
-        let tenant = tenant.clone();
-        self.read(move |reader| match reader.tenant(&tenant)? {
-            Some(tenant) => reader.deliveries(&tenant, endpoint, status, after, limit),
-            None => Ok(after.is_none().then(Page::default)),
-        })
-        .await
+        let none = move || after.is_none().then(Page::default);
+        let read = move |reader: Reader<'_>, tenant: &Tenant| {
+            reader.deliveries(tenant, endpoint, status, after, limit)
+        };
+        self.read_of(tenant, none, read).await
     }
 
     async fn claim(&self, most: usize) -> Result<Claims, StoreError> {
-        self.ask(|reply| Job::Claim { most, reply }).await?
+        self.ask(None, |reply| Job::Claim { most, reply }).await?
     }
 
     async fn settle(
@@ -249,8 +262,9 @@ impl Store for SqliteStore {
         attempt: &Attempt,
         verdict: Verdict,
     ) -> Result<Settled, StoreError> {
+        let tenant = &claimed.tenant;
         let (claimed, attempt) = (Box::new(claimed.clone()), attempt.clone());
-        self.keep(|reply| Job::Settle {
+        self.keep(Some(tenant), |reply| Job::Settle {
             claimed,
             attempt,
             verdict,
@@ -260,12 +274,12 @@ impl Store for SqliteStore {
     }
 
     async fn sweep(&self) -> Result<Timestamp, StoreError> {
-        self.ask(|reply| Job::Sweep { reply }).await
+        self.ask(None, |reply| Job::Sweep { reply }).await
     }
 
     async fn keep_clock_advance(&self, total: Duration) -> Result<(), StoreError> {
         let millis = i64::try_from(total.as_millis()).unwrap_or(i64::MAX);
-        self.keep(|reply| Job::KeepClockAdvance { millis, reply })
+        self.keep(None, |reply| Job::KeepClockAdvance { millis, reply })
             .await
     }
 
@@ -276,8 +290,8 @@ impl Store for SqliteStore {
     async fn ready(&self) -> Result<(), StoreError> {
         // The writer comes first, since it knows whether the files are gone. A read fails then
         // without knowing why.
-        self.keep(|reply| Job::Try { reply }).await?;
-        self.read(|reader| reader.row(sql::READY, &[], |_| Ok(())))
+        self.keep(None, |reply| Job::Try { reply }).await?;
+        self.read(None, |reader| reader.row(sql::READY, &[], |_| Ok(())))
             .await?;
         Ok(())
     }

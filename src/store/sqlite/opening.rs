@@ -10,11 +10,12 @@ use tokio::sync::{Notify, mpsc};
 
 use super::checkpoint::{Checkpoints, Gate};
 use super::fault::Fault;
+use super::lanes::{Lanes, OnlyWorker};
 use super::lock::{Files, Lock};
 use super::open_error::OpenError;
 use super::readers::Readers;
-use super::writer::{self, AnsweredBatch, Writer};
-use super::{SqliteStore, WAITING, end_test_clock, file, inspect, paths, sql};
+use super::writer::{self, AnsweredBatch, Job, Writer};
+use super::{SqliteStore, end_test_clock, file, inspect, paths, sql};
 use crate::clock::Clock;
 use crate::domain::Timestamp;
 use crate::store::StoreLimits;
@@ -150,16 +151,17 @@ impl Opening {
         };
         let writer = Writer::new(parts, answers).map_err(fault)?;
         tokio::spawn(answer(answered));
-        let (jobs, waiting) = mpsc::channel(WAITING);
+        let jobs: Arc<Lanes<Job>> = Arc::default();
+        let worker = OnlyWorker(Arc::clone(&jobs));
         let thread = thread::Builder::new()
             .name("hookturn-write".to_owned())
-            .spawn(move || writer.work(waiting))
+            .spawn(move || writer.work(&worker.0))
             .map_err(|error| OpenError::System(path.clone(), error.to_string()))?;
         Ok(SqliteStore {
             clock,
             work,
             readers: Some(readers),
-            jobs: Some(jobs),
+            jobs,
             writer: Mutex::new(Some(thread)),
             _lock: self.lock,
         })

@@ -5,35 +5,32 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use parking_lot::Mutex;
 use rusqlite::Connection;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::checkpoint::Gate;
 use super::fault::Fault;
+use super::lanes::{Closed, Lanes};
 use super::read::Reader;
 use super::{file, sql};
+use crate::domain::TenantId;
 use crate::store::StoreError;
 use crate::store::at_rest::MasterKeys;
 
 /// How many reads run at once. They are short, and the machine has other things to do.
 const THREADS: usize = 4;
 
-/// How many reads may wait. Further callers wait before they are queued.
-const WAITING: usize = 1024;
-
 type Read = Box<dyn FnOnce(Reader<'_>) + Send>;
 
 /// The readers of one file. Dropping it waits until they have ended and the file is closed.
 pub(super) struct Readers {
-    /// `None` only while the readers are dropped.
-    reads: Option<mpsc::Sender<Read>>,
+    reads: Arc<Lanes<Read>>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Drop for Readers {
     fn drop(&mut self) {
-        self.reads = None;
+        self.reads.close();
         for thread in self.threads.drain(..) {
             // The thread does not panic: the panics of reads are caught.
             let _ = thread.join();
@@ -44,10 +41,9 @@ impl Drop for Readers {
 impl Readers {
     /// Opens the connections and starts the threads.
     pub fn start(path: &Path, keys: &MasterKeys, gate: &Gate) -> Result<Self, Fault> {
-        let (reads, waiting) = mpsc::channel(WAITING);
-        let waiting = Arc::new(Mutex::new(waiting));
+        let reads: Arc<Lanes<Read>> = Arc::default();
         let mut readers = Self {
-            reads: Some(reads),
+            reads: Arc::clone(&reads),
             threads: Vec::new(),
         };
         for _ in 0..THREADS {
@@ -55,19 +51,20 @@ impl Readers {
             // SQLite opens the log with the first read: now, while the files exist.
             db.query_row(sql::READY, [], |_| Ok(()))?;
             let (keys, gate) = (keys.clone(), gate.clone());
-            let waiting = Arc::clone(&waiting);
+            let reads = Arc::clone(&reads);
             let thread = thread::Builder::new()
                 .name("hookturn-read".to_owned())
-                .spawn(move || serve(&db, &keys, &gate, &waiting))?;
+                .spawn(move || serve(&db, &keys, &gate, &reads))?;
             readers.threads.push(thread);
         }
         Ok(readers)
     }
 
     /// Runs `read` on a reader's thread, in one transaction: everything that it reads is of one
-    /// instant.
+    /// instant. Waits in the lane of `tenant`. `None` means that the program itself needs it.
     pub async fn read<T: Send + 'static>(
         &self,
+        tenant: Option<&TenantId>,
         read: impl FnOnce(Reader<'_>) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
@@ -80,9 +77,11 @@ impl Readers {
             // If the answer cannot be sent, nobody waits for it any more.
             let _ = reply.send(outcome);
         });
-        let reads = self.reads.as_ref().ok_or(StoreError::Closed)?;
-        let sent = reads.send(read).await;
-        sent.map_err(|_| StoreError::Closed)?;
+        let sent = match tenant {
+            Some(tenant) => self.reads.push(tenant, read).await,
+            None => self.reads.push_own(read),
+        };
+        sent.map_err(|Closed| StoreError::Closed)?;
         Ok(answer.await.map_err(|_| StoreError::Closed)??)
     }
 }
@@ -98,13 +97,9 @@ fn in_transaction<T>(
     Ok(outcome)
 }
 
-/// Runs reads until there are no more. One thread at a time waits for a read and holds the lock
-/// meanwhile; when it has one, it lets the next thread wait.
-fn serve(db: &Connection, keys: &MasterKeys, gate: &Gate, waiting: &Mutex<mpsc::Receiver<Read>>) {
-    loop {
-        let Some(read) = waiting.lock().blocking_recv() else {
-            return;
-        };
+/// Runs reads until there are no more.
+fn serve(db: &Connection, keys: &MasterKeys, gate: &Gate, reads: &Lanes<Read>) {
+    while let Some(read) = reads.next() {
         let _passed = gate.pass();
         read(Reader { db, keys });
     }

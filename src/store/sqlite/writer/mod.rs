@@ -35,6 +35,7 @@ use self::health::try_to_write;
 pub(super) use self::job::{Answered, Ended, Job, Reply};
 use self::upkeep::Upkeep;
 use super::fault::Fault;
+use super::lanes::{Found, Lanes};
 use super::transaction::Transaction;
 use super::{claim, commit, events};
 use crate::store::{Claims, CommitError, StoreError};
@@ -79,22 +80,22 @@ impl Writer {
     }
 
     /// Works until nobody can send jobs any more.
-    pub fn work(mut self, mut jobs: mpsc::Receiver<Job>) {
+    pub fn work(mut self, jobs: &Lanes<Job>) {
         loop {
             let job = if self.upkeep.is_rewrapping() {
-                match jobs.try_recv() {
-                    Ok(job) => Some(job),
-                    Err(mpsc::error::TryRecvError::Disconnected) => break,
-                    Err(mpsc::error::TryRecvError::Empty) => None,
+                match jobs.try_next() {
+                    Found::Work(job) => Some(job),
+                    Found::Nothing => None,
+                    Found::Closed => break,
                 }
             } else {
-                match jobs.blocking_recv() {
+                match jobs.next() {
                     Some(job) => Some(job),
                     None => break,
                 }
             };
             if let Some(job) = job {
-                self.batch(job, &mut jobs);
+                self.batch(job, jobs);
             }
             if self.upkeep.is_rewrapping() {
                 self.upkeep.rewrap_some(&mut self.database);
@@ -110,7 +111,7 @@ impl Writer {
     }
 
     /// Commits the waiting writes, then does the jobs that read the committed state.
-    fn batch(&mut self, first: Job, jobs: &mut mpsc::Receiver<Job>) {
+    fn batch(&mut self, first: Job, jobs: &Lanes<Job>) {
         let began = Instant::now();
         let (mut answers, mut after) = (Vec::new(), Vec::new());
         let mut begun = None;
@@ -124,7 +125,10 @@ impl Writer {
                 answers.extend(self.write(job));
             }
             if answers.len() + after.len() < MOST_JOBS && began.elapsed() < self.grows {
-                next = jobs.try_recv().ok();
+                next = match jobs.try_next() {
+                    Found::Work(job) => Some(job),
+                    Found::Nothing | Found::Closed => None,
+                };
             }
         }
         if let Some(begun) = begun {
