@@ -14,3 +14,4 @@ mod http_idempotency;
 mod memory;
 mod secrecy;
 mod support;
+mod unfinished;

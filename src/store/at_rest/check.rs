@@ -156,6 +156,8 @@ pub(in crate::store) struct DeliveryFacts {
     pub endpoint: (i64, Option<i64>),
     /// Whether that endpoint has the id that the delivery names.
     pub is_endpoints_id: bool,
+    /// Whether its endpoint was deleted, and its pending deliveries are still being canceled.
+    pub is_deleted: bool,
 }
 
 /// Checks a delivery.
@@ -182,11 +184,12 @@ pub(in crate::store) fn delivery(facts: &DeliveryFacts) -> Problems {
     expect(of_event.is_none_or(|of| of == tenant), &|| {
         "its event belongs to another tenant".to_owned()
     });
-    // A missing endpoint was deleted, and its pending deliveries were canceled with it.
+    // A missing endpoint was deleted, and its pending deliveries are canceled soon.
     let (endpoint, of_endpoint) = facts.endpoint;
-    expect(of_endpoint.is_some() || !is_pending, &|| {
-        format!("it is pending, but its endpoint {endpoint} is missing")
-    });
+    expect(
+        of_endpoint.is_some() || !is_pending || facts.is_deleted,
+        &|| format!("it is pending, but its endpoint {endpoint} is missing"),
+    );
     expect(
         of_endpoint.is_none_or(|of| of == tenant && facts.is_endpoints_id),
         &|| "its endpoint id is not that of the endpoint with its number".to_owned(),

@@ -12,6 +12,9 @@ use crate::store::at_rest::codec;
 use crate::store::fan_outs::AT_ONCE;
 use crate::store::quotas::Usage;
 
+/// The most endpoints of one step.
+pub(super) const MOST: usize = 16;
+
 /// A deleted endpoint that may have pending deliveries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Deletion {
@@ -49,17 +52,26 @@ pub(super) fn find_all(reader: Reader<'_>) -> Result<Vec<Deletion>, Fault> {
     })
 }
 
-/// Cancels some deliveries of a deleted endpoint. Returns whether there may be more.
-pub(super) fn step(tx: &mut Transaction<'_>, deletion: Deletion) -> Result<bool, Fault> {
+/// Cancels some deliveries of deleted endpoints. Returns the endpoints that may have more.
+pub(super) fn step(
+    tx: &mut Transaction<'_>,
+    deletions: &[Deletion],
+) -> Result<Vec<Deletion>, Fault> {
     let canceled = codec::status_to_number(DeliveryStatus::Canceled);
-    let at = deletion.at.as_millis();
-    let mut cancel = tx.db.prepare_cached(sql::CANCEL_SOME)?;
-    let count = cancel.execute((deletion.endpoint, canceled, at, AT_ONCE))?;
-    let more = count == AT_ONCE;
-    if !more {
-        tx.run_on(sql::DELETE_DELETION, deletion.endpoint)?;
+    let mut left = Vec::new();
+    let mut room = AT_ONCE;
+    for deletion in deletions {
+        let at = deletion.at.as_millis();
+        let mut cancel = tx.db.prepare_cached(sql::CANCEL_SOME)?;
+        let count = cancel.execute((deletion.endpoint, canceled, at, room))?;
+        if count == room {
+            left.push(*deletion);
+        } else {
+            tx.run_on(sql::DELETE_DELETION, deletion.endpoint)?;
+        }
+        room -= count;
+        let freed = Usage::pending(-i64::try_from(count).unwrap_or(0));
+        tx.usages.change(deletion.tenant, freed);
     }
-    let freed = Usage::pending(-i64::try_from(count).unwrap_or(0));
-    tx.usages.change(deletion.tenant, freed);
-    Ok(more)
+    Ok(left)
 }

@@ -91,6 +91,7 @@ pub(super) fn end_test_clock(
     // A delivery shows when its event was created, so that time is changed only where it is in the
     // future.
     transaction.execute(clock::SET_EVENTS, [shift.now])?;
+    transaction.execute(clock::SET_DELETIONS, [shift.now])?;
     transaction.execute(clock::SET_ANSWERS, (shift.now, shift.ahead))?;
     deliveries(&transaction, shift)?;
     transaction.execute(clock::STOP, [])?;

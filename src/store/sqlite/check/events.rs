@@ -56,7 +56,8 @@ impl Checker<'_> {
     pub fn deliveries(&mut self) -> Result<(), Fault> {
         let db = self.reader.db;
         let mut statement = db.prepare(sql::KEPT)?;
-        let mut kept = Kept::new(statement.query([])?);
+        let unmade = std::mem::take(&mut self.unmade);
+        let mut kept = Kept::new(statement.query([])?, unmade);
         self.each(
             "deliveries",
             "delivery",
@@ -97,6 +98,7 @@ impl Checker<'_> {
             has_tenant: self.tenants.contains_key(&tenant),
             event: (delivery.event, row.get(17)?),
             endpoint: (delivery.endpoint, row.get(16)?),
+            is_deleted: row.get::<_, Option<i64>>(18)? == Some(tenant),
             is_endpoints_id: endpoint == Some(codec::endpoint_id_bytes(&delivery.endpoint_id)),
         };
         self.problems(name, rules::delivery(&facts));
@@ -110,14 +112,17 @@ struct Kept<'a> {
     events: Rows<'a>,
     reached: i64,
     left: HashMap<i64, i64>,
+    /// How many deliveries are still to be made. The events count them already.
+    unmade: HashMap<i64, i64>,
 }
 
 impl<'a> Kept<'a> {
-    fn new(events: Rows<'a>) -> Self {
+    fn new(events: Rows<'a>, unmade: HashMap<i64, i64>) -> Self {
         Self {
             events,
             reached: i64::MIN,
             left: HashMap::new(),
+            unmade,
         }
     }
 
@@ -138,7 +143,8 @@ impl<'a> Kept<'a> {
             return Ok(false);
         };
         self.reached = row.get(0)?;
-        let kept: i64 = row.get(1)?;
+        let unmade = self.unmade.get(&self.reached).copied();
+        let kept = row.get::<_, i64>(1)? - unmade.unwrap_or_default();
         if kept != 0 {
             *self.left.entry(self.reached).or_default() += kept;
         }

@@ -10,6 +10,7 @@
 
 mod endpoints;
 mod events;
+mod unfinished;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
@@ -88,6 +89,8 @@ pub fn check(
         proven: HashSet::new(),
         only_key: None,
         subscriptions_found: 0,
+        unmade: HashMap::new(),
+        unmade_of_tenant: HashMap::new(),
         progress,
         summary: Summary::default(),
     };
@@ -100,7 +103,9 @@ pub fn check(
     checker.part("subscriptions", Checker::subscriptions);
     checker.part("answers", Checker::answers);
     checker.part("events", Checker::events);
+    checker.part("unfinished work", Checker::unfinished);
     checker.part("deliveries", Checker::deliveries);
+    checker.part("usage", Checker::usages);
     let summary = checker.summary;
     snapshot.end()?;
     Ok(summary)
@@ -118,6 +123,9 @@ struct Checker<'a> {
     only_key: Option<String>,
     /// How many subscriptions of endpoints are in the index.
     subscriptions_found: u64,
+    /// How many deliveries are still to be made of each event, and for each tenant.
+    unmade: HashMap<i64, i64>,
+    unmade_of_tenant: HashMap<i64, i64>,
     progress: &'a mut dyn Progress,
     summary: Summary,
 }

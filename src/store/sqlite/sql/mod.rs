@@ -255,7 +255,7 @@ statements! {
     ADD_AUDIENCE = "INSERT INTO audience (members) VALUES (?1)";
     /// Deletes an audience that no event needs any more.
     DELETE_AUDIENCE = "DELETE FROM audience WHERE number = ?1
-        AND NOT EXISTS (SELECT 1 FROM fan_out WHERE audience = ?1)";
+        AND NOT EXISTS (SELECT 1 FROM fan_out WHERE fan_out.audience = ?1)";
     ADD_FAN_OUT = "INSERT INTO fan_out (event, tenant, audience, done) VALUES (?1, ?2, ?3, 0)";
     SET_FAN_OUT = "UPDATE fan_out SET done = ?2 WHERE event = ?1";
     DELETE_FAN_OUT = "DELETE FROM fan_out WHERE event = ?1";

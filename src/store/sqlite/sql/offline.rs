@@ -90,6 +90,8 @@ pub(in super::super) mod clock {
     pub(in super::super::super) const SET_ANSWERS: &str = "UPDATE answer
         SET expires_at = CASE WHEN expires_at > ?1 + ?2 THEN expires_at - ?2 ELSE ?1 END
         WHERE expires_at > ?1";
+    pub(in super::super::super) const SET_DELETIONS: &str =
+        "UPDATE deletion SET deleted_at = ?1 WHERE deleted_at > ?1";
     pub(in super::super::super) const STOP: &str = "UPDATE state SET clock_advance_ms = 0";
 }
 
@@ -121,9 +123,31 @@ pub(in super::super) mod check {
     pub(in super::super::super) const DELIVERIES: &str = "SELECT
             delivery.number, delivery.id, delivery.endpoint, endpoint_id, event, delivery.status,
             delivery.created_at, next_attempt_at, finished_at, scheduled_at, failures, is_last_attempt,
-            is_resend_wanted, attempts, delivery.tenant, endpoint.id, endpoint.tenant, event.tenant
+            is_resend_wanted, attempts, delivery.tenant, endpoint.id, endpoint.tenant, event.tenant,
+            deletion.tenant
         FROM delivery LEFT JOIN endpoint ON endpoint.number = delivery.endpoint
+        LEFT JOIN deletion ON deletion.endpoint = delivery.endpoint
         LEFT JOIN event ON event.number = delivery.event ORDER BY delivery.number";
+
+    pub(in super::super::super) const FAN_OUTS: &str = "SELECT
+            fan_out.event, fan_out.tenant, done, members, event.tenant
+        FROM fan_out LEFT JOIN audience ON audience.number = fan_out.audience
+        LEFT JOIN event ON event.number = fan_out.event ORDER BY fan_out.event";
+    pub(in super::super::super) const STRAY_AUDIENCES: &str = "SELECT number FROM audience
+        WHERE NOT EXISTS (SELECT 1 FROM fan_out WHERE audience = audience.number)";
+    pub(in super::super::super) const DELETIONS: &str = "SELECT
+            deletion.endpoint, deletion.tenant, endpoint.number
+        FROM deletion LEFT JOIN endpoint ON endpoint.number = deletion.endpoint";
+    /// What each tenant uses: by its own count, and counted.
+    pub(in super::super::super) const USAGES: &str = "SELECT tenant.number,
+            coalesce(usage.endpoints, 0), coalesce(pending_deliveries, 0),
+            coalesce(event_bytes, 0), coalesce(idempotency_keys, 0),
+            (SELECT count(*) FROM endpoint WHERE endpoint.tenant = tenant.number),
+            (SELECT count(*) FROM delivery WHERE delivery.tenant = tenant.number AND status = 0),
+            (SELECT coalesce(sum(bytes), 0) FROM event WHERE event.tenant = tenant.number),
+            (SELECT count(*) FROM delivery WHERE delivery.tenant = tenant.number),
+            (SELECT count(*) FROM answer WHERE answer.tenant = tenant.number)
+        FROM tenant LEFT JOIN usage ON usage.tenant = tenant.number ORDER BY tenant.number";
 
     /// The greatest number in a table, which shows how much there is to do.
     pub(in super::super::super) fn greatest(table: &str) -> String {

@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::store::at_rest::MasterKeys;
 use crate::store::sqlite::cache::Cache;
 use crate::store::sqlite::checkpoint::Checkpoints;
+use crate::store::sqlite::deletions::Deletion;
 use crate::store::sqlite::fault::Fault;
 use crate::store::sqlite::lock::Files;
 use crate::store::sqlite::read::Reader;
@@ -293,14 +294,16 @@ impl Database {
             }
             is_more = true;
         }
-        if let Some(deletion) = self.turns.deletions.pop_front() {
-            match self.unfinished_step(|tx| deletions::step(tx, deletion)) {
-                Some(Ok(is_left)) => self.turns.deletions.extend(is_left.then_some(deletion)),
+        let most = self.turns.deletions.len().min(deletions::MOST);
+        let some: Vec<Deletion> = self.turns.deletions.drain(..most).collect();
+        if !some.is_empty() {
+            match self.unfinished_step(|tx| deletions::step(tx, &some)) {
+                Some(Ok(left)) => self.turns.deletions.extend(left),
                 Some(Err(error)) => {
-                    tracing::error!(%error, "cannot cancel the deliveries of a deleted endpoint; they are canceled after the next start");
+                    tracing::error!(%error, "cannot cancel the deliveries of deleted endpoints; they are canceled after the next start");
                 }
                 None => {
-                    self.turns.deletions.push_front(deletion);
+                    self.turns.deletions.extend(some);
                     return false;
                 }
             }
