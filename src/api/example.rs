@@ -11,7 +11,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::domain::{
-    Attempt, Delivery, Endpoint, EndpointId, Event, EventId, EventPattern, Format, KeyRing,
+    Attempt, Delivery, Endpoint, EndpointId, EventHead, EventId, EventPattern, Format, KeyRing,
     Rotation, Secret, Settings, TenantId, Timestamp, TraceId, Verdict,
 };
 use crate::service::events::TEST_EVENT_TYPE;
@@ -142,8 +142,8 @@ pub(super) fn live_secrets() -> Vec<SecretInfo> {
 }
 
 /// Returns the event as it is published.
-pub(super) fn event() -> Event {
-    Event {
+pub(super) fn event() -> EventHead {
+    EventHead {
         // The text is a valid id, so the fallback is never used.
         id: EVENT_ID.parse().unwrap_or_else(|_| EventId::from(UUID)),
         event_type: EVENT_TYPE.into(),
@@ -151,17 +151,16 @@ pub(super) fn event() -> Event {
     }
 }
 
-fn test_event() -> Event {
-    Event {
+fn test_event() -> EventHead {
+    EventHead {
         id: EventId::from(UUID),
         event_type: TEST_EVENT_TYPE.into(),
-        data: r#"{"call_id":"c_1"}"#.into(),
         trace_id: TraceId::EXAMPLE,
         created_at: Timestamp::from_millis(PUBLISHED_AT),
     }
 }
 
-fn pending(event: Event) -> Delivery {
+fn pending(event: EventHead) -> Delivery {
     let now = event.created_at;
     Delivery::new(UUID.into(), EndpointId::Uuid(UUID), Arc::new(event), now)
 }

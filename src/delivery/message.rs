@@ -63,9 +63,9 @@ impl Message {
     #[must_use]
     pub fn new(claimed: &Claimed, wall: Timestamp) -> Self {
         let (endpoint, delivery) = (&claimed.endpoint, &claimed.delivery);
-        let event = &delivery.event;
+        let event = &*claimed.event.head;
         // This cannot fail: the server accepts only objects.
-        let data = serde_json::from_str(&event.data).ok();
+        let data = serde_json::from_str(&claimed.event.data).ok();
         let (signers, signed_by) = signers(endpoint, claimed.at);
         let mut headers = HeaderMap::new();
         let mut put = |name: &'static str, value: &str| {

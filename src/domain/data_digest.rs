@@ -17,12 +17,16 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
+/// The digest of the data in a JSON text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DataDigest(pub [u8; 32]);
+
 /// Returns the digest of the data in the JSON text `json`, or `None` when it is not a JSON text.
 ///
 /// The time is proportional to the text's length, apart from sorting the members of each object.
 /// Nesting uses no stack, so no depth can overflow it.
 #[must_use]
-pub fn data_digest(json: &str) -> Option<[u8; 32]> {
+pub fn data_digest(json: &str) -> Option<DataDigest> {
     let json: &RawValue = serde_json::from_str(json).ok()?;
     let mut open = Vec::new();
     let mut done = Done::default();
@@ -65,7 +69,7 @@ pub fn data_digest(json: &str) -> Option<[u8; 32]> {
             done.members.last_mut()?.1.end = done.values.len();
         }
     }
-    Some(Sha256::digest(&done.values).into())
+    Some(DataDigest(Sha256::digest(&done.values).into()))
 }
 
 /// An object or array whose end has not been read, with the places in [`Done`] where it begins.

@@ -12,7 +12,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::event::Event;
+use super::event::EventHead;
 use super::id::{DeliveryId, EndpointId};
 use super::retry;
 use super::secret::Fingerprint;
@@ -88,8 +88,8 @@ pub struct Delivery {
     pub id: DeliveryId,
     /// The endpoint that receives it.
     pub endpoint_id: EndpointId,
-    /// The event that it carries.
-    pub event: Arc<Event>,
+    /// The event that it carries, without its data.
+    pub event: Arc<EventHead>,
     /// Its status.
     pub status: DeliveryStatus,
     /// When it was created.
@@ -114,7 +114,12 @@ pub struct Delivery {
 impl Delivery {
     /// Makes a delivery whose first attempt is due at once.
     #[must_use]
-    pub fn new(id: DeliveryId, endpoint_id: EndpointId, event: Arc<Event>, now: Timestamp) -> Self {
+    pub fn new(
+        id: DeliveryId,
+        endpoint_id: EndpointId,
+        event: Arc<EventHead>,
+        now: Timestamp,
+    ) -> Self {
         Self {
             id,
             endpoint_id,

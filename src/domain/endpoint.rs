@@ -76,6 +76,21 @@ impl Settings {
             &self.events
         }
     }
+
+    /// Returns about how many bytes of text the settings have.
+    #[must_use]
+    pub fn text_bytes(&self) -> usize {
+        let headers = self.headers.iter();
+        let headers = headers.map(|header| header.name.len() + header.value.len());
+        let ids = self.agent_ids.iter().chain(&self.workspace_ids);
+        let patterns = self.events.iter().map(size_of_val);
+        self.url.len()
+            + self.description.as_ref().map_or(0, |text| text.len())
+            + headers
+                .chain(ids.map(|id| id.len()))
+                .chain(patterns)
+                .sum::<usize>()
+    }
 }
 
 /// A header of the owner's choice. The value is handled like a secret, since it may be a

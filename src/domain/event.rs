@@ -2,49 +2,42 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
-use super::data_digest::data_digest;
 use super::id::{EventId, TraceId};
 use super::time::Timestamp;
 
 /// The most characters in an event type or pattern.
 pub const MAX_PATTERN_LENGTH: usize = 128;
 
-/// Something that happened, which is sent to the endpoints that subscribe to its type.
-///
-/// `Debug` hides the data, which is the caller's and may be confidential.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Event {
+/// Something that happened, without its data. This is all that lists and answers show of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventHead {
     /// Its id, chosen by the caller or generated. It is the same on every delivery and retry.
     pub id: EventId,
     /// Its type; see [`is_event_type`].
     pub event_type: Box<str>,
-    /// The JSON text of an object, as the caller sent it.
-    pub data: Box<str>,
     /// The trace of the request that published it.
     pub trace_id: TraceId,
     /// When it was accepted.
     pub created_at: Timestamp,
 }
 
-impl Event {
-    /// Returns whether the event has this type and this data, so that publishing it again is a
-    /// repetition.
-    ///
-    /// [`data_digest`] defines what counts as the same data. Most callers repeat the very same
-    /// text, which needs no digest.
-    #[must_use]
-    pub fn is_same(&self, event_type: &str, data: &str) -> bool {
-        *self.event_type == *event_type
-            && (*self.data == *data
-                || data_digest(&self.data).is_some_and(|own| Some(own) == data_digest(data)))
-    }
+/// Something that happened, which is sent to the endpoints that subscribe to its type.
+///
+/// `Debug` hides the data, which is the caller's and may be confidential.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Everything but the data.
+    pub head: Arc<EventHead>,
+    /// The JSON text of an object, as the caller sent it.
+    pub data: Box<str>,
 }
 
 impl fmt::Debug for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (id, length) = (self.id.as_str(), self.data.len());
-        write!(f, "Event({id}, {}, {length} bytes)", self.event_type)
+        let (id, length) = (self.head.id.as_str(), self.data.len());
+        write!(f, "Event({id}, {}, {length} bytes)", self.head.event_type)
     }
 }
 
@@ -155,11 +148,13 @@ mod tests {
     #[test]
     fn debug_output_hides_the_data() {
         let event = Event {
-            id: "evt_1".parse().expect("an id"),
-            event_type: "a.b".into(),
+            head: Arc::new(EventHead {
+                id: "evt_1".parse().expect("an id"),
+                event_type: "a.b".into(),
+                trace_id: TraceId::from_bits(1),
+                created_at: Timestamp::from_millis(0),
+            }),
             data: r#"{"card":"4111"}"#.into(),
-            trace_id: TraceId::from_bits(1),
-            created_at: Timestamp::from_millis(0),
         };
         assert_eq!(format!("{event:?}"), "Event(evt_1, a.b, 15 bytes)");
     }

@@ -25,7 +25,7 @@ pub mod verification;
 pub use action::Action;
 pub use delivery::{Attempt, Delivery, DeliveryStatus, Verdict};
 pub use endpoint::{Endpoint, HeaderEntry, Settings};
-pub use event::{Event, EventPattern};
+pub use event::{Event, EventHead, EventPattern};
 pub use format::Format;
 pub use id::{DeliveryId, EndpointId, EventId, TenantId, TraceId};
 pub use key_ring::{KeyRing, Rotation};

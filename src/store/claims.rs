@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::queues::Ended;
 use super::quotas::Quotas;
-use crate::domain::{Attempt, Delivery, Endpoint, TenantId, Timestamp, Verdict};
+use crate::domain::{Attempt, Delivery, Endpoint, Event, TenantId, Timestamp, Verdict};
 
 /// Limits how many attempts run at once, and how long finished deliveries are kept.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +53,8 @@ pub struct Claimed {
     pub tenant: TenantId,
     /// The delivery.
     pub delivery: Delivery,
+    /// The event of the delivery, with its data.
+    pub event: Arc<Event>,
     /// The endpoint of the delivery, with its key ring.
     pub endpoint: Endpoint,
     /// When the delivery was claimed: the start of the attempt.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::writes::{Publish, Published, RenderPublished};
-use crate::domain::{Delivery, EndpointId, Event, Timestamp};
+use crate::domain::{Delivery, EndpointId, Event, EventHead, Timestamp};
 use crate::random::{self, NoRandomness};
 
 /// An event with its deliveries, before they are stored.
@@ -25,16 +25,19 @@ impl FanOut {
         endpoints: impl IntoIterator<Item = EndpointId>,
         now: Timestamp,
     ) -> Result<(Self, RenderPublished), NoRandomness> {
-        let event = Arc::new(Event {
+        let head = Arc::new(EventHead {
             id: publish.id,
             event_type: publish.event_type,
-            data: publish.data,
             trace_id: publish.trace_id,
             created_at: now,
         });
+        let event = Arc::new(Event {
+            head,
+            data: publish.data,
+        });
         let delivery = |endpoint| {
             let id = random::delivery_id(now);
-            id.map(|id| Delivery::new(id, endpoint, Arc::clone(&event), now))
+            id.map(|id| Delivery::new(id, endpoint, Arc::clone(&event.head), now))
         };
         let deliveries = endpoints.into_iter().map(delivery);
         let deliveries = deliveries.collect::<Result<_, _>>()?;
@@ -44,7 +47,7 @@ impl FanOut {
     /// Returns the event as the answer shows it, when `deliveries` endpoints get it.
     pub fn published(&self, deliveries: usize) -> Published {
         Published {
-            event: Arc::clone(&self.event),
+            event: Arc::clone(&self.event.head),
             deliveries,
             delivery: self.deliveries.first().cloned(),
         }

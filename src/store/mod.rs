@@ -25,8 +25,10 @@ mod errors;
 mod fan_out;
 mod fan_outs;
 pub mod memory;
+mod pages;
 mod queues;
 mod quotas;
+mod repeats;
 pub mod sqlite;
 mod writes;
 
@@ -36,6 +38,8 @@ use async_trait::async_trait;
 pub use claims::{Claimed, Claims, Hold, Settled, StoreLimits};
 pub use errors::{CommitError, StoreError};
 pub use memory::MemoryStore;
+use pages::Filling;
+pub use pages::Page;
 pub use quotas::{Quota, QuotaExceeded, Quotas};
 pub use sqlite::SqliteStore;
 use tokio::sync::Notify;
@@ -49,24 +53,6 @@ use crate::domain::{
     Verdict,
 };
 use crate::idempotency::{IdempotencyKey, KeyUse, Record};
-
-/// One page of a list, newest first.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page<T> {
-    /// The entries of this page.
-    pub items: Vec<T>,
-    /// Whether there are older entries after this page.
-    pub has_more: bool,
-}
-
-impl<T> Default for Page<T> {
-    fn default() -> Self {
-        Self {
-            items: Vec::new(),
-            has_more: false,
-        }
-    }
-}
 
 /// Stores endpoints, events, deliveries and recorded answers. The module lists the rules.
 #[async_trait]
@@ -108,7 +94,7 @@ pub trait Store: Send + Sync + 'static {
         id: EndpointId,
     ) -> Result<Option<Endpoint>, StoreError>;
 
-    /// Returns at most `limit` endpoints, newest first. The page begins after the endpoint `after`,
+    /// Returns at most `limit` endpoints, newest first, or fewer if they are long. The page begins after the endpoint `after`,
     /// or with the newest one when `after` is `None`. Returns `None` when the tenant has no
     /// endpoint `after`.
     ///
@@ -133,8 +119,8 @@ pub trait Store: Send + Sync + 'static {
         id: DeliveryId,
     ) -> Result<Option<Delivery>, StoreError>;
 
-    /// Returns at most `limit` deliveries of an endpoint, newest first, only those with `status` if
-    /// it is given. The page begins after the delivery `after`, or with the newest one when `after`
+    /// Returns at most `limit` deliveries of an endpoint, newest first, or fewer if they are long,
+    /// and only those with `status` if it is given. The page begins after the delivery `after`, or with the newest one when `after`
     /// is `None`. Returns `None` when the endpoint has no delivery `after`.
     ///
     /// # Errors

@@ -10,7 +10,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::domain::{
-    Action, Delivery, DeliveryId, Endpoint, EndpointId, Event, EventId, Refusal, Timestamp, TraceId,
+    Action, Delivery, DeliveryId, Endpoint, EndpointId, EventHead, EventId, Refusal, Timestamp,
+    TraceId,
 };
 use crate::idempotency::Answer;
 
@@ -69,7 +70,7 @@ pub enum Audience {
 #[derive(Clone, Debug)]
 pub struct Published {
     /// The event.
-    pub event: Arc<Event>,
+    pub event: Arc<EventHead>,
     /// The number of endpoints that get the event.
     pub deliveries: usize,
     /// The delivery, when the event went to one endpoint with [`Audience::Endpoint`].

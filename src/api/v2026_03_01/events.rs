@@ -18,7 +18,7 @@ use crate::api::openapi::{Answers, Operations};
 use crate::api::respond::{answer, respond};
 use crate::domain::event::{MAX_PATTERN_LENGTH, is_event_type};
 use crate::domain::id::MAX_EVENT_ID;
-use crate::domain::{Event, EventId, Timestamp};
+use crate::domain::{EventHead, EventId, Timestamp};
 use crate::service::Error;
 use crate::service::events::NewEvent;
 use crate::store::Published;
@@ -90,7 +90,7 @@ pub struct AcceptedEvent {
 }
 
 impl AcceptedEvent {
-    fn new(event: &Event, deliveries: usize) -> Self {
+    fn new(event: &EventHead, deliveries: usize) -> Self {
         Self {
             id: event.id.clone(),
             event_type: event.event_type.clone(),

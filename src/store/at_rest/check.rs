@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::codec;
 use crate::domain::event::is_event_type;
 use crate::domain::key_ring::MAX_LIVE;
 use crate::domain::{Endpoint, EventId, KeyRing, Settings, Timestamp};
@@ -130,11 +131,11 @@ pub(in crate::store) fn event(columns: &EventColumns<'_>) -> Problems {
     problems
 }
 
-/// Returns whether the data of an event is a JSON object.
+/// Returns whether the data of an event is a JSON object, or a digest of one.
 pub(in crate::store) fn is_event_data(data: &[u8]) -> bool {
     #[derive(Deserialize)]
     struct Object {}
-    serde_json::from_slice::<Object>(data).is_ok()
+    codec::digest_from(data).is_some() || serde_json::from_slice::<Object>(data).is_ok()
 }
 
 /// Facts about a delivery and the records that it names by their numbers.

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use crate::domain::data_digest::DataDigest;
 use crate::domain::key_ring::{Current, Retiring};
 use crate::domain::secret::SECRET_BYTES;
 use crate::domain::{
@@ -45,6 +46,24 @@ struct SettingsAtRest<'a> {
     headers: Vec<(Box<str>, Zeroizing<Box<str>>)>,
     agent_ids: Box<[Box<str>]>,
     workspace_ids: Box<[Box<str>]>,
+}
+
+/// The first byte of a digest. The data of an event, which is a JSON object, begins with another.
+const DIGEST: u8 = 0;
+
+/// Encodes the digest of an event's data, before it is sealed in the place of the data.
+pub(in crate::store) fn digest_to_bytes(DataDigest(digest): DataDigest) -> [u8; 33] {
+    let mut bytes = [DIGEST; 33];
+    bytes[1..].copy_from_slice(&digest);
+    bytes
+}
+
+/// Decodes a digest. Returns `None` if the bytes are the data of an event.
+pub(in crate::store) fn digest_from(bytes: &[u8]) -> Option<DataDigest> {
+    match bytes {
+        [DIGEST, digest @ ..] => digest.try_into().ok().map(DataDigest),
+        _ => None,
+    }
 }
 
 /// Encodes the settings of an endpoint, before they are sealed.

@@ -9,6 +9,7 @@ use std::str;
 use super::codec::{self, Damaged};
 use super::master_keys::MasterKeys;
 use super::seal::{CannotOpen, Kind, Place};
+use crate::domain::data_digest::DataDigest;
 use crate::domain::{Endpoint, EndpointId, EventId, KeyRing, TenantId};
 use crate::idempotency::{IdempotencyKey, Record};
 use crate::random::NoRandomness;
@@ -106,12 +107,29 @@ impl<'a> Fields<'a> {
         Ok(self.keys.seal(&place, data.as_bytes())?)
     }
 
-    /// Opens what [`seal_data`](Self::seal_data) sealed.
-    pub fn open_data(&self, id: &'a str, sealed: &[u8]) -> Result<Box<str>, FieldError> {
-        let data = self
+    /// Seals the digest of the data of the event `id`, in the place of the data.
+    pub fn seal_digest(&self, id: &'a EventId, digest: DataDigest) -> Result<Vec<u8>, FieldError> {
+        let place = self.place(Kind::Event, id.as_str().as_bytes());
+        Ok(self.keys.seal(&place, &codec::digest_to_bytes(digest))?)
+    }
+
+    /// Opens what [`seal_data`](Self::seal_data) or [`seal_digest`](Self::seal_digest) sealed.
+    pub fn open_data(&self, id: &'a str, sealed: &[u8]) -> Result<DataAtRest, FieldError> {
+        let opened = self
             .keys
             .open(&self.place(Kind::Event, id.as_bytes()), sealed)?;
-        let data = str::from_utf8(&data).map_err(|_| Damaged("event"))?;
-        Ok(data.into())
+        if let Some(digest) = codec::digest_from(&opened) {
+            return Ok(DataAtRest::Digest(digest));
+        }
+        let data = str::from_utf8(&opened).map_err(|_| Damaged("event"))?;
+        Ok(DataAtRest::Text(data.into()))
     }
+}
+
+/// What is stored of the data of an event.
+pub(in crate::store) enum DataAtRest {
+    /// The data.
+    Text(Box<str>),
+    /// Only its digest, since the event has no deliveries.
+    Digest(DataDigest),
 }

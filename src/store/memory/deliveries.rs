@@ -13,14 +13,21 @@ use crate::domain::{
 use crate::store::fan_outs::{AT_ONCE, FanOut, FanOuts};
 use crate::store::queues::{Ended, Queues, Turn};
 use crate::store::quotas::{BYTES_OF_DELIVERY, QuotaExceeded, Quotas, Usage, bytes_of_event};
-use crate::store::{Hold, Page, SWEEP_AT_LEAST_EVERY, StoreLimits};
+use crate::store::repeats::Kept;
+use crate::store::{Filling, Hold, Page, SWEEP_AT_LEAST_EVERY, StoreLimits};
 
 type QueueKey = (TenantId, EndpointId);
 type DeliveryKey = (TenantId, DeliveryId);
 
+/// A delivery that was claimed, with its event.
+type Taken = (TenantId, Delivery, Arc<Event>, Hold);
+
 /// How many deliveries, and how many events, one sweep deletes at most: few, so that it delays
 /// nobody.
 const SWEPT_AT_ONCE: usize = 64;
+
+/// About how many bytes of text an attempt has where it is shown.
+const BYTES_OF_ATTEMPT: usize = 256;
 
 /// How many expired events each new event deletes at most: more than are added.
 const SWEPT_PER_EVENT: usize = 2;
@@ -51,6 +58,8 @@ pub(super) struct Deliveries {
 /// A delivery, with its entries in the indexes.
 struct Entry {
     delivery: Delivery,
+    /// The event that it carries.
+    event: Arc<Event>,
     /// Its position in the order of creation.
     position: u64,
     /// The claim that holds it and its slot, while an attempt of it is in flight.
@@ -64,7 +73,7 @@ struct Entry {
 /// An event, and how many endpoints it went to.
 #[derive(Clone)]
 pub(super) struct Published {
-    pub event: Arc<Event>,
+    pub kept: Kept,
     pub deliveries: usize,
 }
 
@@ -83,6 +92,14 @@ const fn place(status: DeliveryStatus) -> usize {
         DeliveryStatus::Succeeded => 1,
         DeliveryStatus::Failed => 2,
         DeliveryStatus::Canceled => 3,
+    }
+}
+
+/// Returns how many bytes of data are kept of an event.
+fn bytes_of_data(kept: &Kept) -> usize {
+    match kept {
+        Kept::Data(event) => event.data.len(),
+        Kept::Digest(..) => 0,
     }
 }
 
@@ -119,7 +136,8 @@ impl Deliveries {
     /// Returns the event that was published with this id, if its retention has not ended.
     pub fn published(&self, tenant: &TenantId, id: &EventId, now: Timestamp) -> Option<&Published> {
         let published = self.events.get(&(tenant.clone(), id.clone()))?;
-        (now < published.event.created_at.plus(self.limits.retention)).then_some(published)
+        let expiry = published.kept.head().created_at.plus(self.limits.retention);
+        (now < expiry).then_some(published)
     }
 
     /// Refuses what would exceed a quota of the tenant.
@@ -148,24 +166,22 @@ impl Deliveries {
     }
 
     /// Stores an event, which goes to this many endpoints.
-    pub fn publish(&mut self, tenant: &TenantId, event: &Arc<Event>, deliveries: usize) {
+    pub fn publish(&mut self, tenant: &TenantId, kept: Kept, deliveries: usize) {
+        let head = kept.head();
+        let (id, created_at) = (head.id.clone(), head.created_at);
         // Events may come faster than sweeps.
-        self.sweep_events(event.created_at, SWEPT_PER_EVENT);
-        let expiry = event.created_at.plus(self.limits.retention);
-        let id = event.id.clone();
+        self.sweep_events(created_at, SWEPT_PER_EVENT);
+        let expiry = created_at.plus(self.limits.retention);
         self.events_by_expiry
             .insert((expiry, tenant.clone(), id.clone()));
-        let bytes = Usage::of_event(event.data.len(), deliveries).event_bytes;
+        let bytes = Usage::of_event(bytes_of_data(&kept), deliveries).event_bytes;
         self.use_more(tenant, Usage::bytes(bytes));
-        let published = Published {
-            event: Arc::clone(event),
-            deliveries,
-        };
+        let published = Published { kept, deliveries };
         self.events.insert((tenant.clone(), id), published);
     }
 
     /// Stores a delivery of an event.
-    pub fn add(&mut self, tenant: &TenantId, delivery: Delivery) {
+    pub fn add(&mut self, tenant: &TenantId, delivery: Delivery, event: &Arc<Event>) {
         let position = self.next_position;
         self.next_position += 1;
         let key = (tenant.clone(), delivery.id);
@@ -174,6 +190,7 @@ impl Deliveries {
         history.all.insert(position, delivery.id);
         let entry = Entry {
             delivery,
+            event: Arc::clone(event),
             position,
             turn: None,
             waiting: None,
@@ -249,17 +266,13 @@ impl Deliveries {
                 entry.position
             }
         };
-        let mut page = Page {
-            items: Vec::new(),
-            has_more: false,
-        };
         let Some(history) = self.histories.get(queue_key) else {
-            return Some(page);
+            return Some(Page::default());
         };
         let wanted = limit.saturating_add(1);
         let deleted_at = self.deleted_at.get(queue_key).copied();
         let older = |status| history.by_status[place(status)].range(..before).rev();
-        let mut positions: Vec<u64> = match status {
+        let positions: Vec<u64> = match status {
             None => {
                 let older = history.all.range(..before).rev();
                 older.take(wanted).map(|(position, _)| *position).collect()
@@ -274,14 +287,16 @@ impl Deliveries {
             }
             Some(status) => older(status).take(wanted).copied().collect(),
         };
-        page.has_more = positions.len() > limit;
-        positions.truncate(limit);
-        page.items.extend(positions.iter().filter_map(|position| {
-            let id = history.all.get(position)?;
+        let mut filling = Filling::new(limit);
+        for position in positions {
+            let id = history.all.get(&position)?;
             let entry = self.by_id.get(&(queue_key.0.clone(), *id))?;
-            Some(canceled(entry.delivery.clone(), deleted_at))
-        }));
-        Some(page)
+            if !filling.has_room_for(entry.delivery.attempts.len() * BYTES_OF_ATTEMPT) {
+                break;
+            }
+            filling.add(canceled(entry.delivery.clone(), deleted_at));
+        }
+        Some(filling.page())
     }
 
     /// Replaces a delivery.
@@ -291,7 +306,7 @@ impl Deliveries {
     }
 
     /// Takes and holds what is due at `now`, as far as there is capacity.
-    pub fn claim(&mut self, now: Timestamp, batch: usize) -> Vec<(TenantId, Delivery, Hold)> {
+    pub fn claim(&mut self, now: Timestamp, batch: usize) -> Vec<Taken> {
         let mut claimed = Vec::new();
         while claimed.len() < batch {
             let Some(queue_key) = self.queues.next(now) else {
@@ -307,7 +322,8 @@ impl Deliveries {
             self.last_hold = hold;
             self.change(&key, |entry| entry.turn = Some((hold, turn)));
             if let Some(entry) = self.by_id.get(&key) {
-                claimed.push((key.0, entry.delivery.clone(), hold));
+                let (delivery, event) = (entry.delivery.clone(), Arc::clone(&entry.event));
+                claimed.push((key.0, delivery, event, hold));
             }
         }
         claimed
@@ -498,11 +514,11 @@ impl Deliveries {
             let of_event = self
                 .events
                 .get(&key)
-                .map(|published| published.event.created_at);
+                .map(|published| published.kept.head().created_at);
             if of_event.is_some_and(|created_at| created_at.plus(self.limits.retention) <= expiry)
                 && let Some(removed) = self.events.remove(&key)
             {
-                let bytes = bytes_of_event(removed.event.data.len());
+                let bytes = bytes_of_event(bytes_of_data(&removed.kept));
                 self.release_bytes(&key.0, bytes);
             }
         }

@@ -37,10 +37,11 @@ use super::claims::Receiver;
 use super::fan_out::FanOut;
 use super::fan_outs::AT_ONCE;
 use super::quotas::{BYTES_OF_DELIVERY, Quotas, Usage};
+use super::repeats::{Comparisons, Digests, Kept, NeedsDigests, Repeats, Tried};
 use super::writes::Written;
 use super::{
-    Audience, Change, Claimed, Claims, CommitError, Committed, Decision, Page, Publish, Published,
-    Settled, Store, StoreError, StoreLimits, Write,
+    Audience, Change, Claimed, Claims, CommitError, Committed, Decision, Filling, Page, Publish,
+    Published, Settled, Store, StoreError, StoreLimits, Write,
 };
 use crate::clock::Clock;
 use crate::domain::{
@@ -63,6 +64,7 @@ pub struct MemoryStore {
     quotas: Quotas,
     deliveries: Mutex<Deliveries>,
     work: Notify,
+    comparisons: Comparisons,
 }
 
 /// What is kept for one tenant.
@@ -101,6 +103,7 @@ impl MemoryStore {
             quotas: limits.quotas,
             deliveries: Mutex::new(Deliveries::new(limits)),
             work: Notify::new(),
+            comparisons: Comparisons::default(),
         }
     }
 
@@ -123,13 +126,18 @@ impl MemoryStore {
         Arc::clone(self.tenants.write().entry(tenant.clone()).or_default())
     }
 
-    fn apply(&self, tenant: &TenantId, write: Write) -> Result<Written, CommitError> {
-        match write {
-            Write::Create(decide) => self.create(tenant, &decide),
-            Write::Update(id, decide) => self.update(tenant, id, &decide),
-            Write::Publish(publish) => self.publish(tenant, publish),
-            Write::UpdateDelivery(id, decide) => self.update_delivery(tenant, id, &decide),
-        }
+    fn apply(
+        &self,
+        tenant: &TenantId,
+        write: Write,
+        digests: &Digests,
+    ) -> Result<Result<Written, NeedsDigests>, CommitError> {
+        Ok(Ok(match write {
+            Write::Create(decide) => self.create(tenant, &decide)?,
+            Write::Update(id, decide) => self.update(tenant, id, &decide)?,
+            Write::Publish(publish) => return self.publish(tenant, publish, digests),
+            Write::UpdateDelivery(id, decide) => self.update_delivery(tenant, id, &decide)?,
+        }))
     }
 
     fn create(&self, tenant: &TenantId, decide: &super::Create) -> Result<Written, CommitError> {
@@ -214,7 +222,12 @@ impl MemoryStore {
         Ok(())
     }
 
-    fn publish(&self, tenant: &TenantId, publish: Publish) -> Result<Written, CommitError> {
+    fn publish(
+        &self,
+        tenant: &TenantId,
+        publish: Publish,
+        digests: &Digests,
+    ) -> Result<Result<Written, NeedsDigests>, CommitError> {
         let mut shard = None;
         let audience: Arc<[EndpointId]> = match publish.audience {
             Audience::Subscribers => {
@@ -234,41 +247,66 @@ impl MemoryStore {
         if let Some(first) = deliveries.published(tenant, &publish.id, now).cloned() {
             // The event never changes, so the lock is not needed while it is compared.
             drop(deliveries);
-            if !first.event.is_same(&publish.event_type, &publish.data) {
-                return Err(CommitError::EventIdReused);
-            }
-            let published = Published {
-                event: first.event,
-                deliveries: first.deliveries,
-                delivery: None,
+            return match digests.compare(&publish, &first.kept) {
+                Repeats::Same => {
+                    let published = Published {
+                        event: Arc::clone(first.kept.head()),
+                        deliveries: first.deliveries,
+                        delivery: None,
+                    };
+                    Ok(Ok(Written {
+                        at: now,
+                        action: None,
+                        answer: (publish.answer)(&published),
+                    }))
+                }
+                Repeats::Other => Err(CommitError::EventIdReused),
+                Repeats::Unknown => Ok(Err(NeedsDigests {
+                    publish,
+                    first: Some(first.kept),
+                })),
             };
-            return Ok(Written {
-                at: now,
-                action: None,
-                answer: (publish.answer)(&published),
-            });
         }
-        let usage = Usage::of_event(publish.data.len(), audience.len());
+        // Without deliveries, the digest of the data is all that is needed later.
+        let digest = match digests.own() {
+            None if audience.is_empty() => {
+                return Ok(Err(NeedsDigests {
+                    publish,
+                    first: None,
+                }));
+            }
+            own => own.flatten().filter(|_| audience.is_empty()),
+        };
+        let data = if digest.is_some() {
+            0
+        } else {
+            publish.data.len()
+        };
+        let usage = Usage::of_event(data, audience.len());
         deliveries.check(tenant, &self.quotas, usage)?;
         let is_small = audience.len() <= AT_ONCE;
         let few: &[EndpointId] = if is_small { &audience } else { &[] };
         let fan_out = FanOut::new(publish, few.iter().copied(), now);
         let (fan_out, render) = fan_out.map_err(StoreError::new)?;
         let answer = render(&fan_out.published(audience.len()));
-        deliveries.publish(tenant, &fan_out.event, audience.len());
+        let kept = match digest {
+            Some(digest) => Kept::Digest(Arc::clone(&fan_out.event.head), digest),
+            None => Kept::Data(Arc::clone(&fan_out.event)),
+        };
+        deliveries.publish(tenant, kept, audience.len());
         for delivery in fan_out.deliveries {
-            deliveries.add(tenant, delivery);
+            deliveries.add(tenant, delivery, &fan_out.event);
         }
         if !is_small {
             deliveries.make_later(tenant, fan_out.event, audience);
         }
         drop(deliveries);
         self.work.notify_one();
-        Ok(Written {
+        Ok(Ok(Written {
             at: now,
             action: Some(Action::EventPublished),
             answer,
-        })
+        }))
     }
 
     fn update_delivery(
@@ -323,9 +361,10 @@ impl MemoryStore {
             let stored = shard.get(&key);
             let mut deliveries = self.deliveries.lock();
             if let Some(stored) = stored {
-                let at = event.created_at;
+                let at = event.head.created_at;
                 let delivery = random::delivery_id(at).map_err(StoreError::new)?;
-                deliveries.add(&tenant, Delivery::new(delivery, id, Arc::clone(&event), at));
+                let delivery = Delivery::new(delivery, id, Arc::clone(&event.head), at);
+                deliveries.add(&tenant, delivery, &event);
                 deliveries.set_active(&key, stored.endpoint.settings.active);
             } else {
                 deliveries.release_bytes(&tenant, BYTES_OF_DELIVERY);
@@ -342,7 +381,7 @@ impl MemoryStore {
             (now, deliveries.claim(now, batch))
         };
         let mut is_there_more = taken.len() == batch;
-        for (tenant, delivery, hold) in taken {
+        for (tenant, delivery, event, hold) in taken {
             let key = (tenant, delivery.endpoint_id);
             let shard = self.shard(key.1).lock();
             let at = self.clock.now();
@@ -351,6 +390,7 @@ impl MemoryStore {
                     endpoint: stored.endpoint.clone(),
                     tenant: key.0,
                     delivery,
+                    event,
                     at,
                     hold,
                 }),
@@ -426,9 +466,13 @@ impl MemoryStore {
         tenant: &TenantId,
         key_use: Option<KeyUse>,
         write: Write,
-    ) -> Result<Committed, CommitError> {
+        digests: &Digests,
+    ) -> Result<Tried, CommitError> {
         let Some(key_use) = key_use else {
-            return Ok(self.apply(tenant, write)?.into());
+            return Ok(match self.apply(tenant, write, digests)? {
+                Ok(written) => Committed::from(written).into(),
+                Err(needs) => Tried::NeedsDigests(Box::new(needs)),
+            });
         };
         let key = (tenant.clone(), key_use.key.clone());
         // Held until the change is written: the next request with this key waits here.
@@ -438,20 +482,23 @@ impl MemoryStore {
             self.of(tenant).keys.fetch_sub(1, Ordering::Relaxed);
         });
         if let Some(record) = records.live(&key, self.clock.now()) {
-            return Ok(Committed::replay(record.clone().replay(&key_use)?));
+            return Ok(Committed::replay(record.clone().replay(&key_use)?).into());
         }
         // A record that has expired is replaced.
         let more = Usage::keys(i64::from(!records.has(&key)));
         let used = Usage::keys(of.keys.load(Ordering::Relaxed));
         self.quotas.check(used, more)?;
-        let written = self.apply(tenant, write)?;
+        let written = match self.apply(tenant, write, digests)? {
+            Ok(written) => written,
+            Err(needs) => return Ok(Tried::NeedsDigests(Box::new(needs))),
+        };
         of.keys.fetch_add(more.idempotency_keys, Ordering::Relaxed);
         let record = Record {
             fingerprint: key_use.fingerprint,
             answer: written.answer.clone(),
         };
         records.remember(key, written.at, record);
-        Ok(written.into())
+        Ok(Committed::from(written).into())
     }
 }
 
@@ -483,7 +530,17 @@ impl Store for MemoryStore {
         key_use: Option<KeyUse>,
         write: Write,
     ) -> Result<Committed, CommitError> {
-        self.commit_now(tenant, key_use, write)
+        let (mut write, mut digests) = (write, Digests::default());
+        loop {
+            match self.commit_now(tenant, key_use.clone(), write, &digests)? {
+                Tried::Done(committed) => return Ok(committed),
+                Tried::NeedsDigests(needs) => {
+                    let publish;
+                    (publish, digests) = self.comparisons.digests(tenant, *needs).await?;
+                    write = Write::Publish(publish);
+                }
+            }
+        }
     }
 
     async fn endpoint(
@@ -537,9 +594,14 @@ impl Store for MemoryStore {
                 stored.map(|stored| stored.endpoint.clone())
             }));
         }
-        let has_more = items.len() > limit;
-        items.truncate(limit);
-        Ok(Some(Page { items, has_more }))
+        let mut filling = Filling::new(limit);
+        for endpoint in items {
+            if !filling.has_room_for(endpoint.settings.text_bytes()) {
+                break;
+            }
+            filling.add(endpoint);
+        }
+        Ok(Some(filling.page()))
     }
 
     async fn delivery(

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::fault::{Fault, damaged};
 use super::read::{Reader, Tenant};
 use super::sql;
-use crate::domain::{Endpoint, EndpointId, Event, Settings, TenantId};
+use crate::domain::{Endpoint, EndpointId, Event, TenantId};
 
 /// The most bytes of text in the settings of a cached endpoint: few endpoints have more.
 const MOST_TEXT: usize = 4096;
@@ -174,7 +174,7 @@ impl Cache {
     /// Caches an endpoint that was written.
     pub fn keep(&mut self, tenant: &Tenant, number: i64, endpoint: Endpoint) {
         let key = (tenant.number, endpoint.id);
-        if text_of(&endpoint.settings) > MOST_TEXT {
+        if endpoint.settings.text_bytes() > MOST_TEXT {
             self.endpoints.remove(&key);
             return;
         }
@@ -188,18 +188,4 @@ impl Cache {
     pub fn forget(&mut self, tenant: &Tenant, id: EndpointId) {
         self.endpoints.remove(&(tenant.number, id));
     }
-}
-
-/// Returns how many bytes of text the settings of an endpoint have.
-fn text_of(settings: &Settings) -> usize {
-    let headers = settings.headers.iter();
-    let headers = headers.map(|header| header.name.len() + header.value.len());
-    let ids = settings.agent_ids.iter().chain(&settings.workspace_ids);
-    let patterns = settings.events.iter().map(size_of_val);
-    settings.url.len()
-        + settings.description.as_ref().map_or(0, |text| text.len())
-        + headers
-            .chain(ids.map(|id| id.len()))
-            .chain(patterns)
-            .sum::<usize>()
 }

@@ -4,14 +4,14 @@
 //! delivery is what the last commit wrote.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use super::fault::{Fault, damaged};
-use super::read::Events;
 use super::rows::DeliveryRow;
 use super::transaction::Transaction;
 use super::turns::Key;
 use super::{queue, sql};
-use crate::domain::{Delivery, Endpoint, TenantId, Timestamp};
+use crate::domain::{Delivery, Endpoint, Event, TenantId, Timestamp};
 use crate::store::{Claimed, Claims};
 
 /// How many deliveries of one endpoint are looked up at once.
@@ -26,7 +26,7 @@ struct ReadSoFar {
     /// The waiting deliveries of an endpoint, the earliest first.
     waiting: HashMap<Key, VecDeque<(Timestamp, i64)>>,
     endpoints: HashMap<Key, (TenantId, Endpoint)>,
-    events: Events,
+    events: HashMap<i64, Arc<Event>>,
     /// How many deliveries could not be read.
     unreadable: usize,
 }
@@ -90,12 +90,13 @@ fn take(
         Err(fault) => return set_aside(tx, endpoint, fault),
     };
     match claimed_delivery(tx, &tenant, number, read) {
-        Ok(delivery) => {
+        Ok((delivery, event)) => {
             let turn = tx.turns.queues.take(&endpoint, now);
             let hold = tx.turns.hold(number, endpoint, &delivery, turn);
             claims.claimed.push(Claimed {
                 tenant,
                 delivery,
+                event,
                 endpoint: of,
                 at: tx.now(),
                 hold,
@@ -152,13 +153,15 @@ fn claimed_delivery(
     tenant: &TenantId,
     number: i64,
     read: &mut ReadSoFar,
-) -> Result<Delivery, Fault> {
+) -> Result<(Delivery, Arc<Event>), Fault> {
     let found = tx
         .reader()
         .row(sql::DELIVERY_OF_NUMBER, &[&number], DeliveryRow::read)?;
     let row = found.ok_or_else(|| damaged("a delivery"))?;
-    if let Some(event) = tx.cache.event(row.event) {
-        read.events.note(row.event, event);
-    }
-    tx.reader().delivery(tenant, row, &mut read.events)
+    let event = match (read.events.get(&row.event), tx.cache.event(row.event)) {
+        (Some(known), _) | (None, Some(known)) => Arc::clone(known),
+        (None, None) => tx.reader().event(tenant, row.event)?,
+    };
+    read.events.insert(row.event, Arc::clone(&event));
+    Ok((row.with(Arc::clone(&event.head)), event))
 }

@@ -8,6 +8,7 @@ use crate::domain::TenantId;
 use crate::idempotency::{KeyUse, RETENTION, Record};
 use crate::store::at_rest::fields::Fields;
 use crate::store::quotas::Usage;
+use crate::store::repeats::{Digests, NeedsDigests, Tried};
 use crate::store::writes::Written;
 use crate::store::{CommitError, Committed, Write};
 
@@ -18,31 +19,43 @@ pub(super) fn commit(
     tenant: &TenantId,
     key_use: Option<&KeyUse>,
     write: Write,
-) -> Result<Committed, CommitError> {
+    digests: &Digests,
+) -> Result<Tried, CommitError> {
     let tenant = tx.tenant(tenant)?;
     let Some(key_use) = key_use else {
-        return Ok(apply(tx, &tenant, write)?.into());
+        return Ok(match apply(tx, &tenant, write, digests)? {
+            Ok(written) => Committed::from(written).into(),
+            Err(needs) => Tried::NeedsDigests(Box::new(needs)),
+        });
     };
     let found = tx.reader().answer(&tenant, &key_use.key, tx.now())?;
     // An answer that has expired is replaced.
     let one = Usage::keys(i64::from(found.is_none()));
     if let Some(record) = found.flatten() {
-        return Ok(Committed::replay(record.replay(key_use)?));
+        return Ok(Committed::replay(record.replay(key_use)?).into());
     }
     tx.usages.check(tenant.number, &tx.limits.quotas, one)?;
-    let written = apply(tx, &tenant, write)?;
+    let written = match apply(tx, &tenant, write, digests)? {
+        Ok(written) => written,
+        Err(needs) => return Ok(Tried::NeedsDigests(Box::new(needs))),
+    };
     tx.usages.change(tenant.number, one);
     remember(tx, &tenant, key_use, &written)?;
-    Ok(written.into())
+    Ok(Committed::from(written).into())
 }
 
-fn apply(tx: &mut Transaction<'_>, tenant: &Tenant, write: Write) -> Result<Written, CommitError> {
-    match write {
-        Write::Create(decide) => endpoints::create(tx, tenant, &decide),
-        Write::Update(id, decide) => endpoints::update(tx, tenant, id, &decide),
-        Write::Publish(publish) => events::publish(tx, tenant, publish),
-        Write::UpdateDelivery(id, decide) => events::update_delivery(tx, tenant, id, &decide),
-    }
+fn apply(
+    tx: &mut Transaction<'_>,
+    tenant: &Tenant,
+    write: Write,
+    digests: &Digests,
+) -> Result<Result<Written, NeedsDigests>, CommitError> {
+    Ok(Ok(match write {
+        Write::Create(decide) => endpoints::create(tx, tenant, &decide)?,
+        Write::Update(id, decide) => endpoints::update(tx, tenant, id, &decide)?,
+        Write::Publish(publish) => return events::publish(tx, tenant, publish, digests),
+        Write::UpdateDelivery(id, decide) => events::update_delivery(tx, tenant, id, &decide)?,
+    }))
 }
 
 /// Records the answer for the key.

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::fan_out::{self, Recipients};
 use super::fault::Fault;
-use super::read::{Events, Tenant};
-use super::rows::DeliveryRow;
+use super::read::{Heads, Tenant};
 use super::transaction::Transaction;
 use super::{endpoints, sql};
+use crate::domain::data_digest::DataDigest;
 use crate::domain::{
     Action, Attempt, Delivery, DeliveryId, DeliveryStatus, EndpointId, Event, Refusal, Timestamp,
     Verdict,
@@ -17,37 +17,60 @@ use crate::store::at_rest::fields::Fields;
 use crate::store::claims::Receiver;
 use crate::store::fan_out::FanOut;
 use crate::store::quotas::{Usage, bytes_of_event};
+use crate::store::repeats::{Digests, Kept, NeedsDigests, Repeats};
 use crate::store::writes::Written;
 use crate::store::{Audience, Claimed, CommitError, Publish, Published, Settled, UpdateDelivery};
 
 /// Stores an event with its deliveries, unless it was published before. If there are many, they are
-/// made later.
+/// made later. Writes nothing if it needs digests.
 pub(super) fn publish(
     tx: &mut Transaction<'_>,
     tenant: &Tenant,
     publish: Publish,
-) -> Result<Written, CommitError> {
+    digests: &Digests,
+) -> Result<Result<Written, NeedsDigests>, CommitError> {
     let recipients = match publish.audience {
         Audience::Subscribers => fan_out::subscribers(tx, tenant, &publish.event_type)?,
         Audience::Endpoint(id) => Recipients::Few(vec![(active_endpoint(tx, tenant, id)?, id)]),
     };
     let now = tx.now();
     if let Some((first, deliveries)) = published(tx, tenant, &publish, now)? {
-        if !first.is_same(&publish.event_type, &publish.data) {
-            return Err(CommitError::EventIdReused);
-        }
-        let published = Published {
-            event: Arc::new(first),
-            deliveries,
-            delivery: None,
+        return match digests.compare(&publish, &first) {
+            Repeats::Same => {
+                let published = Published {
+                    event: Arc::clone(first.head()),
+                    deliveries,
+                    delivery: None,
+                };
+                Ok(Ok(Written {
+                    at: now,
+                    action: None,
+                    answer: (publish.answer)(&published),
+                }))
+            }
+            Repeats::Other => Err(CommitError::EventIdReused),
+            Repeats::Unknown => Ok(Err(NeedsDigests {
+                publish,
+                first: Some(first),
+            })),
         };
-        return Ok(Written {
-            at: now,
-            action: None,
-            answer: (publish.answer)(&published),
-        });
     }
-    let usage = Usage::of_event(publish.data.len(), recipients.len());
+    // Without deliveries, the digest of the data is all that is needed later.
+    let digest = match digests.own() {
+        None if recipients.len() == 0 => {
+            return Ok(Err(NeedsDigests {
+                publish,
+                first: None,
+            }));
+        }
+        own => own.flatten().filter(|_| recipients.len() == 0),
+    };
+    let data = if digest.is_some() {
+        0
+    } else {
+        publish.data.len()
+    };
+    let usage = Usage::of_event(data, recipients.len());
     tx.usages.check(tenant.number, &tx.limits.quotas, usage)?;
     let few: &[_] = match &recipients {
         Recipients::Few(endpoints) => endpoints,
@@ -56,7 +79,7 @@ pub(super) fn publish(
     let endpoints = few.iter().map(|(_, id)| *id);
     let (fan_out, render) = FanOut::new(publish, endpoints, now).map_err(Fault::from)?;
     let answer = render(&fan_out.published(recipients.len()));
-    let event = insert_event(tx, tenant, &fan_out.event, recipients.len())?;
+    let event = insert_event(tx, tenant, &fan_out.event, recipients.len(), digest)?;
     tx.usages.change(tenant.number, usage);
     tx.cache.keep_event(event, &fan_out.event);
     for (endpoint, delivery) in few.iter().zip(&fan_out.deliveries) {
@@ -64,14 +87,14 @@ pub(super) fn publish(
         tx.turns.touch((tenant.number, endpoint.0));
     }
     if let Recipients::Many(audience, members) = recipients {
-        let event_type = &fan_out.event.event_type;
+        let event_type = &fan_out.event.head.event_type;
         fan_out::make_later(tx, tenant, event_type, (event, now), (audience, members))?;
     }
-    Ok(Written {
+    Ok(Ok(Written {
         at: now,
         action: Some(Action::EventPublished),
         answer,
-    })
+    }))
 }
 
 /// Returns the event that was published with the same id, if its retention has not ended.
@@ -80,7 +103,7 @@ fn published(
     tenant: &Tenant,
     publish: &Publish,
     now: Timestamp,
-) -> Result<Option<(Event, usize)>, Fault> {
+) -> Result<Option<(Kept, usize)>, Fault> {
     let since = now.minus(tx.limits.retention).as_millis();
     let number: Option<i64> = tx.reader().row(
         sql::PUBLISHED,
@@ -88,7 +111,7 @@ fn published(
         |row| Ok(row.get(0)?),
     )?;
     match number {
-        Some(number) => tx.reader().event(&tenant.id, number),
+        Some(number) => tx.reader().kept(&tenant.id, number),
         None => Ok(None),
     }
 }
@@ -112,23 +135,29 @@ fn active_endpoint(
     }
 }
 
+/// Stores an event, or only the digest of its data.
 fn insert_event(
     tx: &Transaction<'_>,
     tenant: &Tenant,
     event: &Event,
     deliveries: usize,
+    digest: Option<DataDigest>,
 ) -> Result<i64, Fault> {
     let fields = Fields::of(&tenant.id, tx.keys);
-    let sealed = fields.seal_data(&event.id, &event.data)?;
+    let head = &event.head;
+    let (sealed, data) = match digest {
+        Some(digest) => (fields.seal_digest(&head.id, digest)?, 0),
+        None => (fields.seal_data(&head.id, &event.data)?, event.data.len()),
+    };
     tx.db.prepare_cached(sql::ADD_EVENT)?.execute((
         tenant.number,
-        event.id.as_str(),
-        &event.event_type,
-        event.trace_id.bits().to_be_bytes(),
-        event.created_at.as_millis(),
+        head.id.as_str(),
+        &head.event_type,
+        head.trace_id.bits().to_be_bytes(),
+        head.created_at.as_millis(),
         deliveries,
         sealed,
-        bytes_of_event(event.data.len()),
+        bytes_of_event(data),
     ))?;
     Ok(tx.db.last_insert_rowid())
 }
@@ -170,16 +199,6 @@ fn set_delivery(tx: &Transaction<'_>, number: i64, delivery: &Delivery) -> Resul
     Ok(())
 }
 
-/// Returns the delivery of a row. While an attempt of it is in flight, its event is in memory.
-fn delivery(tx: &Transaction<'_>, tenant: &Tenant, row: DeliveryRow) -> Result<Delivery, Fault> {
-    match tx.turns.held(row.number) {
-        Some(held) => Ok(row.with(Arc::clone(&held.event))),
-        None => tx
-            .reader()
-            .delivery(&tenant.id, row, &mut Events::default()),
-    }
-}
-
 /// Changes a delivery for its tenant.
 pub(super) fn update_delivery(
     tx: &mut Transaction<'_>,
@@ -190,7 +209,7 @@ pub(super) fn update_delivery(
     let found = tx.reader().delivery_row(tenant, id)?;
     let row = found.ok_or(CommitError::DeliveryNotFound)?;
     let (number, endpoint, was_pending) = (row.number, row.endpoint, row.was_pending);
-    let delivery = delivery(tx, tenant, row)?;
+    let delivery = tx.reader().delivery(row, &mut Heads::default())?;
     active_endpoint(tx, tenant, delivery.endpoint_id)?;
     let now = tx.now();
     let is_in_flight = tx.turns.held(number).is_some();
@@ -264,7 +283,8 @@ fn claimed_delivery(
         return Ok(None);
     };
     let was_pending = row.was_pending;
-    Ok(Some((delivery(tx, tenant, row)?, was_pending)))
+    let delivery = tx.reader().delivery(row, &mut Heads::default())?;
+    Ok(Some((delivery, was_pending)))
 }
 
 /// Stores how far the test clock is ahead, in milliseconds.

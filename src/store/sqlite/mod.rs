@@ -71,6 +71,7 @@ use self::lock::Lock;
 use self::read::{Reader, Tenant};
 use self::readers::Readers;
 use self::writer::{Job, Reply};
+use super::repeats::{Comparisons, Digests, Tried};
 use super::{Claimed, Claims, CommitError, Committed, Page, Settled, Store, StoreError, Write};
 use crate::clock::Clock;
 use crate::domain::{
@@ -88,6 +89,7 @@ pub struct SqliteStore {
     readers: Option<Readers>,
     jobs: Arc<Lanes<Job>>,
     writer: Mutex<Option<JoinHandle<()>>>,
+    comparisons: Comparisons,
     _lock: Lock,
 }
 
@@ -190,13 +192,25 @@ impl Store for SqliteStore {
         key_use: Option<KeyUse>,
         write: Write,
     ) -> Result<Committed, CommitError> {
-        self.write(Some(tenant), |reply| Job::Commit {
-            tenant: tenant.clone(),
-            key_use,
-            write,
-            reply,
-        })
-        .await
+        let (mut write, mut digests) = (write, Digests::default());
+        loop {
+            let key_use = key_use.clone();
+            let tried = self.write(Some(tenant), |reply| Job::Commit {
+                tenant: tenant.clone(),
+                key_use,
+                write,
+                digests,
+                reply,
+            });
+            match tried.await? {
+                Tried::Done(committed) => return Ok(committed),
+                Tried::NeedsDigests(needs) => {
+                    let publish;
+                    (publish, digests) = self.comparisons.digests(tenant, *needs).await?;
+                    write = Write::Publish(publish);
+                }
+            }
+        }
     }
 
     async fn endpoint(
@@ -231,7 +245,7 @@ impl Store for SqliteStore {
             let Some(row) = reader.delivery_row(tenant, id)? else {
                 return Ok(None);
             };
-            let delivery = reader.delivery(&tenant.id, row, &mut read::Events::default())?;
+            let delivery = reader.delivery(row, &mut read::Heads::default())?;
             Ok(Some(delivery))
         };
         self.read_of(tenant, || None, read).await

@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::domain::Timestamp;
 use crate::store::StoreLimits;
 use crate::store::at_rest::MasterKeys;
+use crate::store::repeats::Comparisons;
 
 /// A file that is open but not served yet.
 pub struct Opening {
@@ -163,6 +164,7 @@ impl Opening {
             readers: Some(readers),
             jobs,
             writer: Mutex::new(Some(thread)),
+            comparisons: Comparisons::default(),
             _lock: self.lock,
         })
     }

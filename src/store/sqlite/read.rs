@@ -10,12 +10,14 @@ use super::fault::{Fault, damaged};
 use super::rows::DeliveryRow;
 use super::sql;
 use crate::domain::{
-    Delivery, DeliveryId, DeliveryStatus, Endpoint, EndpointId, Event, TenantId, Timestamp, TraceId,
+    Delivery, DeliveryId, DeliveryStatus, Endpoint, EndpointId, Event, EventHead, TenantId,
+    Timestamp, TraceId,
 };
 use crate::idempotency::{IdempotencyKey, Record};
-use crate::store::Page;
-use crate::store::at_rest::fields::Fields;
+use crate::store::at_rest::fields::{DataAtRest, Fields};
 use crate::store::at_rest::{MasterKeys, codec};
+use crate::store::repeats::Kept;
+use crate::store::{Filling, Page};
 
 /// A connection, with the keys that decrypt what it reads.
 #[derive(Clone, Copy)]
@@ -31,16 +33,8 @@ pub(super) struct Tenant {
     pub id: TenantId,
 }
 
-/// Events that were read, each once, by their number.
-#[derive(Default)]
-pub(super) struct Events(HashMap<i64, Arc<Event>>);
-
-impl Events {
-    /// Adds an event that is in memory already, so that it is not read.
-    pub fn note(&mut self, number: i64, event: &Arc<Event>) {
-        self.0.entry(number).or_insert_with(|| Arc::clone(event));
-    }
-}
+/// The heads of events that were read, each once, by their number.
+pub(super) type Heads = HashMap<i64, Arc<EventHead>>;
 
 impl Reader<'_> {
     /// Returns the first row of a statement, if there is one.
@@ -135,12 +129,19 @@ impl Reader<'_> {
                 }
             }
         };
-        let found = self.rows(
-            sql::ENDPOINTS,
-            &[&tenant.number, &before, &sql::one_more_than(limit)],
-            |row| Ok(self.read_endpoint(&tenant.id, row)?.1),
-        )?;
-        Ok(Some(page(found, limit)))
+        let mut statement = self.db.prepare_cached(sql::ENDPOINTS)?;
+        let most = sql::one_more_than(limit);
+        let mut rows = statement.query((tenant.number, before, most))?;
+        let mut filling = Filling::new(limit);
+        while let Some(row) = rows.next()? {
+            // What does not fit is not decrypted.
+            let settings = row.get_ref(1)?.as_blob()?.len();
+            if !filling.has_room_for(settings) {
+                break;
+            }
+            filling.add(self.read_endpoint(&tenant.id, row)?.1);
+        }
+        Ok(Some(filling.page()))
     }
 
     /// Returns the recorded answer for a key, if it has not expired at `now`.
@@ -171,21 +172,32 @@ impl Reader<'_> {
         })
     }
 
-    /// Returns the event with this number, and the number of endpoints that it went to.
-    pub fn event(&self, tenant: &TenantId, number: i64) -> Result<Option<(Event, usize)>, Fault> {
+    /// Returns the event with this number, without reading its data.
+    pub fn head(&self, number: i64) -> Result<Option<EventHead>, Fault> {
+        self.row(sql::EVENT_HEAD, &[&number], read_head)
+    }
+
+    /// Returns what is kept of the event with this number, and the number of endpoints that it went
+    /// to.
+    pub fn kept(&self, tenant: &TenantId, number: i64) -> Result<Option<(Kept, usize)>, Fault> {
         self.row(sql::EVENT, &[&number], |row| {
-            let id = row.get_ref(0)?.as_str()?;
+            let head = Arc::new(read_head(row)?);
             let fields = Fields::of(tenant, self.keys);
-            let data = fields.open_data(id, row.get_ref(4)?.as_blob()?)?;
-            let event = Event {
-                id: id.parse().map_err(|_| damaged("event id"))?,
-                event_type: row.get_ref(1)?.as_str()?.into(),
-                data,
-                trace_id: TraceId::from_bits(u128::from_be_bytes(row.get(2)?)),
-                created_at: Timestamp::from_millis(row.get(3)?),
+            let data = fields.open_data(head.id.as_str(), row.get_ref(5)?.as_blob()?)?;
+            let kept = match data {
+                DataAtRest::Text(data) => Kept::Data(Arc::new(Event { head, data })),
+                DataAtRest::Digest(digest) => Kept::Digest(head, digest),
             };
-            Ok((event, row.get(5)?))
+            Ok((kept, row.get(4)?))
         })
+    }
+
+    /// Returns the event with this number, which has deliveries.
+    pub fn event(&self, tenant: &TenantId, number: i64) -> Result<Arc<Event>, Fault> {
+        match self.kept(tenant, number)? {
+            Some((Kept::Data(event), _)) => Ok(event),
+            _ => Err(damaged("the event of a delivery")),
+        }
     }
 
     /// Returns the row of a delivery, if the tenant has that delivery.
@@ -211,20 +223,14 @@ impl Reader<'_> {
         })
     }
 
-    /// Returns the delivery of this row, with its event.
-    pub fn delivery(
-        &self,
-        tenant: &TenantId,
-        row: DeliveryRow,
-        events: &mut Events,
-    ) -> Result<Delivery, Fault> {
-        let event = match events.0.entry(row.event) {
+    /// Returns the delivery of this row.
+    pub fn delivery(&self, row: DeliveryRow, heads: &mut Heads) -> Result<Delivery, Fault> {
+        let event = match heads.entry(row.event) {
             Entry::Occupied(known) => Arc::clone(known.get()),
             Entry::Vacant(unknown) => {
-                let (event, _) = self
-                    .event(tenant, row.event)?
-                    .ok_or_else(|| damaged("the event of a delivery"))?;
-                Arc::clone(unknown.insert(Arc::new(event)))
+                let head = self.head(row.event)?;
+                let head = head.ok_or_else(|| damaged("the event of a delivery"))?;
+                Arc::clone(unknown.insert(Arc::new(head)))
             }
         };
         Ok(row.with(event))
@@ -253,48 +259,66 @@ impl Reader<'_> {
             Some(status) => std::slice::from_ref(status),
             None => &codec::STATUSES[..],
         };
-        // The index has each status in order, but not all of them together. So at most four times
-        // too many rows are read. An index for all would cost every delivery a write.
-        let mut found: Vec<DeliveryRow> = Vec::new();
+        // The index has each status in order, but not all of them together. So at most five times
+        // too many numbers are read from it. An index for all would cost every delivery a write.
         let id = codec::endpoint_id_bytes(&endpoint);
+        let mut numbers: Vec<i64> = Vec::new();
         for status in statuses {
             let status = codec::status_to_number(*status);
-            found.extend(self.rows(
-                sql::DELIVERIES,
-                &[
-                    &id,
-                    &status,
-                    &tenant.number,
-                    &before,
-                    &sql::one_more_than(limit),
-                ],
-                DeliveryRow::read,
+            numbers.extend(self.rows(
+                sql::DELIVERY_NUMBERS,
+                &[&id, &status, &before, &sql::one_more_than(limit)],
+                |row| Ok(row.get::<_, i64>(0)?),
             )?);
         }
-        if let Some(pending) = found.iter().find(|row| row.was_pending)
-            && let Some(at) = self.deleted_at(pending.endpoint)?
-        {
-            found.iter_mut().for_each(|row| row.cancel(at));
+        numbers.sort_unstable_by_key(|number| std::cmp::Reverse(*number));
+        let mut deleted_at = None;
+        let mut heads = Heads::default();
+        let mut filling = Filling::new(limit);
+        for number in numbers {
+            let mut found = None;
+            self.row(sql::DELIVERY_OF_NUMBER, &[&number], |row| {
+                // The id of an endpoint alone does not say whose it is.
+                if row.get::<_, i64>(14)? == tenant.number {
+                    let attempts = row.get_ref(13)?.as_str()?.len();
+                    found = Some((DeliveryRow::read(row)?, attempts));
+                }
+                Ok(())
+            })?;
+            let Some((mut row, attempts)) = found else {
+                continue;
+            };
+            if row.was_pending {
+                let at = match deleted_at {
+                    Some(known) => known,
+                    None => *deleted_at.insert(self.deleted_at(row.endpoint)?),
+                };
+                if let Some(at) = at {
+                    row.cancel(at);
+                }
+            }
+            if status.is_some_and(|status| status != row.status()) {
+                continue;
+            }
+            if !filling.has_room_for(attempts) {
+                break;
+            }
+            filling.add(self.delivery(row, &mut heads)?);
         }
-        found.retain(|row| status.is_none_or(|status| status == row.status()));
-        found.sort_unstable_by_key(|row| std::cmp::Reverse(row.number));
-        let found = page(found, limit);
-        let mut events = Events::default();
-        let items: Result<Vec<_>, _> = found
-            .items
-            .into_iter()
-            .map(|row| self.delivery(&tenant.id, row, &mut events))
-            .collect();
-        Ok(Some(Page {
-            items: items?,
-            has_more: found.has_more,
-        }))
+        Ok(Some(filling.page()))
     }
 }
 
-/// Makes a page of at most `limit` of the items.
-fn page<T>(mut items: Vec<T>, limit: usize) -> Page<T> {
-    let has_more = items.len() > limit;
-    items.truncate(limit);
-    Page { items, has_more }
+/// Reads the first columns of `EVENT` and `EVENT_HEAD`.
+fn read_head(row: &Row<'_>) -> Result<EventHead, Fault> {
+    Ok(EventHead {
+        id: row
+            .get_ref(0)?
+            .as_str()?
+            .parse()
+            .map_err(|_| damaged("event id"))?,
+        event_type: row.get_ref(1)?.as_str()?.into(),
+        trace_id: TraceId::from_bits(u128::from_be_bytes(row.get(2)?)),
+        created_at: Timestamp::from_millis(row.get(3)?),
+    })
 }

@@ -6,7 +6,9 @@ use rusqlite::Row;
 use uuid::Uuid;
 
 use super::fault::{Fault, damaged};
-use crate::domain::{Attempt, Delivery, DeliveryId, DeliveryStatus, EndpointId, Event, Timestamp};
+use crate::domain::{
+    Attempt, Delivery, DeliveryId, DeliveryStatus, EndpointId, EventHead, Timestamp,
+};
 use crate::store::at_rest::codec::{STATUSES, attempts_from, endpoint_id_from};
 
 /// A row of a delivery, before its event is read.
@@ -73,7 +75,7 @@ impl DeliveryRow {
     }
 
     /// Returns the delivery, with its event.
-    pub fn with(self, event: Arc<Event>) -> Delivery {
+    pub fn with(self, event: Arc<EventHead>) -> Delivery {
         Delivery {
             id: self.id,
             endpoint_id: self.endpoint_id,

@@ -6,11 +6,10 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::mem;
-use std::sync::Arc;
 
 use super::deletions::Deletion;
 use super::fan_out::{Unmade, UnmadeEvent};
-use crate::domain::{Delivery, DeliveryId, Event, Timestamp};
+use crate::domain::{Delivery, DeliveryId, Timestamp};
 use crate::store::fan_outs::FanOut;
 use crate::store::queues::{Ended, Queues, Turn};
 use crate::store::{Hold, StoreLimits};
@@ -21,7 +20,6 @@ pub(super) type Key = (i64, i64);
 /// A delivery with an attempt in flight.
 pub(super) struct Held {
     pub endpoint: Key,
-    pub event: Arc<Event>,
     id: DeliveryId,
     /// Whether its row may have changed since it was claimed.
     may_have_changed: bool,
@@ -177,7 +175,6 @@ impl Turns {
         self.last_hold = hold;
         let held = Held {
             endpoint,
-            event: Arc::clone(&delivery.event),
             id: delivery.id,
             may_have_changed: false,
             hold,

@@ -80,6 +80,7 @@ macro_rules! conformance_suite {
                 paging:
                     a_list_is_newest_first_and_pages_through_all,
                     a_page_tells_whether_more_follow,
+                    a_page_of_long_entries_is_shorter_than_its_limit,
                     an_unknown_or_deleted_cursor_is_told,
                     times_of_creation_follow_the_order_of_a_list,
                     what_stays_is_listed_once_while_others_come_and_go,
@@ -97,6 +98,7 @@ macro_rules! conformance_suite {
                     fifty_publications_of_one_event_are_one_event,
                     of_fifty_events_with_one_id_one_is_published,
                     an_event_is_known_again_by_what_was_written,
+                    an_event_without_subscribers_is_known_again,
                     an_idempotency_key_publishes_once,
                     every_delivery_is_handed_out_to_one_claimer_alone,
                     a_claim_carries_the_endpoint_as_it_is_at_that_instant,

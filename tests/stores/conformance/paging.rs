@@ -8,8 +8,8 @@ use hookturn::domain::{Endpoint, EndpointId};
 use hookturn::store::Page;
 use hookturn_test::patiently;
 
-use super::Stage;
-use crate::support::{acme, at_once, ids};
+use super::{Stage, creation};
+use crate::support::{acme, at_once, ids, settings};
 
 async fn page(stage: &Stage, after: Option<EndpointId>, limit: usize) -> Option<Page<Endpoint>> {
     let page = stage.store.endpoints(acme(), after, limit).await;
@@ -70,6 +70,36 @@ pub(super) async fn a_page_tells_whether_more_follow(stage: Stage) {
     assert_eq!(has_more(Some(0), 1).await, (1, true));
     assert_eq!(has_more(Some(0), 2).await, (2, false));
     assert_eq!(has_more(Some(2), 2).await, (0, false));
+}
+
+pub(super) async fn a_page_of_long_entries_is_shorter_than_its_limit(stage: Stage) {
+    let mut expected = Vec::new();
+    for _ in 0..30 {
+        let mut long = settings(None);
+        long.description = Some("a".repeat(60_000).into());
+        let (id, write) = creation(long);
+        let created = stage.store.commit(acme(), None, write).await;
+        created.expect("nothing is in the way");
+        expected.insert(0, id);
+    }
+    let first = page(&stage, None, 100).await.expect("no cursor");
+    assert!(first.has_more && first.items.len() > 5);
+    let bytes: usize = first
+        .items
+        .iter()
+        .map(|one| one.settings.text_bytes())
+        .sum();
+    assert!(bytes <= 1 << 20, "{bytes}");
+    assert_eq!(all(&stage, 100).await, expected);
+
+    // One entry is on a page, however long it is.
+    let mut enormous = settings(None);
+    enormous.description = Some("a".repeat(2_000_000).into());
+    let (id, write) = creation(enormous);
+    let created = stage.store.commit(acme(), None, write).await;
+    created.expect("nothing is in the way");
+    let first = page(&stage, None, 100).await.expect("no cursor");
+    assert_eq!((ids(&first.items), first.has_more), (vec![id], true));
 }
 
 pub(super) async fn an_unknown_or_deleted_cursor_is_told(stage: Stage) {

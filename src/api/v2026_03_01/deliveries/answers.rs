@@ -119,7 +119,8 @@ pub struct DeliveryList {
     object: &'static str,
     /// The deliveries of this page.
     data: Vec<Delivery>,
-    /// Whether older ones follow: to get them, set `starting_after` to the last id of this page.
+    /// Whether older ones follow: to get them, set `starting_after` to the last id of this page. A
+    /// page has fewer than `limit` entries when they are long.
     #[schema(example = false)]
     has_more: bool,
 }

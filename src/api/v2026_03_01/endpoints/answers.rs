@@ -88,7 +88,8 @@ pub struct WebhookEndpointList {
     object: &'static str,
     /// The endpoints of this page.
     data: Vec<WebhookEndpoint>,
-    /// Whether older ones follow: to get them, set `starting_after` to the last id of this page.
+    /// Whether older ones follow: to get them, set `starting_after` to the last id of this page. A
+    /// page has fewer than `limit` entries when they are long.
     #[schema(example = false)]
     has_more: bool,
 }

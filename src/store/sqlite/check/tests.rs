@@ -77,6 +77,8 @@ fn problems(ring: KeyRing, ahead: Duration) -> Vec<String> {
     let db = &opening.db;
     db.execute("INSERT INTO tenant VALUES (1, 'acme')", [])
         .expect("a tenant");
+    db.execute("INSERT INTO usage VALUES (1, 1, 0, 0, 0)", [])
+        .expect("its usage");
     db.execute(
         "INSERT INTO endpoint VALUES (1, 1, ?1, 0, NULL, ?2)",
         (&id[..], seal(Kind::Settings, &settings)),

@@ -204,7 +204,9 @@ statements! {
     ADD_EVENT = "INSERT INTO event
         (tenant, id, type, trace_id, created_at, deliveries, kept, remembered, sealed, bytes)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, 1, ?7, ?8)";
-    EVENT = "SELECT id, type, trace_id, created_at, sealed, deliveries FROM event WHERE number = ?1";
+    EVENT = "SELECT id, type, trace_id, created_at, deliveries, sealed FROM event WHERE number = ?1";
+    /// An event without its data, which may be long.
+    EVENT_HEAD = "SELECT id, type, trace_id, created_at FROM event WHERE number = ?1";
     FIRST_EVENT_AGE = "SELECT min(created_at) FROM event WHERE remembered = 1";
     OLD_EVENTS = "SELECT number, kept FROM event
         WHERE remembered = 1 AND created_at <= ?1 ORDER BY created_at LIMIT ?2";
@@ -219,12 +221,11 @@ statements! {
     DELIVERY_OF_NUMBER = "SELECT number, id, endpoint, endpoint_id, event, status, created_at, next_attempt_at,
             finished_at, scheduled_at, failures, is_last_attempt, is_resend_wanted, attempts, tenant
         FROM delivery WHERE number = ?1";
-    /// A page of deliveries with one status that were created before the number `?4`. Searches by
-    /// the id of the endpoint, since the deliveries of a deleted endpoint can still be read.
-    DELIVERIES = "SELECT number, id, endpoint, endpoint_id, event, status, created_at, next_attempt_at, finished_at,
-            scheduled_at, failures, is_last_attempt, is_resend_wanted, attempts
-        FROM delivery WHERE endpoint_id = ?1 AND status = ?2 AND tenant = ?3 AND number < ?4
-        ORDER BY number DESC LIMIT ?5";
+    /// The numbers of deliveries with one status that were created before the number `?3`. Searches
+    /// by the id of the endpoint, since the deliveries of a deleted endpoint can still be read. Reads
+    /// only the index.
+    DELIVERY_NUMBERS = "SELECT number FROM delivery
+        WHERE endpoint_id = ?1 AND status = ?2 AND number < ?3 ORDER BY number DESC LIMIT ?4";
     ADD_DELIVERY = "INSERT INTO delivery (tenant, id, endpoint, endpoint_id, event, status, created_at,
             next_attempt_at, failures, is_last_attempt, is_resend_wanted, attempts)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, 0, 0, 0, ?8)";

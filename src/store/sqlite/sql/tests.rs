@@ -96,8 +96,8 @@ fn at_a_million_rows_a_step_costs_no_more_than_what_it_finds() {
         ("a page of endpoints", ENDPOINTS, &[&1, &from, &21]),
         (
             "a page of deliveries",
-            DELIVERIES,
-            &[&id, &1, &1, &from, &21],
+            DELIVERY_NUMBERS,
+            &[&id, &1, &from, &21],
         ),
         ("what waits for an endpoint", WAITING, &[&8]),
         ("the next queue", NEXT_QUEUE, &[&500]),

@@ -6,7 +6,8 @@ use tokio::sync::oneshot;
 
 use crate::domain::{Attempt, TenantId, Timestamp, Verdict};
 use crate::idempotency::KeyUse;
-use crate::store::{Claimed, Claims, CommitError, Committed, Settled, StoreError, Write};
+use crate::store::repeats::{Digests, Tried};
+use crate::store::{Claimed, Claims, CommitError, Settled, StoreError, Write};
 
 /// The panic of a decision, which is passed on to the caller.
 pub(in super::super) type Panic = Box<dyn Any + Send>;
@@ -24,7 +25,8 @@ pub(in super::super) enum Job {
         tenant: TenantId,
         key_use: Option<KeyUse>,
         write: Write,
-        reply: Reply<Committed>,
+        digests: Digests,
+        reply: Reply<Tried>,
     },
     /// Records the end of an attempt.
     Settle {
@@ -48,7 +50,7 @@ pub(in super::super) enum Job {
 
 /// A write that has run. Its caller gets the result when the batch is committed.
 pub(in super::super) enum Answered {
-    Commit(Reply<Committed>, Ended<Committed>),
+    Commit(Reply<Tried>, Ended<Tried>),
     Settle(Reply<Settled>, Ended<Settled>),
     Done(Reply<()>, Ended<()>),
 }

@@ -162,9 +162,10 @@ impl Writer {
                 tenant,
                 key_use,
                 write,
+                digests,
                 reply,
             } => self.answer(reply, Answered::Commit, |tx| {
-                commit::commit(tx, &tenant, key_use.as_ref(), write)
+                commit::commit(tx, &tenant, key_use.as_ref(), write, &digests)
             }),
             Job::Settle {
                 claimed,

@@ -1,0 +1,154 @@
+//! Decides whether an event repeats an earlier one with the same id.
+//!
+//! Data that is written differently is compared by digests (`domain::data_digest`). To compute one
+//! takes milliseconds for the largest events, so no store computes it in a transaction or in the
+//! thread of a core. The transaction asks for digests instead, they are computed in another thread,
+//! and the write is tried again with them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+
+use super::{CommitError, Committed, Publish, StoreError};
+use crate::domain::data_digest::{DataDigest, data_digest};
+use crate::domain::{Event, EventHead, TenantId, Timestamp};
+
+/// What a store keeps of an event, to recognise a repetition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Kept {
+    /// The data, which is also what is delivered.
+    Data(Arc<Event>),
+    /// Only the digest of the data, since nobody subscribes to the event.
+    Digest(Arc<EventHead>, DataDigest),
+}
+
+impl Kept {
+    /// Returns the event without its data.
+    pub fn head(&self) -> &Arc<EventHead> {
+        match self {
+            Self::Data(event) => &event.head,
+            Self::Digest(head, _) => head,
+        }
+    }
+}
+
+/// The digests that were computed for a write so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Digests {
+    /// That of the data to publish. `None` inside if the data is not JSON, which no caller sends.
+    own: Option<Option<DataDigest>>,
+    /// That of the earlier event, which was created at this time.
+    first: Option<(Timestamp, Option<DataDigest>)>,
+}
+
+/// How an event compares with the earlier one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Repeats {
+    /// It is the same event.
+    Same,
+    /// It is another event.
+    Other,
+    /// Digests are needed to tell.
+    Unknown,
+}
+
+impl Digests {
+    /// Compares an event with what was kept of the earlier one.
+    pub fn compare(&self, publish: &Publish, first: &Kept) -> Repeats {
+        let head = first.head();
+        if *head.event_type != *publish.event_type {
+            return Repeats::Other;
+        }
+        let of_first = match first {
+            // Most callers repeat the very same text.
+            Kept::Data(event) if *event.data == *publish.data => return Repeats::Same,
+            Kept::Data(_) => {
+                let known = self.first.filter(|(of, _)| *of == head.created_at);
+                known.map(|(_, digest)| digest)
+            }
+            Kept::Digest(_, digest) => Some(Some(*digest)),
+        };
+        match (self.own, of_first) {
+            (Some(own), Some(first)) if own.is_some() && own == first => Repeats::Same,
+            (Some(_), Some(_)) => Repeats::Other,
+            _ => Repeats::Unknown,
+        }
+    }
+
+    /// Returns the digest of the data to publish, if it was computed.
+    pub fn own(&self) -> Option<Option<DataDigest>> {
+        self.own
+    }
+}
+
+/// A write that needs digests before it can be made.
+pub(super) struct NeedsDigests {
+    /// The write.
+    pub publish: Publish,
+    /// The earlier event, if its digest is needed, too.
+    pub first: Option<Kept>,
+}
+
+/// The result of a try.
+pub(super) enum Tried {
+    /// The write was made.
+    Done(Committed),
+    /// Nothing was written. The write is tried again with digests.
+    NeedsDigests(Box<NeedsDigests>),
+}
+
+impl From<Committed> for Tried {
+    fn from(committed: Committed) -> Self {
+        Self::Done(committed)
+    }
+}
+
+/// Computes digests in threads of their own: one at a time, and each tenant in turn.
+#[derive(Debug)]
+pub(super) struct Comparisons {
+    /// One at a time, so that the other cores are free for everything else.
+    all: Semaphore,
+    /// One for each tenant, so that a tenant that compares very much waits for itself.
+    by_tenant: Mutex<HashMap<TenantId, Arc<Semaphore>>>,
+}
+
+impl Default for Comparisons {
+    fn default() -> Self {
+        Self {
+            all: Semaphore::new(1),
+            by_tenant: Mutex::default(),
+        }
+    }
+}
+
+impl Comparisons {
+    /// Computes the digests that a write needs. Returns them with the write.
+    pub async fn digests(
+        &self,
+        tenant: &TenantId,
+        needs: NeedsDigests,
+    ) -> Result<(Publish, Digests), CommitError> {
+        let own_turn = {
+            let mut by_tenant = self.by_tenant.lock();
+            let turn = by_tenant.entry(tenant.clone());
+            Arc::clone(turn.or_insert_with(|| Arc::new(Semaphore::new(1))))
+        };
+        let closed = |_| StoreError::Closed;
+        let _of_tenant = own_turn.acquire().await.map_err(closed)?;
+        let _of_all = self.all.acquire().await.map_err(closed)?;
+        let compute = move || {
+            let digests = Digests {
+                own: Some(data_digest(&needs.publish.data)),
+                first: needs.first.as_ref().and_then(|first| match first {
+                    Kept::Data(event) => Some((event.head.created_at, data_digest(&event.data))),
+                    Kept::Digest(..) => None,
+                }),
+            };
+            (needs.publish, digests)
+        };
+        let computed = tokio::task::spawn_blocking(compute).await;
+        Ok(computed.map_err(StoreError::new)?)
+    }
+}
