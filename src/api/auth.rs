@@ -33,6 +33,11 @@ pub struct Tenant {
     pub rate_limit: Option<RateLimit>,
 }
 
+/// Marks the response to a request with a valid key of this tenant, so that the server knows whose
+/// its connection is.
+#[derive(Clone, Debug)]
+pub struct Authenticated(pub TenantId);
+
 /// All API keys, as SHA-256 digests. The table holds no key in plain text, and the duration of a
 /// look-up reveals nothing about a key.
 pub struct Tenants(HashMap<[u8; 32], Arc<Tenant>>);

@@ -30,7 +30,7 @@ use futures_util::FutureExt as _;
 use tracing::{Instrument as _, Span};
 
 use super::app::App;
-use super::auth::{Tenant, is_protected};
+use super::auth::{Authenticated, Tenant, is_protected};
 use super::body::discard_unasked;
 use super::dialect::Dialect;
 use super::extract::RequestContext;
@@ -95,6 +95,11 @@ pub async fn around_request(State(app): State<App>, mut request: Request, next: 
         // Answers with a secret must not be cached, and no other answer here needs to be.
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
+    if let Some(tenant) = &tenant {
+        let mark = Authenticated(tenant.id.clone());
+        response.extensions_mut().insert(mark);
+    }
+    let headers = response.headers_mut();
     if let Some(taken) = taken {
         put_rate_limit(headers, &taken, app.service().wall());
     }

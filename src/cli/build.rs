@@ -13,7 +13,7 @@ use crate::cli::command_error::CommandError;
 use crate::clock::{Clock, SystemClock, TestClock, real_sleep};
 use crate::config::{MASTER_KEY, STORE, SettingError, StoreUrl};
 use crate::cores::Cores;
-use crate::delivery::{EgressGuard, Sender, Worker};
+use crate::delivery::{EgressGuard, Sender, SenderOptions, Worker};
 use crate::server::{self, Limits};
 use crate::service::Service;
 use crate::store::at_rest::MasterKeys;
@@ -35,6 +35,8 @@ pub(super) struct Parts<'a> {
     /// Whether to bring a store whose test clock is ahead back to real time.
     pub end_test_clock: bool,
     pub store_limits: StoreLimits,
+    /// The most idle connections to receivers.
+    pub max_idle: usize,
 }
 
 /// A server that is ready to run.
@@ -92,7 +94,12 @@ impl BuiltServer {
         } else {
             EgressGuard::public_only()
         };
-        let worker = Worker::new(Arc::clone(&store), Arc::clone(&clock), Sender::new(guard))
+        let options = SenderOptions {
+            max_idle: parts.max_idle,
+            ..SenderOptions::default()
+        };
+        let sender = Sender::with_options(guard, options);
+        let worker = Worker::new(Arc::clone(&store), Arc::clone(&clock), sender)
             .spread_over(parts.cores.clone());
         let app = App::new(AppConfig {
             service: Service::new(store, clock),

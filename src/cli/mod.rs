@@ -9,6 +9,7 @@ mod build;
 mod check;
 mod command_error;
 mod demo;
+mod descriptors;
 mod keys;
 mod listen;
 mod openapi;

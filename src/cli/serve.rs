@@ -11,9 +11,11 @@ use tokio::{runtime, task};
 use zeroize::Zeroizing;
 
 use super::build::{BuiltServer, Parts};
+use super::descriptors::{self, Shares};
 use crate::cli::command_error::CommandError;
 use crate::config::{ApiKey, ApiKeys, LISTEN, ServeArgs, ServeSettings, SettingError, local_url};
 use crate::cores::{Cores, Threads};
+use crate::delivery::SenderOptions;
 use crate::server::Limits;
 use crate::store::StoreLimits;
 use crate::{random, telemetry};
@@ -66,7 +68,15 @@ async fn serve(settings: ServeSettings, cores: Cores) -> Result<(), CommandError
             .map_err(|problem| CommandError::new(&problem))?,
         None => settings.api_keys,
     };
+    let wanted = Shares {
+        connections: settings.max_connections,
+        attempts: StoreLimits::default().in_flight,
+        idle: SenderOptions::default().max_idle,
+    };
+    let limit = descriptors::raise_limit();
+    let shares = Shares::within(limit, wanted);
     let built = BuiltServer::new(Parts {
+        max_idle: shares.idle,
         cores,
         store: settings.store,
         master_keys: settings.master_keys,
@@ -81,6 +91,7 @@ async fn serve(settings: ServeSettings, cores: Cores) -> Result<(), CommandError
         store_limits: StoreLimits {
             retention: settings.delivery_retention,
             quotas: settings.quotas,
+            in_flight: shares.attempts,
             ..StoreLimits::default()
         },
     })?;
@@ -94,10 +105,12 @@ async fn serve(settings: ServeSettings, cores: Cores) -> Result<(), CommandError
         }
     }
     let limits = Limits {
-        max_connections: settings.max_connections,
+        max_connections: shares.connections,
+        max_connections_per_address: settings.max_connections_per_address,
         ..Limits::default()
     };
 
+    shares.log(limit, wanted);
     tracing::info!(%address, dev = settings.dev, "listening");
     let stopping = async move {
         stop.asked().await;

@@ -90,10 +90,19 @@ pub struct ServeArgs {
     #[arg(long, env = "HOOKTURN_END_TEST_CLOCK", value_parser = parse::switch)]
     end_test_clock: bool,
 
-    /// The most connections at a time, 1 to 1000000; further ones wait to be accepted [default:
-    /// 4096]
+    /// The most connections at a time, 1 to 1000000. If there are more, those without a key that
+    /// have been idle longest are closed [default: 4096]
     #[arg(long, value_name = "N", env = "HOOKTURN_MAX_CONNECTIONS")]
     max_connections: Option<String>,
+
+    /// The most connections without a key from one address, 1 to 1000000, or `off`. Behind a proxy
+    /// all connections come from its address [default: 1024]
+    #[arg(
+        long,
+        value_name = "N|off",
+        env = "HOOKTURN_MAX_CONNECTIONS_PER_ADDRESS"
+    )]
+    max_connections_per_address: Option<String>,
 
     /// How many days finished deliveries and the ids of events are kept, 1 to 365 [default: 7]
     #[arg(long, value_name = "DAYS", env = "HOOKTURN_DELIVERY_RETENTION")]
@@ -132,6 +141,9 @@ pub struct ServeSettings {
     pub end_test_clock: bool,
     /// `--max-connections`: the most connections at a time, 1 to 1,000,000.
     pub max_connections: usize,
+    /// `--max-connections-per-address`: the most connections without a key from one address; `None`
+    /// for no limit.
+    pub max_connections_per_address: Option<usize>,
     /// `--delivery-retention`: how long finished deliveries are kept, 1 to 365 days.
     pub delivery_retention: Duration,
     /// `--quota-endpoints` and the other quotas: what each tenant may keep.
@@ -180,6 +192,15 @@ impl ServeSettings {
             max_connections: named(
                 "--max-connections (HOOKTURN_MAX_CONNECTIONS)",
                 parse::max_connections(&or(args.max_connections, "4096")),
+            )?,
+            max_connections_per_address: named(
+                "--max-connections-per-address (HOOKTURN_MAX_CONNECTIONS_PER_ADDRESS)",
+                match &*or(args.max_connections_per_address, "1024") {
+                    "off" => Ok(None),
+                    text => parse::max_connections(text)
+                        .map(Some)
+                        .map_err(|mend| format!("{mend}, or off")),
+                },
             )?,
             delivery_retention: named(
                 "--delivery-retention (HOOKTURN_DELIVERY_RETENTION)",

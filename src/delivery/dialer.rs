@@ -27,7 +27,7 @@ use tower::Service;
 
 use super::blocks::Blocked;
 use super::egress::EgressGuard;
-use super::socket::Socket;
+use super::socket::{OpenSockets, Socket};
 
 /// The maximum number of addresses of one host that are dialled, so that the DNS response of one
 /// host cannot make this server connect to hundreds of addresses.
@@ -80,6 +80,8 @@ pub(super) struct Dialer {
     pub(super) resolver: Arc<dyn Resolve>,
     /// The time limit for each address of a host.
     pub(super) timeout: Duration,
+    /// Counts the connections.
+    pub(super) open: OpenSockets,
 }
 
 impl Dialer {
@@ -99,7 +101,7 @@ impl Dialer {
         let addresses = self.resolver.resolve(host, port).await;
         let addresses = addresses.map_err(|_| DialError::HostNotFound)?;
         let stream = self.dial_first_of(addresses).await?;
-        Socket::new(stream).map_err(DialError::Io)
+        Socket::new(stream, &self.open).map_err(DialError::Io)
     }
 
     /// Returns a connection to the address that connects first. The other connections are dropped.

@@ -26,6 +26,6 @@ pub mod worker;
 
 pub use blocks::Blocked;
 pub use egress::EgressGuard;
-pub use sender::{Reply, Sender};
+pub use sender::{Reply, Sender, SenderOptions};
 pub use target::target;
 pub use worker::Worker;

@@ -38,7 +38,7 @@ use super::egress::EgressGuard;
 use super::headers::Headers;
 pub use super::rest::MAX_ANSWER_BODY;
 use super::rest::Rests;
-use super::socket::Proven;
+use super::socket::{OpenSockets, Proven};
 use super::target::Targets;
 use super::{attempt_error, retry_after};
 use crate::domain::Timestamp;
@@ -75,6 +75,9 @@ pub struct SenderOptions {
     pub connect_timeout: Duration,
     /// The time after which a connection accepts no new request; see [`CONNECTION_LIFE`].
     pub connection_life: Duration,
+    /// The maximum number of connections that are kept open between attempts, to all receivers
+    /// together. Default: 512.
+    pub max_idle: usize,
     /// Finds the addresses of receivers. The default is the operating system's resolver.
     pub resolver: Arc<dyn Resolve>,
     /// The certificate authorities that may sign a receiver's certificate. The default is Mozilla's
@@ -89,6 +92,7 @@ impl Default for SenderOptions {
             attempt_timeout: ATTEMPT_TIMEOUT,
             connect_timeout: CONNECT_TIMEOUT,
             connection_life: CONNECTION_LIFE,
+            max_idle: 512,
             resolver: Arc::new(SystemResolver),
             roots: webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect(),
         }
@@ -124,6 +128,9 @@ pub struct Sender {
     rests: Rests,
     targets: Targets,
     attempt_timeout: Duration,
+    /// The open connections of all cores.
+    open: OpenSockets,
+    max_idle: usize,
 }
 
 impl Sender {
@@ -136,10 +143,12 @@ impl Sender {
     /// Creates a sender with the given [`SenderOptions`].
     #[must_use]
     pub fn with_options(guard: EgressGuard, options: SenderOptions) -> Self {
+        let open = OpenSockets::default();
         let dialer = Dialer {
             guard,
             resolver: options.resolver,
             timeout: options.connect_timeout,
+            open: open.clone(),
         };
         let connector = Connector::new(
             dialer,
@@ -151,6 +160,7 @@ impl Sender {
             connector,
             Rests::new(options.attempt_timeout),
             options.attempt_timeout,
+            (open, options.max_idle),
         )
     }
 
@@ -163,10 +173,16 @@ impl Sender {
             self.connector.clone(),
             self.rests.clone(),
             self.attempt_timeout,
+            (self.open.clone(), self.max_idle),
         )
     }
 
-    fn over(connector: Connector, rests: Rests, attempt_timeout: Duration) -> Self {
+    fn over(
+        connector: Connector,
+        rests: Rests,
+        attempt_timeout: Duration,
+        (open, max_idle): (OpenSockets, usize),
+    ) -> Self {
         let mut builder = Client::builder(TokioExecutor::new());
         builder
             .pool_timer(TokioTimer::new())
@@ -186,6 +202,8 @@ impl Sender {
             rests,
             targets: Targets::default(),
             attempt_timeout,
+            open,
+            max_idle,
         }
     }
 
@@ -221,7 +239,13 @@ impl Sender {
         // The request begins here and not inside the future. This keeps the future small, which
         // matters because there are many attempts.
         let sending = self.targets.of(url).map(|uri| {
-            let first = self.client.request(request(uri.clone(), headers, body));
+            // What is open may be kept. So no further connection is kept while that many are open.
+            let client = if self.open.count() < self.max_idle {
+                &self.client
+            } else {
+                &self.unpooled
+            };
+            let first = client.request(request(uri.clone(), headers, body));
             (first, uri)
         });
         async move {

@@ -3,7 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -25,20 +25,48 @@ impl Proven {
     }
 }
 
+/// Counts the open connections to receivers. Clones share the count.
+#[derive(Clone, Debug, Default)]
+pub(super) struct OpenSockets(Arc<AtomicUsize>);
+
+impl OpenSockets {
+    /// Returns how many connections are open.
+    pub(super) fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn opened(&self) -> Opened {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Opened(self.clone())
+    }
+}
+
+/// One of the open connections, until it is dropped.
+#[derive(Debug)]
+struct Opened(OpenSockets);
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// A TCP connection that passes its [`Proven`] mark to the pool.
 #[derive(Debug)]
 pub(super) struct Socket {
     io: TokioIo<TcpStream>,
     proven: Proven,
+    _opened: Opened,
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream) -> io::Result<Self> {
+    pub(super) fn new(stream: TcpStream, open: &OpenSockets) -> io::Result<Self> {
         // A request is written in one piece. Nagle's algorithm (RFC 896) would only delay it.
         stream.set_nodelay(true)?;
         Ok(Self {
             io: TokioIo::new(stream),
             proven: Proven::default(),
+            _opened: open.opened(),
         })
     }
 }

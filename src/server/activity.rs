@@ -5,10 +5,17 @@
 //! request passes here, so recording is a plain atomic store, and the clock is read only once per
 //! request, at its end.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
+use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tokio::time::{Duration, Instant};
+
+/// The bytes of answers that may wait for the peer of one connection. While there are more, its next
+/// requests wait.
+const MOST_UNREAD: usize = 1 << 20;
 
 /// The value of [`Activity::last_ended`] before the first request has ended.
 const NEVER: u64 = u64::MAX;
@@ -26,10 +33,36 @@ pub(super) struct Activity {
     /// Whether bytes were read while no request was in flight, and no request has begun since.
     head_begun: AtomicBool,
     http2: AtomicBool,
+    /// Since when the socket has taken no bytes although there were some, in milliseconds after
+    /// `accepted`, or [`NEVER`].
+    blocked: AtomicU64,
+    /// The bytes of answers that wait for the peer: on this connection, and on all.
+    unread: AtomicUsize,
+    unread_in_all: Arc<AtomicUsize>,
+    /// When the peer last took something of each answer that waits for it.
+    answers: Mutex<Answers>,
+    /// Notified when the peer has taken something.
+    taken: Notify,
+    /// Notified when the connection must end at once.
+    cut: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Answers {
+    last: u64,
+    since: HashMap<u64, Instant>,
+}
+
+/// An answer that waits for its peer, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    activity: Arc<Activity>,
+    number: u64,
+    bytes: usize,
 }
 
 impl Activity {
-    pub(super) fn new() -> Arc<Self> {
+    pub(super) fn new(unread_in_all: Arc<AtomicUsize>) -> Arc<Self> {
         Arc::new(Self {
             accepted: Instant::now(),
             in_flight: AtomicUsize::new(0),
@@ -37,6 +70,12 @@ impl Activity {
             last_ended: AtomicU64::new(NEVER),
             head_begun: AtomicBool::new(false),
             http2: AtomicBool::new(false),
+            blocked: AtomicU64::new(NEVER),
+            unread: AtomicUsize::new(0),
+            unread_in_all,
+            answers: Mutex::default(),
+            taken: Notify::new(),
+            cut: Notify::new(),
         })
     }
 
@@ -63,6 +102,81 @@ impl Activity {
             NEVER => self.accepted,
             after => self.accepted + Duration::from_millis(after),
         }
+    }
+
+    /// Returns since when the peer has taken nothing of what waits for it.
+    pub(super) fn stuck_since(&self) -> Option<Instant> {
+        let blocked = match self.blocked.load(Ordering::Relaxed) {
+            NEVER => None,
+            after => Some(self.accepted + Duration::from_millis(after)),
+        };
+        if self.unread.load(Ordering::Relaxed) == 0 {
+            return blocked;
+        }
+        let answer = self.answers.lock().since.values().min().copied();
+        [blocked, answer].into_iter().flatten().min()
+    }
+
+    /// Records that the socket takes no more bytes.
+    pub(super) fn note_blocked(&self) {
+        if self.blocked.load(Ordering::Relaxed) == NEVER {
+            self.blocked.store(self.millis(), Ordering::Relaxed);
+        }
+    }
+
+    /// Records that the socket has taken bytes.
+    pub(super) fn note_written(&self) {
+        if self.blocked.load(Ordering::Relaxed) != NEVER {
+            self.blocked.store(NEVER, Ordering::Relaxed);
+            self.taken.notify_waiters();
+        }
+    }
+
+    /// Waits until the peer has taken enough of the earlier answers.
+    pub(super) async fn may_begin(&self) {
+        loop {
+            let taken = self.taken.notified();
+            if self.blocked.load(Ordering::Relaxed) == NEVER
+                && self.unread.load(Ordering::Relaxed) <= MOST_UNREAD
+            {
+                return;
+            }
+            taken.await;
+        }
+    }
+
+    /// Returns how many bytes of answers wait for the peer.
+    pub(super) fn unread(&self) -> usize {
+        self.unread.load(Ordering::Relaxed)
+    }
+
+    /// Records that an answer waits for the peer.
+    pub(super) fn begin_answer(self: &Arc<Self>, bytes: usize) -> Waiting {
+        self.unread.fetch_add(bytes, Ordering::Relaxed);
+        self.unread_in_all.fetch_add(bytes, Ordering::Relaxed);
+        let mut answers = self.answers.lock();
+        answers.last += 1;
+        let number = answers.last;
+        answers.since.insert(number, Instant::now());
+        Waiting {
+            activity: Arc::clone(self),
+            number,
+            bytes,
+        }
+    }
+
+    /// Ends the connection at once.
+    pub(super) fn cut_now(&self) {
+        self.cut.notify_one();
+    }
+
+    /// Completes when the connection must end at once.
+    pub(super) async fn cut(&self) {
+        self.cut.notified().await;
+    }
+
+    fn millis(&self) -> u64 {
+        u64::try_from(self.accepted.elapsed().as_millis()).unwrap_or(NEVER - 1)
     }
 
     /// Whether an incomplete HTTP/1 request head has arrived.
@@ -95,6 +209,32 @@ impl Activity {
     }
 }
 
+impl Waiting {
+    /// Records that the peer has taken this many bytes.
+    pub(super) fn note_progress(&mut self, bytes: usize) {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        self.free(bytes);
+        let now = Instant::now();
+        self.activity.answers.lock().since.insert(self.number, now);
+    }
+
+    fn free(&self, bytes: usize) {
+        self.activity.unread.fetch_sub(bytes, Ordering::Relaxed);
+        self.activity
+            .unread_in_all
+            .fetch_sub(bytes, Ordering::Relaxed);
+        self.activity.taken.notify_waiters();
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.activity.answers.lock().since.remove(&self.number);
+        self.free(self.bytes);
+    }
+}
+
 /// A guard for one request in flight. It is a guard because a response future may be dropped before
 /// it completes.
 #[derive(Debug)]
@@ -102,8 +242,7 @@ pub(super) struct InFlight(Arc<Activity>);
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        let after = u64::try_from(self.0.accepted.elapsed().as_millis()).unwrap_or(NEVER - 1);
-        self.0.last_ended.store(after, Ordering::Relaxed);
+        self.0.last_ended.store(self.0.millis(), Ordering::Relaxed);
         self.0.in_flight.fetch_sub(1, Ordering::Release);
     }
 }

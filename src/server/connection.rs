@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::http::Request;
 use hyper::body::Incoming;
@@ -12,9 +13,12 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::activity::Activity;
+use super::answer::followed;
+use super::connections::Place;
 use super::socket::Watched;
 use super::watchdog::{Expiry, Watchdog};
 use super::{App, Limits, Phase};
+use crate::api::auth::Authenticated;
 
 /// The maximum size of an HTTP/1 request head and of an HTTP/2 header list, in bytes. It also
 /// limits the buffers of a connection.
@@ -57,21 +61,37 @@ pub(super) fn protocol() -> auto::Builder<TokioExecutor> {
 /// Serves one connection until it ends, its time is up, or the server stops.
 pub(super) async fn run(
     socket: TcpStream,
+    (place, activity): (Place, Arc<Activity>),
     app: impl App,
     protocol: Arc<auto::Builder<TokioExecutor>>,
     limits: Arc<Limits>,
     mut phase: watch::Receiver<Phase>,
 ) {
-    let activity = Activity::new();
     let mut watchdog = Watchdog::new(Arc::clone(&activity), &limits);
     let io = TokioIo::new(Watched::new(socket, Arc::clone(&activity)));
+    let place = Arc::new(place);
+    let (of_requests, has_key) = (Arc::clone(&activity), Arc::new(AtomicBool::new(false)));
     let service = service_fn(move |request: Request<Incoming>| {
-        let in_flight = activity.begin(request.version());
-        let response = app.clone().call(request);
+        let version = request.version();
+        let in_flight = of_requests.begin(version);
+        let mut app = app.clone();
+        let (place, has_key) = (Arc::clone(&place), Arc::clone(&has_key));
+        let activity = Arc::clone(&of_requests);
         async move {
-            let response = response.await;
+            activity.may_begin().await;
+            let response = app.call(request).await;
             drop(in_flight);
-            response
+            response.map(|response| {
+                if !has_key.load(Ordering::Relaxed)
+                    && let Some(Authenticated(caller)) = response.extensions().get()
+                {
+                    has_key.store(true, Ordering::Relaxed);
+                    place.has_key_of(caller);
+                }
+                let response = followed(response, version, &activity);
+                place.connections().limit_unread();
+                response
+            })
         }
     });
     let mut connection = pin!(protocol.serve_connection(io, service));
@@ -96,6 +116,10 @@ pub(super) async fn run(
                     return;
                 }
             },
+            () = activity.cut() => {
+                tracing::debug!("connection ended to make room for others");
+                return;
+            }
             changed = phase.changed() => {
                 if changed.is_err() || *phase.borrow_and_update() == Phase::Over {
                     return;

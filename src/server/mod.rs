@@ -7,19 +7,24 @@
 //!
 //! - [`serve`] accepts connections.
 //! - `connection` drives one connection with hyper.
+//! - `connections` knows all of them, and decides which one makes room for another.
 //! - `socket` is what hyper reads and writes.
+//! - `answer` follows an answer until its peer has taken it.
 //! - `activity` records what the connection is doing.
 //! - `watchdog` decides when its time is up.
 //! - `refusal` adds texts to the responses by which hyper itself refuses a request.
 
 mod activity;
+mod answer;
 mod connection;
+mod connections;
 mod refusal;
 mod socket;
 mod watchdog;
 
 use std::convert::Infallible;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,22 +33,34 @@ use axum::http::Request;
 use axum::response::Response;
 use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use tower::Service;
 
+use self::activity::Activity;
+use self::connections::Connections;
 use crate::cores::{Cores, Spread};
 
 /// The pause after a failed accept, for example for lack of file descriptors. It is long enough to
 /// avoid a busy loop and short enough to go unnoticed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
 
+/// The pause in which a connection that was ended frees its descriptor.
+const ROOM_PAUSE: Duration = Duration::from_millis(10);
+
 /// The limits on connections.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// The maximum number of connections at a time. Further connections wait unaccepted in the
-    /// listener's queue. Default 4096; at least 1.
+    /// The maximum number of connections at a time. Default 4096; at least 1.
+    ///
+    /// Connections that have sent no valid key get at most three quarters of them, and those with a
+    /// key of one tenant at most half. When there is no room for a new connection, the one without a
+    /// key that has been idle longest is ended.
     pub max_connections: usize,
+    /// The maximum number of connections at a time that come from one address (or one /64 network of
+    /// IPv6) and have sent no valid key. Beyond it, the one that has been idle longest is ended.
+    /// `None` means that there is no such limit. Default: 1024.
+    pub max_connections_per_address: Option<usize>,
     /// How long a request head may take to complete.
     ///
     /// For the first head of a connection, the time begins when the connection is accepted. For
@@ -62,6 +79,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_connections: 4096,
+            max_connections_per_address: Some(1024),
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
             drain_timeout: Duration::from_secs(25),
@@ -133,29 +151,23 @@ pub async fn serve_on(
 ) {
     let mut connections = Spread::over(cores);
     let protocol = Arc::new(connection::protocol());
-    let places = Arc::new(Semaphore::new(
-        limits.max_connections.clamp(1, Semaphore::MAX_PERMITS),
-    ));
+    let all = Connections::new(&limits);
     let limits = Arc::new(limits);
     let (phase, _) = watch::channel(Phase::Serving);
     let mut shutdown = pin!(shutdown);
 
     loop {
         let accepted = async {
-            // A permit is taken before accepting, so that connections over the limit wait in the
-            // kernel's queue and cost nothing.
-            let place = Arc::clone(&places).acquire_owned().await.ok()?;
-            Some((place, accept(&listener).await))
+            let (socket, peer) = accept(&listener, &all).await;
+            let activity = Activity::new(Arc::clone(all.unread()));
+            let place = all.enter(peer.ip(), &activity).await;
+            (socket, place, activity)
         };
-        let (place, socket) = tokio::select! {
+        let (socket, place, activity) = tokio::select! {
             biased;
             () = &mut shutdown => break,
             () = connections.offer_again() => continue,
-            accepted = accepted => match accepted {
-                Some(accepted) => accepted,
-                // Only a closed semaphore refuses, and nothing closes this one.
-                None => break,
-            },
+            accepted = accepted => accepted,
         };
         // From here on the socket belongs to another runtime, or to none yet. The conversion fails
         // only if the socket is no longer open.
@@ -166,9 +178,8 @@ pub async fn serve_on(
         let phase = phase.subscribe();
         connections.spawn(async move {
             if let Ok(socket) = TcpStream::from_std(socket) {
-                connection::run(socket, app, protocol, limits, phase).await;
+                connection::run(socket, (place, activity), app, protocol, limits, phase).await;
             }
-            drop(place);
         });
     }
 
@@ -187,17 +198,19 @@ pub async fn serve_on(
 }
 
 /// Returns the next connection. Retries until there is one.
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &TcpListener, all: &Connections) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
-            Ok((socket, _)) => {
+            Ok((socket, peer)) => {
                 // Responses are written in one piece, so Nagle's algorithm would only delay them.
                 // If this fails, the socket is already closed, and the next read reports it.
                 let _ = socket.set_nodelay(true);
-                return socket;
+                return (socket, peer);
             }
             // The peer gave up while it waited in the queue. This is no problem of the server.
             Err(error) if is_peers_own(&error) => {}
+            // Usually there is no descriptor. A connection without a key gives up its own.
+            Err(_) if all.end_one() => sleep_until(Instant::now() + ROOM_PAUSE).await,
             Err(error) => {
                 tracing::error!(%error, "cannot accept a connection; retrying");
                 sleep_until(Instant::now() + ACCEPT_PAUSE).await;

@@ -50,6 +50,14 @@ impl Watched {
         Poll::Ready(Ok(()))
     }
 
+    /// Records whether the peer takes what is written.
+    fn note(&self, written: &Poll<io::Result<usize>>) {
+        match written {
+            Poll::Pending => self.activity.note_blocked(),
+            Poll::Ready(_) => self.activity.note_written(),
+        }
+    }
+
     /// Returns the error if the socket was reset. Peeks without taking bytes, because hyper reads
     /// them.
     ///
@@ -89,7 +97,9 @@ impl AsyncWrite for Watched {
         if let Some(taken) = self.refuse(buf) {
             return Poll::Ready(Ok(taken));
         }
-        Pin::new(&mut self.io).poll_write(cx, buf)
+        let polled = Pin::new(&mut self.io).poll_write(cx, buf);
+        self.note(&polled);
+        polled
     }
 
     fn poll_write_vectored(
@@ -102,7 +112,9 @@ impl AsyncWrite for Watched {
         {
             return Poll::Ready(Ok(taken));
         }
-        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+        let polled = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        self.note(&polled);
+        polled
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -11,13 +11,15 @@
 //! 3. A later HTTP/1 request head must be complete `header_timeout` after its first byte was read.
 //! 4. Otherwise the connection is asked to end after `idle_timeout` without a request in flight.
 //!    This is also how long a peer may take to read its last response.
-//! 5. A connection that was asked to end is cut off [`CLOSE_GRACE`] later, so that a peer that
+//! 5. A connection whose peer has taken nothing of what waits for it for `idle_timeout` is cut off.
+//!    Other traffic does not put that off.
+//! 6. A connection that was asked to end is cut off [`CLOSE_GRACE`] later, so that a peer that
 //!    never reads cannot keep it open.
 //!
 //! Requests change these deadlines constantly, almost always to a later time. So the timer stays as
 //! it is until it fires, and is only then set to the current deadline. A request thus costs a
 //! comparison and no change of the timer. The timer is changed at once only if a deadline is
-//! earlier than the timer (rules 3 and 5).
+//! earlier than the timer (rules 3 and 6).
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -117,6 +119,17 @@ impl Watchdog {
     /// Returns when the connection's time is up as things stand, and what happens then. Returns
     /// `None` while a request is in flight.
     fn deadline(&mut self) -> Option<(Instant, Expiry)> {
+        let stuck = self.activity.stuck_since();
+        let stuck = stuck.map(|since| (since + self.idle_timeout, Expiry::Cut));
+        let other = self.deadline_of_taken();
+        [stuck, other]
+            .into_iter()
+            .flatten()
+            .min_by_key(|(at, _)| *at)
+    }
+
+    /// Returns the deadline of a connection whose peer takes what waits for it.
+    fn deadline_of_taken(&mut self) -> Option<(Instant, Expiry)> {
         if self.activity.is_busy() {
             self.head_since = None;
             return None;

@@ -27,6 +27,7 @@ use super::build::{BuiltServer, Parts};
 use crate::cli::command_error::CommandError;
 use crate::config::{StoreUrl, local_url};
 use crate::cores::Cores;
+use crate::delivery::SenderOptions;
 use crate::random;
 use crate::server::Limits;
 use crate::store::StoreLimits;
@@ -64,6 +65,7 @@ async fn demo() -> Result<ExitCode, CommandError> {
         dev: true,
         end_test_clock: false,
         store_limits: StoreLimits::default(),
+        max_idle: SenderOptions::default().max_idle,
     })?;
     let (stop, stopped) = watch::channel(());
     let until_stop = || {

@@ -11,7 +11,7 @@
 
 mod bodies;
 mod client;
-mod frames;
+pub mod frames;
 mod framing;
 mod heads;
 mod hosts;

@@ -5,7 +5,6 @@ use std::sync::{Mutex, mpsc};
 use std::thread;
 
 use hookturn::cores::{Cores, Threads};
-use tokio::time::timeout;
 
 use super::*;
 
@@ -126,12 +125,10 @@ async fn the_limit_of_connections_is_for_all_cores_together() {
         thread_of(&mut socket).await;
         sockets.push(socket);
     }
+    // The one that has been idle longest makes room, whichever core it is on.
     let mut next = server.send(REQUEST).await;
-    let mut byte = [0];
-    let early = timeout(HEADER, next.peek(&mut byte)).await;
-    assert!(early.is_err(), "it is served beyond the limit");
-    sockets.pop();
     answer(&mut next).await;
+    assert_eq!(until_closed(&mut sockets[0]).await, "");
     server.stop().await;
 }
 

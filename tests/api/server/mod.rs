@@ -6,6 +6,7 @@
 
 mod cores;
 mod half_close;
+mod places;
 mod refusals;
 
 use std::convert::Infallible;
@@ -21,6 +22,8 @@ use hookturn_test::{Serving, patiently};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, oneshot};
+
+use crate::hostile::frames::{END_HEADERS, END_STREAM, HEADERS, frame, head, preface};
 
 const HEADER: Duration = Duration::from_millis(200);
 const IDLE: Duration = Duration::from_millis(600);
@@ -260,20 +263,14 @@ async fn http2_without_tls_is_served() {
 
 #[tokio::test]
 async fn an_idle_http2_connection_is_closed_in_time() {
-    let limits = Limits {
-        max_connections: 1,
-        ..limits(LONG, IDLE)
-    };
-    let server = Serving::start(app(), limits).await;
-    let client = http2();
-    let url = format!("http://{}/", server.address);
+    let server = Serving::start(app(), limits(LONG, IDLE)).await;
     let begun = Instant::now();
-    let first = patiently(client.get(&url).send()).await.expect("an answer");
-    assert_eq!(first.text().await.expect("a body"), "hello");
-    // The client keeps its connection, and there is no place for another one before that is gone.
-    assert_serves(&server).await;
+    let mut socket = server.send(&preface()).await;
+    let request = frame(HEADERS, END_STREAM | END_HEADERS, 1, &head("/", &[]));
+    socket.write_all(&request).await.expect("it is open");
+    until_closed(&mut socket).await;
     assert!(begun.elapsed() >= IDLE);
-    drop(client);
+    server.stop().await;
 }
 
 #[tokio::test]
@@ -353,27 +350,6 @@ async fn stopping_has_an_end() {
     patiently(begun.notified()).await;
     server.stop().await;
     assert_eq!(until_closed(&mut endless).await, "");
-}
-
-#[tokio::test]
-async fn who_finds_no_place_waits_for_one() {
-    let limits = Limits {
-        max_connections: 1,
-        ..limits(LONG, LONG)
-    };
-    let server = Serving::start(app(), limits).await;
-    let mut first = server.send(REQUEST).await;
-    answer(&mut first).await;
-    // The kernel takes the connection and the request; the server takes neither while the first one
-    // is there.
-    let mut second = server.send(REQUEST).await;
-    first.write_all(REQUEST).await.expect("still open");
-    answer(&mut first).await;
-    let mut nothing = [0; 1];
-    let unserved = second.try_read(&mut nothing).expect_err("nothing to read");
-    assert_eq!(unserved.kind(), std::io::ErrorKind::WouldBlock);
-    drop(first);
-    answer(&mut second).await;
 }
 
 #[tokio::test]

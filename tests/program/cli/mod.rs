@@ -50,7 +50,7 @@ fn listening(program: &Program) -> (String, serde_json::Value) {
 
 #[test]
 fn a_bad_setting_is_one_line_that_names_it() {
-    let cases: [(&[&str], &str, &str, &str); 18] = [
+    let cases: [(&[&str], &str, &str, &str); 19] = [
         (
             &["--listen", "8080"],
             "HOOKTURN_LISTEN",
@@ -130,6 +130,12 @@ fn a_bad_setting_is_one_line_that_names_it() {
             "HOOKTURN_MAX_CONNECTIONS",
             "0",
             "--max-connections (HOOKTURN_MAX_CONNECTIONS): ",
+        ),
+        (
+            &["--max-connections-per-address", "0"],
+            "HOOKTURN_MAX_CONNECTIONS_PER_ADDRESS",
+            "0",
+            "--max-connections-per-address",
         ),
         (
             &["--quota-endpoints", "0"],
@@ -371,6 +377,7 @@ fn variables_mirror_flags() {
         ("HOOKTURN_LOG_FORMAT", "json"),
         ("HOOKTURN_DEV", "1"),
         ("HOOKTURN_MAX_CONNECTIONS", "10"),
+        ("HOOKTURN_MAX_CONNECTIONS_PER_ADDRESS", "off"),
         ("HOOKTURN_QUOTA_ENDPOINTS", "10"),
         ("HOOKTURN_QUOTA_PENDING_DELIVERIES", "off"),
         ("HOOKTURN_QUOTA_EVENT_BYTES", "1000000"),

@@ -1,0 +1,272 @@
+//! Knows all open connections, and decides which one makes room for another.
+//!
+//! A connection is known by the caller whose key it has sent, or has no key. Connections without a
+//! key are the ones that anybody can open. So they get at most three quarters of the places, each
+//! address gets a limited number of them, and the one that has been idle longest makes room for a
+//! new one. A new client, such as a health probe, is therefore accepted at once, however many idle
+//! connections others hold.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::Limits;
+use super::activity::Activity;
+use crate::domain::TenantId;
+
+/// The bytes of answers that may wait for their peers, in all.
+const MOST_UNREAD: usize = 64 << 20;
+
+/// All open connections. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Connections(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    limits: Limits,
+    open: Mutex<Open>,
+    /// Notified when a connection ends.
+    ended: Notify,
+    /// The bytes of answers that wait for their peers.
+    unread: Arc<AtomicUsize>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    last: u64,
+    by_number: HashMap<u64, Connection>,
+    /// How many of them have no key, for each address.
+    keyless: HashMap<Source, usize>,
+    keyless_in_all: usize,
+    /// How many have sent a key of each caller.
+    by_caller: HashMap<TenantId, usize>,
+}
+
+#[derive(Debug)]
+struct Connection {
+    source: Source,
+    activity: Arc<Activity>,
+    caller: Option<TenantId>,
+}
+
+/// Where connections come from: an IPv4 address, or a network of IPv6, which one host may have for
+/// itself (RFC 6177).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Source(u128);
+
+impl Source {
+    fn of(address: IpAddr) -> Self {
+        Self(match address.to_canonical() {
+            IpAddr::V4(address) => u128::from(u32::from(address)),
+            IpAddr::V6(address) => u128::from(address) & !u128::from(u64::MAX) | 1 << 63,
+        })
+    }
+}
+
+/// The place of one connection. Dropping it frees the place.
+#[derive(Debug)]
+pub(super) struct Place {
+    connections: Connections,
+    number: u64,
+}
+
+impl Connections {
+    pub fn new(limits: &Limits) -> Self {
+        Self(Arc::new(Inner {
+            limits: limits.clone(),
+            open: Mutex::default(),
+            ended: Notify::new(),
+            unread: Arc::default(),
+        }))
+    }
+
+    /// Returns a place for a new connection. If there is none, ends the connection without a key
+    /// that has been idle longest, or an idle one of the caller that has the most. If all have a key
+    /// and a request, waits until one ends.
+    pub async fn enter(&self, address: IpAddr, activity: &Arc<Activity>) -> Place {
+        let source = Source::of(address);
+        loop {
+            let ended = self.0.ended.notified();
+            if let Some(number) = self.try_enter(source, activity) {
+                return Place {
+                    connections: self.clone(),
+                    number,
+                };
+            }
+            ended.await;
+        }
+    }
+
+    fn try_enter(&self, source: Source, activity: &Arc<Activity>) -> Option<u64> {
+        let limits = &self.0.limits;
+        let most = limits.max_connections.max(1);
+        let mut open = self.0.open.lock();
+        let of_source = open.keyless.get(&source).copied().unwrap_or_default();
+        let is_source_full = limits
+            .max_connections_per_address
+            .is_some_and(|most| of_source >= most.max(1));
+        if is_source_full {
+            open.end_idlest(|connection| {
+                connection.caller.is_none() && connection.source == source
+            });
+        }
+        // A quarter is kept for connections with a key.
+        let is_keyless_full = open.keyless_in_all >= most - most / 4;
+        if is_keyless_full || open.by_number.len() >= most {
+            let has_room = open.end_idlest(|one| one.caller.is_none())
+                || open.by_number.len() < most
+                || open.end_idle_of_largest();
+            if !has_room {
+                return None;
+            }
+        }
+        Some(open.add(source, activity))
+    }
+
+    /// Returns what counts the bytes of answers that wait for their peers.
+    pub fn unread(&self) -> &Arc<AtomicUsize> {
+        &self.0.unread
+    }
+
+    /// Ends the connection for whose peer most bytes of answers wait, if too many wait in all.
+    pub fn limit_unread(&self) {
+        if self.0.unread.load(Ordering::Relaxed) <= MOST_UNREAD {
+            return;
+        }
+        let mut open = self.0.open.lock();
+        let greediest = open.by_number.iter();
+        let greediest = greediest.max_by_key(|(_, one)| one.activity.unread());
+        if let Some(number) = greediest.map(|(number, _)| *number) {
+            open.end(number);
+        }
+    }
+
+    /// Ends the connection without a key that has been idle longest, to free its descriptor.
+    /// Returns whether there was one.
+    pub fn end_one(&self) -> bool {
+        let is_keyless = |connection: &Connection| connection.caller.is_none();
+        self.0.open.lock().end_idlest(is_keyless)
+    }
+}
+
+impl Open {
+    fn add(&mut self, source: Source, activity: &Arc<Activity>) -> u64 {
+        self.last += 1;
+        let connection = Connection {
+            source,
+            activity: Arc::clone(activity),
+            caller: None,
+        };
+        self.by_number.insert(self.last, connection);
+        *self.keyless.entry(source).or_default() += 1;
+        self.keyless_in_all += 1;
+        self.last
+    }
+
+    fn remove(&mut self, number: u64) {
+        let Some(connection) = self.by_number.remove(&number) else {
+            return;
+        };
+        match connection.caller {
+            None => self.leave_keyless(connection.source),
+            Some(caller) => {
+                if let Some(count) = self.by_caller.get_mut(&caller) {
+                    *count -= 1;
+                    if *count == 0 {
+                        self.by_caller.remove(&caller);
+                    }
+                }
+            }
+        }
+    }
+
+    fn leave_keyless(&mut self, source: Source) {
+        self.keyless_in_all -= 1;
+        if let Some(count) = self.keyless.get_mut(&source) {
+            *count -= 1;
+            if *count == 0 {
+                self.keyless.remove(&source);
+            }
+        }
+    }
+
+    /// Ends the connection that has been idle longest, of those that `is_meant`. One with a request
+    /// in flight goes only if all have one.
+    fn end_idlest(&mut self, is_meant: impl Fn(&Connection) -> bool) -> bool {
+        let meant = self.by_number.iter().filter(|(_, one)| is_meant(one));
+        let idlest =
+            meant.min_by_key(|(_, one)| (one.activity.is_busy(), one.activity.idle_since()));
+        let Some(number) = idlest.map(|(number, _)| *number) else {
+            return false;
+        };
+        self.end(number);
+        true
+    }
+
+    /// Ends an idle connection of the caller that has the most.
+    fn end_idle_of_largest(&mut self) -> bool {
+        let largest = self.by_caller.iter().max_by_key(|(_, count)| **count);
+        let Some(largest) = largest.map(|(caller, _)| caller.clone()) else {
+            return false;
+        };
+        self.end_idlest(|one| one.caller.as_ref() == Some(&largest) && !one.activity.is_busy())
+    }
+
+    fn end(&mut self, number: u64) {
+        if let Some(connection) = self.by_number.get(&number) {
+            connection.activity.cut_now();
+        }
+        // It counts no more, although its task has yet to end.
+        self.remove(number);
+    }
+}
+
+impl Place {
+    /// Returns all connections.
+    pub fn connections(&self) -> &Connections {
+        &self.connections
+    }
+
+    /// Notes that a request with a valid key of this caller came on the connection. If the caller has
+    /// too many connections, its other one that has been idle longest is ended.
+    pub fn has_key_of(&self, caller: &TenantId) {
+        let most = self.connections.0.limits.max_connections.max(1);
+        let mut open = self.connections.0.open.lock();
+        let Some(connection) = open.by_number.get_mut(&self.number) else {
+            return;
+        };
+        if connection.caller.is_some() {
+            return;
+        }
+        connection.caller = Some(caller.clone());
+        let source = connection.source;
+        open.leave_keyless(source);
+        let count = open.by_caller.entry(caller.clone()).or_default();
+        *count += 1;
+        // One caller gets at most half of the places.
+        if *count > (most / 2).max(1) {
+            let number = self.number;
+            let own = open
+                .by_number
+                .get(&number)
+                .map(|one| Arc::clone(&one.activity));
+            open.end_idlest(|one| {
+                one.caller.as_ref() == Some(caller)
+                    && own
+                        .as_ref()
+                        .is_none_or(|own| !Arc::ptr_eq(own, &one.activity))
+            });
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.connections.0.open.lock().remove(self.number);
+        self.connections.0.ended.notify_waiters();
+    }
+}
