@@ -8,6 +8,7 @@ use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use sha2::{Digest as _, Sha256};
 
+use super::body_room::BodyRoom;
 use super::failure::Failure;
 use super::rate_limit::RateLimit;
 use crate::domain::TenantId;
@@ -31,6 +32,8 @@ pub struct Tenant {
     pub id: TenantId,
     /// The tenant's token bucket; `None` when the rate limit is off.
     pub rate_limit: Option<RateLimit>,
+    /// The room for the bodies of the tenant's requests; see [`BodyRoom`].
+    pub bodies: BodyRoom,
 }
 
 /// Marks the response to a request with a valid key of this tenant, so that the server knows whose
@@ -55,6 +58,7 @@ impl Tenants {
                 Arc::new(Tenant {
                     id: TenantId::new(name),
                     rate_limit: rate_limit.map(RateLimit::per_second),
+                    bodies: BodyRoom::default(),
                 })
             });
             (Sha256::digest(key.as_bytes()).into(), Arc::clone(tenant))

@@ -16,6 +16,7 @@ use bytes::BytesMut;
 use http_body_util::{BodyExt as _, Limited};
 
 use super::app::App;
+use super::body_room::{BodyRoom, Taken};
 use super::extract::RequestContext;
 use super::failure::Failure;
 use super::json::Object;
@@ -48,6 +49,7 @@ const KEY_HEADERS: [&str; 2] = ["idempotency-key", "x-idempotency-key"];
 pub struct JsonBody {
     bytes: Bytes,
     is_json: bool,
+    _room: Taken,
 }
 
 impl JsonBody {
@@ -70,7 +72,8 @@ impl FromRequest<App> for JsonBody {
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Failure> {
         let (parts, body) = request.into_parts();
-        Self::read(&parts.headers, body, app.body_timeout(), MAX_BODY).await
+        let room = RequestContext::of(&parts.extensions)?.bodies.clone();
+        Self::read(&parts.headers, body, &room, (app.body_timeout(), MAX_BODY)).await
     }
 }
 
@@ -120,7 +123,8 @@ async fn read(
     let context = RequestContext::of(&parts.extensions).map_err(fail)?;
     let tenant = context.tenant.clone();
     let key = idempotency_key(&parts.headers).map_err(fail)?;
-    let body = JsonBody::read(&parts.headers, body, app.body_timeout(), limit);
+    let limits = (app.body_timeout(), limit);
+    let body = JsonBody::read(&parts.headers, body, &context.bodies, limits);
     let body = body.await.map_err(fail)?;
 
     let key_use = key.map(|key| {
@@ -162,8 +166,8 @@ impl JsonBody {
     async fn read(
         headers: &HeaderMap,
         mut body: Body,
-        timeout: Duration,
-        limit: usize,
+        room: &BodyRoom,
+        (timeout, limit): (Duration, usize),
     ) -> Result<Self, Failure> {
         let announced = headers
             .get(CONTENT_LENGTH)
@@ -172,7 +176,19 @@ impl JsonBody {
             discard_unasked(headers, body).await;
             return Err(Failure::BodyTooLarge { limit });
         }
-        let bytes = match tokio::time::timeout(timeout, whole(&mut body, limit)).await {
+        let read = async {
+            let most = announced.map_or(limit, |length| {
+                usize::try_from(length).unwrap_or(limit).min(limit)
+            });
+            let is_empty = body.is_end_stream();
+            let room = if is_empty {
+                None
+            } else {
+                room.take(most).await
+            };
+            whole(&mut body, limit).await.map(|bytes| (bytes, room))
+        };
+        let (bytes, room) = match tokio::time::timeout(timeout, read).await {
             Err(_) => return Err(Failure::BodyTimeout),
             Ok(Err(too_large @ Failure::BodyTooLarge { .. })) => {
                 discard(body).await;
@@ -183,6 +199,7 @@ impl JsonBody {
         Ok(Self {
             bytes,
             is_json: is_json(headers),
+            _room: room,
         })
     }
 }

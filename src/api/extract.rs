@@ -7,6 +7,7 @@ use axum::extract::{FromRequestParts, Path};
 use axum::http::Extensions;
 use axum::http::request::Parts;
 
+use super::body_room::BodyRoom;
 use super::failure::Failure;
 use crate::domain::{DeliveryId, EndpointId, TenantId, TraceId};
 use crate::service::Error;
@@ -19,6 +20,8 @@ pub(super) struct RequestContext {
     pub tenant: TenantId,
     /// The trace that the request is part of.
     pub trace_id: TraceId,
+    /// The room for the bodies of the tenant.
+    pub bodies: BodyRoom,
 }
 
 impl RequestContext {

@@ -195,6 +195,7 @@ fn admit(
     request.extensions_mut().insert(RequestContext {
         tenant: found.id.clone(),
         trace_id,
+        bodies: found.bodies.clone(),
     });
     Ok(())
 }

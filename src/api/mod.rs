@@ -21,6 +21,7 @@
 pub mod app;
 pub mod auth;
 pub mod body;
+pub mod body_room;
 mod browser;
 pub mod dev;
 pub mod dialect;
