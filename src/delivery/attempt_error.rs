@@ -7,6 +7,7 @@ use std::error::Error;
 use std::io;
 
 use hyper_util::client::legacy;
+use rustix::io::Errno;
 use rustls::{CertificateError, Error as TlsError};
 
 use super::dialer::DialError;
@@ -41,6 +42,25 @@ pub(super) fn describe(failure: &legacy::Error) -> Box<str> {
         }
     }
     text.into()
+}
+
+/// Whether the request was not sent because this machine has no file descriptor, buffer or memory
+/// for it.
+pub(super) fn is_own_fault(failure: &legacy::Error) -> bool {
+    let mut next: Option<&(dyn Error + 'static)> = failure.source();
+    while let Some(error) = next {
+        next = error.source();
+        if let Some(io) = error.downcast_ref::<io::Error>() {
+            let code = io.raw_os_error().map(Errno::from_raw_os_error);
+            if let Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) = code {
+                return true;
+            }
+            if let Some(inner) = io.get_ref() {
+                next = Some(inner);
+            }
+        }
+    }
+    false
 }
 
 /// Whether the connection ended before the first byte of a response arrived.

@@ -33,6 +33,10 @@ use super::socket::{OpenSockets, Socket};
 /// host cannot make this server connect to hundreds of addresses.
 const MAX_ADDRESSES: usize = 8;
 
+/// How long the look-up of a host may take. It leaves time to tell that it was the look-up that took
+/// the time of the attempt.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// How long to wait for a connection before the next address is dialled as well (RFC 8305, section
 /// 8).
 const NEXT_ADDRESS: Duration = Duration::from_millis(250);
@@ -45,19 +49,10 @@ pub trait Resolve: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// Returns an error when the host has no address. The attempt then fails with `host not found`.
+    /// Returns an error when no address was found: of the kind [`NotFound`](io::ErrorKind::NotFound)
+    /// if the host has none, so that the attempt fails with `host not found`, and of another kind if
+    /// the look-up failed.
     async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>>;
-}
-
-/// The resolver of the operating system.
-#[derive(Clone, Copy, Debug)]
-pub struct SystemResolver;
-
-#[async_trait]
-impl Resolve for SystemResolver {
-    async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-        Ok(tokio::net::lookup_host((host, port)).await?.collect())
-    }
 }
 
 /// The reason why no connection was opened. It prints as the text of the attempt's `error`.
@@ -65,6 +60,8 @@ impl Resolve for SystemResolver {
 pub(super) enum DialError {
     #[error("host not found")]
     HostNotFound,
+    #[error("host lookup failed")]
+    LookupFailed(#[source] io::Error),
     #[error("address not allowed: {0}")]
     NotAllowed(Blocked),
     #[error("connection timed out")]
@@ -98,8 +95,12 @@ impl Dialer {
             80
         };
         let port = uri.port_u16().unwrap_or(default_port);
-        let addresses = self.resolver.resolve(host, port).await;
-        let addresses = addresses.map_err(|_| DialError::HostNotFound)?;
+        let addresses = timeout(LOOKUP_TIMEOUT, self.resolver.resolve(host, port)).await;
+        let addresses = addresses.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        let addresses = addresses.map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => DialError::HostNotFound,
+            _ => DialError::LookupFailed(error),
+        })?;
         let stream = self.dial_first_of(addresses).await?;
         Socket::new(stream, &self.open).map_err(DialError::Io)
     }

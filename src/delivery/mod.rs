@@ -16,6 +16,7 @@ mod hand;
 mod head;
 pub mod headers;
 pub mod message;
+mod resolver;
 mod rest;
 mod retry_after;
 pub mod sender;
@@ -26,6 +27,7 @@ pub mod worker;
 
 pub use blocks::Blocked;
 pub use egress::EgressGuard;
+pub use resolver::SystemResolver;
 pub use sender::{Reply, Sender, SenderOptions};
 pub use target::target;
 pub use worker::Worker;

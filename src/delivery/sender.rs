@@ -33,9 +33,10 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::time::{Instant, timeout_at};
 
 use super::connector::Connector;
-use super::dialer::{Dialer, Resolve, SystemResolver};
+use super::dialer::{Dialer, Resolve};
 use super::egress::EgressGuard;
 use super::headers::Headers;
+use super::resolver::SystemResolver;
 pub use super::rest::MAX_ANSWER_BODY;
 use super::rest::Rests;
 use super::socket::{OpenSockets, Proven};
@@ -93,7 +94,7 @@ impl Default for SenderOptions {
             connect_timeout: CONNECT_TIMEOUT,
             connection_life: CONNECTION_LIFE,
             max_idle: 512,
-            resolver: Arc::new(SystemResolver),
+            resolver: Arc::new(SystemResolver::default()),
             roots: webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect(),
         }
     }
@@ -116,6 +117,9 @@ pub struct Reply {
     pub retry_after: Option<Duration>,
     /// The time until the status arrived or the attempt failed.
     pub duration: Duration,
+    /// Whether nothing was sent for want of something that this server needs itself, such as a file
+    /// descriptor. Then the failure is not the receiver's.
+    pub is_own_fault: bool,
 }
 
 /// Makes attempts and keeps connections open between them. Clones share these connections.
@@ -253,8 +257,8 @@ impl Sender {
             let answer = match sending {
                 Some((first, uri)) => timeout_at(deadline, self.exchange(first, uri, again))
                     .await
-                    .unwrap_or_else(|_| Err("timed out".into())),
-                None => Err("invalid URL".into()),
+                    .unwrap_or_else(|_| Err(("timed out".into(), false))),
+                None => Err(("invalid URL".into(), false)),
             };
             let duration = begun.elapsed();
             match answer {
@@ -263,11 +267,12 @@ impl Sender {
                     self.rests.read(answer.into_body()).await;
                     reply
                 }
-                Err(error) => Reply {
+                Err((error, is_own_fault)) => Reply {
                     status: None,
                     error: Some(error),
                     retry_after: None,
                     duration,
+                    is_own_fault,
                 },
             }
         }
@@ -289,7 +294,7 @@ impl Sender {
         first: ResponseFuture,
         uri: Uri,
         again: impl Fn() -> (Headers, Bytes),
-    ) -> Result<Response<Incoming>, Box<str>> {
+    ) -> Result<Response<Incoming>, (Box<str>, bool)> {
         let mut answer = first.await;
         let needs_new_connection = match &answer {
             Ok(answer) => ends_idle_connection(answer),
@@ -299,7 +304,10 @@ impl Sender {
             let (headers, body) = again();
             answer = self.unpooled.request(request(uri, headers, body)).await;
         }
-        let answer = answer.map_err(|error| attempt_error::describe(&error))?;
+        let answer = answer.map_err(|error| {
+            let is_own_fault = attempt_error::is_own_fault(&error);
+            (attempt_error::describe(&error), is_own_fault)
+        })?;
         if let Some(proven) = answer.extensions().get::<Proven>() {
             proven.set();
         }
@@ -323,6 +331,7 @@ impl Reply {
                 .then(|| "redirects are not followed".into()),
             retry_after,
             duration,
+            is_own_fault: false,
         }
     }
 }

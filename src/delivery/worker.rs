@@ -15,8 +15,10 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::hand::Hand;
@@ -30,6 +32,9 @@ use crate::store::{Claimed, Settled, Store, StoreError};
 
 /// The maximum number of deliveries in one claim.
 const BATCH: usize = 64;
+
+/// The shortest time between two warnings that attempts cannot be made.
+const WARN_AT_MOST_EVERY: Duration = Duration::from_secs(60);
 
 /// The settings of a [`Worker`]. The server uses the default.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +65,8 @@ pub struct Worker {
     /// The cores that make the attempts. `None` means the runtime on which [`run`](Self::run) is
     /// called.
     cores: Option<Cores>,
+    /// When it last warned that attempts cannot be made.
+    warned: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Worker {
@@ -83,6 +90,7 @@ impl Worker {
             sender,
             options,
             cores: None,
+            warned: Arc::default(),
         }
     }
 
@@ -261,10 +269,16 @@ impl Worker {
                 error: Some("internal error".into()),
                 retry_after: None,
                 duration: Duration::ZERO,
+                is_own_fault: false,
             };
             (reply, Box::default())
         });
-        let verdict = Verdict::of(reply.status, reply.retry_after, random::jitter());
+        let verdict = if reply.is_own_fault {
+            self.warn_of_own_fault();
+            Verdict::NotMade
+        } else {
+            Verdict::of(reply.status, reply.retry_after, random::jitter())
+        };
         let attempt = Attempt {
             at: claimed.at,
             status_code: reply.status,
@@ -279,6 +293,18 @@ impl Worker {
             "delivery attempted"
         );
         self.settle(&claimed, &attempt, verdict).await;
+    }
+
+    /// Warns, at most once a minute, that attempts cannot be made.
+    fn warn_of_own_fault(&self) {
+        let now = Instant::now();
+        let mut warned = self.warned.lock();
+        if warned.is_none_or(|at| now.saturating_duration_since(at) >= WARN_AT_MOST_EVERY) {
+            *warned = Some(now);
+            tracing::warn!(
+                "attempts cannot be made for want of file descriptors or memory; they are made later. Raise the limit of open files (ulimit -n)"
+            );
+        }
     }
 
     /// Settles the attempt and retries until this succeeds. Nothing else can settle the delivery

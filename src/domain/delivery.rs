@@ -22,6 +22,9 @@ use super::time::Timestamp;
 /// only when a caller resends the delivery.
 pub const MAX_ATTEMPTS_KEPT: usize = 100;
 
+/// How long after an attempt that could not be made the next one is due.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
+
 /// The status of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DeliveryStatus {
@@ -57,6 +60,9 @@ pub enum Verdict {
     Success,
     /// 410: the receiver is gone permanently.
     Gone,
+    /// Nothing was sent, for want of something that this server needs itself, such as a file
+    /// descriptor. It says nothing about the receiver, so it is no attempt.
+    NotMade,
     /// Anything else.
     Failure {
         /// The wait that the receiver asked for.
@@ -162,6 +168,12 @@ impl Delivery {
     #[must_use]
     pub fn settle(&self, attempt: Attempt, verdict: Verdict, now: Timestamp) -> Self {
         let mut settled = self.clone();
+        if verdict == Verdict::NotMade {
+            if settled.status == DeliveryStatus::Pending {
+                settled.next_attempt_at = Some(now.plus(AGAIN_AFTER));
+            }
+            return settled.let_go(now);
+        }
         if settled.attempts.len() >= MAX_ATTEMPTS_KEPT {
             settled.attempts.remove(0);
         }
@@ -179,6 +191,8 @@ impl Delivery {
                 Some(DeliveryStatus::Failed)
             }
             Verdict::Failure { .. } if self.is_last_attempt => Some(DeliveryStatus::Failed),
+            // It was returned above.
+            Verdict::NotMade => None,
             Verdict::Failure {
                 retry_after,
                 jitter,

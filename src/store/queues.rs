@@ -63,16 +63,19 @@ pub(super) enum Ended {
 }
 
 impl Ended {
-    /// Returns how an attempt with this verdict ended. Its duration is real time, whatever the test
+    /// Returns how an attempt with this verdict ended, unless it was not made. Its duration is real time, whatever the test
     /// clock says.
-    pub fn of(attempt: &Attempt, verdict: Verdict) -> Self {
-        if verdict != Verdict::Success {
+    pub fn of(attempt: &Attempt, verdict: Verdict) -> Option<Self> {
+        if verdict == Verdict::NotMade {
+            return None;
+        }
+        Some(if verdict != Verdict::Success {
             Self::Failed
         } else if u128::from(attempt.duration_ms) < SLOW.as_millis() {
             Self::Promptly
         } else {
             Self::Slowly
-        }
+        })
     }
 }
 
@@ -295,15 +298,6 @@ impl<T: Clone + Ord + Hash, E: Clone + Ord + Hash> Queues<T, E> {
 
     /// Notes what has become due, and which attempts have become slow, until `now`.
     pub fn note_time(&mut self, now: Timestamp) {
-        while let Some((at, tenant)) = self.wakes.first()
-            && *at <= now
-        {
-            let tenant = tenant.clone();
-            if let Some(of) = self.tenants.get_mut(&tenant) {
-                of.lines.iter_mut().for_each(|line| line.note_time(now));
-            }
-            self.enter(&tenant);
-        }
         while let Some((at, turn)) = self.begun.front().copied()
             && at.plus(SLOW) <= now
         {
@@ -313,6 +307,16 @@ impl<T: Clone + Ord + Hash, E: Clone + Ord + Hash> Queues<T, E> {
                 self.in_flight_slow += 1;
                 self.change(&key, |queue| queue.is_slow = true);
             }
+        }
+        // Last, since a queue that becomes slow enters another line.
+        while let Some((at, tenant)) = self.wakes.first()
+            && *at <= now
+        {
+            let tenant = tenant.clone();
+            if let Some(of) = self.tenants.get_mut(&tenant) {
+                of.lines.iter_mut().for_each(|line| line.note_time(now));
+            }
+            self.enter(&tenant);
         }
     }
 

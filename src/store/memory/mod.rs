@@ -453,7 +453,7 @@ impl MemoryStore {
         };
         let settled = delivery.settle(attempt.clone(), verdict, now);
         let ended = Receiver::after(claimed, (attempt, verdict), None, now).ended;
-        deliveries.release(tenant, settled, Some(ended));
+        deliveries.release(tenant, settled, ended);
         if deliveries.is_due(now) {
             // There is capacity for it now, and not every worker saw this attempt end.
             self.work.notify_one();

@@ -30,7 +30,7 @@ pub(super) struct Held {
 /// A change of memory that is made once the batch is committed.
 enum Effect {
     /// An attempt of this delivery has ended.
-    Ended(i64, Ended),
+    Ended(i64, Option<Ended>),
     /// This endpoint was enabled or disabled.
     Active(Key, bool),
     /// This endpoint was deleted.
@@ -122,7 +122,7 @@ impl Turns {
     }
 
     /// Notes that an attempt has ended.
-    pub fn ended(&mut self, delivery: i64, endpoint: Key, ended: Ended) {
+    pub fn ended(&mut self, delivery: i64, endpoint: Key, ended: Option<Ended>) {
         self.touched.insert(endpoint);
         self.effects.push(Effect::Ended(delivery, ended));
     }
@@ -247,7 +247,7 @@ impl Turns {
         match effect {
             Effect::Ended(delivery, ended) => {
                 if let Some(held) = self.remove_held(*delivery) {
-                    self.queues.release(&held.endpoint, held.turn, Some(*ended));
+                    self.queues.release(&held.endpoint, held.turn, *ended);
                 }
             }
             Effect::Active(endpoint, is_active) => self.queues.set_active(endpoint, *is_active),

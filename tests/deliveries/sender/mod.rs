@@ -7,4 +7,5 @@ mod answers;
 mod attempt;
 mod connections;
 mod guard;
+mod names;
 mod tls;

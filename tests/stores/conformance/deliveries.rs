@@ -491,6 +491,31 @@ pub(super) async fn a_sweep_fails_what_waited_too_long_and_says_when_the_next_is
     assert_eq!(failed[0].finished_at, Some(deadline));
 }
 
+pub(super) async fn an_attempt_that_was_not_made_is_made_again_and_leaves_no_trace(stage: Stage) {
+    let endpoint = stage.create().await.id;
+    for event in 0..3 {
+        publish(&stage, &format!("e{event}")).await;
+    }
+    let claimed = take(&stage, 2).await.claimed;
+    for claimed in &claimed {
+        settle(&stage, claimed, Verdict::NotMade).await;
+    }
+    for delivery in listed(&stage, endpoint, None).await {
+        assert_eq!(delivery.status, DeliveryStatus::Pending);
+        assert_eq!((delivery.attempts.len(), delivery.failures), (0, 0));
+    }
+    // The endpoint is not taken for one that fails, which would get one attempt at a time.
+    assert_eq!(take(&stage, 10).await.claimed.len(), 1);
+    stage.advance(Duration::from_millis(999));
+    assert_eq!(take(&stage, 10).await.claimed.len(), 0);
+    stage.advance(Duration::from_millis(1));
+    let again = take(&stage, 10).await.claimed;
+    assert_eq!(again.len(), 2);
+    settle(&stage, &again[0], Verdict::Success).await;
+    let delivered = listed(&stage, endpoint, Some(DeliveryStatus::Succeeded)).await;
+    assert_eq!(delivered[0].attempts.len(), 1);
+}
+
 pub(super) async fn deliveries_and_event_ids_are_each_tenants_own(stage: Stage) {
     let endpoint = stage.create().await.id;
     publish(&stage, "e1").await;

@@ -110,6 +110,7 @@ macro_rules! conformance_suite {
                     a_change_of_a_delivery_knows_whether_it_is_under_way,
                     an_attempt_that_ends_late_settles_nothing,
                     a_late_410_disables_nothing,
+                    an_attempt_that_was_not_made_is_made_again_and_leaves_no_trace,
                     a_sweep_fails_what_waited_too_long_and_says_when_the_next_is_due,
                     deliveries_and_event_ids_are_each_tenants_own,
                     an_endpoint_that_is_deleted_once_it_is_listed_gets_no_event;
