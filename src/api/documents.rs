@@ -67,8 +67,8 @@ pub(super) fn routes() -> Router<App> {
     guarded(pages, DOCS_POLICY).layer(middleware::map_response(in_our_words))
 }
 
-/// Shares the bytes of each file among all answers. Swagger UI's script has more than a megabyte, and
-/// every answer would have a copy of it.
+/// Shares the bytes of each file among all answers. Swagger UI's script has more than a megabyte,
+/// and every answer would have a copy of it.
 async fn shared(request: Request, next: Next) -> Response {
     static FILES: RwLock<BTreeMap<String, Bytes>> = RwLock::new(BTreeMap::new());
 

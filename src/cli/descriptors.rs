@@ -55,22 +55,14 @@ impl Shares {
         }
     }
 
-    /// Logs the shares, and what to do if they are less than wanted.
-    pub fn log(self, limit: Option<usize>, wanted: Self) {
+    /// Warns if the shares are less than wanted, and says what to do.
+    pub fn warn_if_less(self, limit: Option<usize>, wanted: Self) {
         let Self {
             connections,
             attempts,
             idle,
         } = self;
-        if self == wanted {
-            tracing::info!(
-                limit,
-                connections,
-                attempts,
-                idle,
-                "file descriptors suffice"
-            );
-        } else {
+        if self != wanted {
             tracing::warn!(
                 limit,
                 connections,

@@ -110,8 +110,15 @@ async fn serve(settings: ServeSettings, cores: Cores) -> Result<(), CommandError
         ..Limits::default()
     };
 
-    shares.log(limit, wanted);
-    tracing::info!(%address, dev = settings.dev, "listening");
+    tracing::info!(
+        %address,
+        dev = settings.dev,
+        connections = shares.connections,
+        attempts = shares.attempts,
+        descriptors = limit,
+        "listening"
+    );
+    shares.warn_if_less(limit, wanted);
     let stopping = async move {
         stop.asked().await;
         tracing::info!("stopping: requests in flight may finish");

@@ -33,8 +33,8 @@ use super::socket::{OpenSockets, Socket};
 /// host cannot make this server connect to hundreds of addresses.
 const MAX_ADDRESSES: usize = 8;
 
-/// How long the look-up of a host may take. It leaves time to tell that it was the look-up that took
-/// the time of the attempt.
+/// How long the look-up of a host may take. It leaves time to tell that it was the look-up that
+/// took the time of the attempt.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long to wait for a connection before the next address is dialled as well (RFC 8305, section
@@ -49,9 +49,9 @@ pub trait Resolve: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// Returns an error when no address was found: of the kind [`NotFound`](io::ErrorKind::NotFound)
-    /// if the host has none, so that the attempt fails with `host not found`, and of another kind if
-    /// the look-up failed.
+    /// Returns an error when no address was found: of the kind
+    /// [`NotFound`](io::ErrorKind::NotFound) if the host has none, so that the attempt fails with
+    /// `host not found`, and of another kind if the look-up failed.
     async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>>;
 }
 

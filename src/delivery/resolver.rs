@@ -1,9 +1,9 @@
 //! Looks up host names as the system is configured to, without a thread for each look-up.
 //!
 //! The look-up of the C library blocks its thread until the name server answers. So a few hundred
-//! names that nobody answers for would take all threads that look-ups can have, and every other name
-//! would wait. Here a look-up is a task: it costs two sockets while it lasts, and ends with its
-//! attempt. The attempts in flight limit the look-ups, in all and for each tenant.
+//! names that nobody answers for would take all threads that look-ups can have, and every other
+//! name would wait. Here a look-up is a task: it costs two sockets while it lasts, and ends with
+//! its attempt. The attempts in flight limit the look-ups, in all and for each tenant.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
@@ -28,8 +28,8 @@ const FILES: [&str; 2] = ["/etc/resolv.conf", "/etc/hosts"];
 /// How often to look whether the files have changed.
 const LOOK_AT_MOST_EVERY: Duration = Duration::from_secs(5);
 
-/// How long an address may be used after it was looked up, whatever its record says. The same as the
-/// age of a connection.
+/// How long an address may be used after it was looked up, whatever its record says. The same as
+/// the age of a connection.
 const LONGEST_TTL: Duration = Duration::from_secs(5 * 60);
 
 /// How long the answer that a name does not exist is used.

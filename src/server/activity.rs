@@ -13,8 +13,8 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{Duration, Instant};
 
-/// The bytes of answers that may wait for the peer of one connection. While there are more, its next
-/// requests wait.
+/// The bytes of answers that may wait for the peer of one connection. While there are more, its
+/// next requests wait.
 const MOST_UNREAD: usize = 1 << 20;
 
 /// The value of [`Activity::last_ended`] before the first request has ended.

@@ -1,8 +1,8 @@
 //! Follows an answer until its peer has taken it.
 //!
-//! hyper keeps an answer in memory for as long as its peer does not take it. So answers that may wait
-//! are counted in bytes, for each connection and in all, and the connection knows since when its peer
-//! has taken nothing of one of them.
+//! hyper keeps an answer in memory for as long as its peer does not take it. So answers that may
+//! wait are counted in bytes, for each connection and in all, and the connection knows since when
+//! its peer has taken nothing of one of them.
 
 use std::pin::Pin;
 use std::sync::Arc;

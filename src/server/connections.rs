@@ -85,8 +85,8 @@ impl Connections {
     }
 
     /// Returns a place for a new connection. If there is none, ends the connection without a key
-    /// that has been idle longest, or an idle one of the caller that has the most. If all have a key
-    /// and a request, waits until one ends.
+    /// that has been idle longest, or an idle one of the caller that has the most. If all have a
+    /// key and a request, waits until one ends.
     pub async fn enter(&self, address: IpAddr, activity: &Arc<Activity>) -> Place {
         let source = Source::of(address);
         loop {
@@ -231,8 +231,8 @@ impl Place {
         &self.connections
     }
 
-    /// Notes that a request with a valid key of this caller came on the connection. If the caller has
-    /// too many connections, its other one that has been idle longest is ended.
+    /// Notes that a request with a valid key of this caller came on the connection. If the caller
+    /// has too many connections, its other one that has been idle longest is ended.
     pub fn has_key_of(&self, caller: &TenantId) {
         let most = self.connections.0.limits.max_connections.max(1);
         let mut open = self.connections.0.open.lock();

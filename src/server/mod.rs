@@ -54,11 +54,11 @@ pub struct Limits {
     /// The maximum number of connections at a time. Default 4096; at least 1.
     ///
     /// Connections that have sent no valid key get at most three quarters of them, and those with a
-    /// key of one tenant at most half. When there is no room for a new connection, the one without a
-    /// key that has been idle longest is ended.
+    /// key of one tenant at most half. When there is no room for a new connection, the one without
+    /// a key that has been idle longest is ended.
     pub max_connections: usize,
-    /// The maximum number of connections at a time that come from one address (or one /64 network of
-    /// IPv6) and have sent no valid key. Beyond it, the one that has been idle longest is ended.
+    /// The maximum number of connections at a time that come from one address (or one /64 network
+    /// of IPv6) and have sent no valid key. Beyond it, the one that has been idle longest is ended.
     /// `None` means that there is no such limit. Default: 1024.
     pub max_connections_per_address: Option<usize>,
     /// How long a request head may take to complete.

@@ -90,7 +90,8 @@ pub enum Settled {
 
 /// What a settlement changes about the endpoint.
 pub(super) struct Receiver {
-    /// How the attempt ended, if it was made. If it failed, the endpoint gets one attempt at a time.
+    /// How the attempt ended, if it was made. If it failed, the endpoint gets one attempt at a
+    /// time.
     pub ended: Option<Ended>,
     /// The disabled endpoint to write, when its receiver is gone.
     pub disabled: Option<Endpoint>,

@@ -1,9 +1,9 @@
 //! Keeps the events whose deliveries are still to be made, in turns between tenants.
 //!
 //! An event for many endpoints is accepted by one small write: the event, and its audience, which
-//! is the list of the endpoints that get it as of that instant. Its deliveries are made later, a few
-//! at a time, between other work. So an event for very many endpoints makes nobody wait, and what is
-//! not made yet takes little space.
+//! is the list of the endpoints that get it as of that instant. Its deliveries are made later, a
+//! few at a time, between other work. So an event for very many endpoints makes nobody wait, and
+//! what is not made yet takes little space.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};

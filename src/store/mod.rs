@@ -94,9 +94,9 @@ pub trait Store: Send + Sync + 'static {
         id: EndpointId,
     ) -> Result<Option<Endpoint>, StoreError>;
 
-    /// Returns at most `limit` endpoints, newest first, or fewer if they are long. The page begins after the endpoint `after`,
-    /// or with the newest one when `after` is `None`. Returns `None` when the tenant has no
-    /// endpoint `after`.
+    /// Returns at most `limit` endpoints, newest first, or fewer if they are long. The page begins
+    /// after the endpoint `after`, or with the newest one when `after` is `None`. Returns `None`
+    /// when the tenant has no endpoint `after`.
     ///
     /// # Errors
     ///
@@ -120,8 +120,9 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Option<Delivery>, StoreError>;
 
     /// Returns at most `limit` deliveries of an endpoint, newest first, or fewer if they are long,
-    /// and only those with `status` if it is given. The page begins after the delivery `after`, or with the newest one when `after`
-    /// is `None`. Returns `None` when the endpoint has no delivery `after`.
+    /// and only those with `status` if it is given. The page begins after the delivery `after`, or
+    /// with the newest one when `after` is `None`. Returns `None` when the endpoint has no delivery
+    /// `after`.
     ///
     /// # Errors
     ///

@@ -39,8 +39,8 @@ impl<T> Filling<T> {
         }
     }
 
-    /// Returns whether the next entry, with this many bytes of text, still fits. If not, the page is
-    /// full, and says that more entries follow.
+    /// Returns whether the next entry, with this many bytes of text, still fits. If not, the page
+    /// is full, and says that more entries follow.
     pub fn has_room_for(&mut self, bytes: usize) -> bool {
         let count = self.page.items.len();
         self.bytes = self.bytes.saturating_add(bytes);

@@ -5,23 +5,23 @@
 //! numbers):
 //!
 //! 1. The attempts in flight are limited, in total, for each tenant and for each endpoint.
-//! 2. Of the tenants that have something due, the one with the fewest attempts in flight goes first.
-//!    Of its queues, too, the one with the fewest goes first. Of equals, the one that has waited
-//!    longest goes first.
+//! 2. Of the tenants that have something due, the one with the fewest attempts in flight goes
+//!    first. Of its queues, too, the one with the fewest goes first. Of equals, the one that has
+//!    waited longest goes first.
 //! 3. No tenant gets more than seven eighths of the capacity. So however much a tenant sends, a
 //!    delivery of another tenant finds a free place.
 //! 4. While half of the capacity or more is used, no queue gets a second place.
-//! 5. A queue whose last attempt failed gets one attempt at a time, which is enough to find out that
-//!    its receiver is back.
+//! 5. A queue whose last attempt failed gets one attempt at a time, which is enough to find out
+//!    that its receiver is back.
 //! 6. An attempt of such a queue is a slow one. So is each attempt that has been in flight for a
 //!    second, and from then on each attempt of its queue, until one takes less. While half of the
 //!    capacity is used by slow attempts, no further one begins, except that failing queues may
 //!    always have an eighth of the capacity, so that retries are made in time.
 //!
 //! This module does not know what a delivery is or where it is stored. A store says when the first
-//! delivery of each queue is due, and asks for the next queue. Ordered sets hold the queues that have
-//! capacity, and the tenants that have such queues. So finding work costs the same however many
-//! deliveries wait for dead, slow or disabled receivers, and however many tenants there are.
+//! delivery of each queue is due, and asks for the next queue. Ordered sets hold the queues that
+//! have capacity, and the tenants that have such queues. So finding work costs the same however
+//! many deliveries wait for dead, slow or disabled receivers, and however many tenants there are.
 
 mod line;
 
@@ -63,8 +63,8 @@ pub(super) enum Ended {
 }
 
 impl Ended {
-    /// Returns how an attempt with this verdict ended, unless it was not made. Its duration is real time, whatever the test
-    /// clock says.
+    /// Returns how an attempt with this verdict ended, unless it was not made. Its duration is real
+    /// time, whatever the test clock says.
     pub fn of(attempt: &Attempt, verdict: Verdict) -> Option<Self> {
         if verdict == Verdict::NotMade {
             return None;
@@ -87,14 +87,14 @@ const fn line_of(pace: Pace, in_flight: usize) -> usize {
     pace as usize * 2 + (in_flight > 0) as usize
 }
 
-/// The queues of all endpoints. A queue that is not known here is active, not failing and empty. `T`
-/// is a tenant, and `E` one of its endpoints.
+/// The queues of all endpoints. A queue that is not known here is active, not failing and empty.
+/// `T` is a tenant, and `E` one of its endpoints.
 pub(super) struct Queues<T, E> {
     limits: StoreLimits,
     by_key: HashMap<(T, E), Queue>,
     tenants: HashMap<T, Tenant<E>>,
-    /// For each line, the tenants with a queue that can go. The first of them has the fewest attempts
-    /// in flight.
+    /// For each line, the tenants with a queue that can go. The first of them has the fewest
+    /// attempts in flight.
     ready: [BTreeSet<(Ready, T)>; LINES],
     /// When the next delivery of each tenant becomes due.
     wakes: BTreeSet<(Timestamp, T)>,
@@ -151,10 +151,7 @@ struct Queue {
     /// The first waiting delivery.
     first: Option<First>,
     in_flight: usize,
-    /// Whether the last attempt failed.
-    is_failing: bool,
-    /// Whether the last attempt was slow, or one in flight is.
-    is_slow: bool,
+    pace: Pace,
     is_active: bool,
     /// Whether to remove the queue when its last attempt has ended.
     is_gone: bool,
@@ -167,29 +164,28 @@ impl Queue {
         Self {
             first: None,
             in_flight: 0,
-            is_failing: false,
-            is_slow: false,
+            pace: Pace::Prompt,
             is_active: true,
             is_gone: false,
             place: None,
         }
     }
 
+    fn set_failing(&mut self, is_failing: bool) {
+        if is_failing {
+            self.pace = Pace::Failing;
+        } else if self.pace == Pace::Failing {
+            self.pace = Pace::Prompt;
+        }
+    }
+
     fn has_room(&self, limits: &StoreLimits) -> bool {
-        let most = if self.is_failing {
+        let most = if self.pace == Pace::Failing {
             1
         } else {
             limits.in_flight_per_endpoint
         };
         self.is_active && self.in_flight < most
-    }
-
-    fn pace(&self) -> Pace {
-        match (self.is_failing, self.is_slow) {
-            (true, _) => Pace::Failing,
-            (false, true) => Pace::Slow,
-            (false, false) => Pace::Prompt,
-        }
     }
 }
 
@@ -231,7 +227,9 @@ impl<T: Clone + Ord + Hash, E: Clone + Ord + Hash> Queues<T, E> {
         self.change(key, |queue| {
             queue.is_active = is_active;
             // An operator who enables an endpoint again has repaired its receiver.
-            queue.is_failing &= !is_active;
+            if is_active {
+                queue.set_failing(false);
+            }
         });
     }
 
@@ -239,7 +237,7 @@ impl<T: Clone + Ord + Hash, E: Clone + Ord + Hash> Queues<T, E> {
     /// program started.
     pub fn set_failing(&mut self, key: &(T, E), is_failing: bool) {
         if is_failing || self.by_key.contains_key(key) {
-            self.change(key, |queue| queue.is_failing = is_failing);
+            self.change(key, |queue| queue.set_failing(is_failing));
         }
     }
 
@@ -305,7 +303,11 @@ impl<T: Clone + Ord + Hash, E: Clone + Ord + Hash> Queues<T, E> {
             if let Some(key) = self.running.get(&turn).cloned() {
                 self.became_slow.insert(turn);
                 self.in_flight_slow += 1;
-                self.change(&key, |queue| queue.is_slow = true);
+                self.change(&key, |queue| {
+                    if queue.pace == Pace::Prompt {
+                        queue.pace = Pace::Slow;
+                    }
+                });
             }
         }
         // Last, since a queue that becomes slow enters another line.
@@ -320,8 +322,8 @@ impl<T: Clone + Ord + Hash, E: Clone + Ord + Hash> Queues<T, E> {
         }
     }
 
-    /// Begins an attempt of the first waiting delivery of a queue at `now`. The caller must then set
-    /// the delivery after it with [`waits`](Self::waits): until then, nothing waits.
+    /// Begins an attempt of the first waiting delivery of a queue at `now`. The caller must then
+    /// set the delivery after it with [`waits`](Self::waits): until then, nothing waits.
     pub fn take(&mut self, key: &(T, E), now: Timestamp) -> Turn {
         let number = self.last_turn + 1;
         self.last_turn = number;
@@ -330,7 +332,7 @@ impl<T: Clone + Ord + Hash, E: Clone + Ord + Hash> Queues<T, E> {
         self.change(key, |queue| {
             queue.first = None;
             queue.in_flight += 1;
-            pace = queue.pace();
+            pace = queue.pace;
         });
         self.running.insert(number, key.clone());
         if pace == Pace::Prompt {
@@ -355,9 +357,11 @@ impl<T: Clone + Ord + Hash, E: Clone + Ord + Hash> Queues<T, E> {
         let mut is_over = false;
         self.change(key, |queue| {
             queue.in_flight -= 1;
-            if let Some(ended) = ended {
-                queue.is_failing = ended == Ended::Failed;
-                queue.is_slow = ended == Ended::Slowly;
+            match ended {
+                Some(Ended::Promptly) => queue.pace = Pace::Prompt,
+                Some(Ended::Slowly) => queue.pace = Pace::Slow,
+                Some(Ended::Failed) => queue.pace = Pace::Failing,
+                None => {}
             }
             is_over = queue.is_gone && queue.in_flight == 0;
         });
@@ -405,7 +409,7 @@ impl<T: Clone + Ord + Hash, E: Clone + Ord + Hash> Queues<T, E> {
         let queue = self.by_key.entry(key.clone()).or_insert_with(Queue::new);
         change(queue);
         let first = queue.first.filter(|_| queue.has_room(&self.limits));
-        let line = line_of(queue.pace(), queue.in_flight);
+        let line = line_of(queue.pace, queue.in_flight);
         let place = first.map(|first| (line, queue.in_flight, first));
         if place != queue.place {
             let tenant = self.tenants.entry(key.0.clone()).or_default();

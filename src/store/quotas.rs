@@ -18,8 +18,9 @@ pub struct Quotas {
     /// The most bytes of events that are kept. An event counts the bytes of its data and 512, and
     /// 512 for each of its deliveries. Default: 1 GiB in memory, 10 GiB on disk.
     pub event_bytes: Option<u64>,
-    /// The most idempotency keys with a recorded answer. Default: 1,000,000 in memory, 10,000,000 on
-    /// disk, which is more than the default rate limit allows in the 24 hours that a key is kept.
+    /// The most idempotency keys with a recorded answer. Default: 1,000,000 in memory, 10,000,000
+    /// on disk, which is more than the default rate limit allows in the 24 hours that a key is
+    /// kept.
     pub idempotency_keys: Option<u64>,
 }
 
@@ -208,7 +209,7 @@ impl Neg for Usage {
 
 impl SubAssign for Usage {
     fn sub_assign(&mut self, other: Self) {
-        *self = *self + -other;
+        *self += -other;
     }
 }
 

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 
 use super::{CommitError, Committed, Publish, StoreError};
@@ -37,10 +38,10 @@ impl Kept {
 /// The digests that were computed for a write so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Digests {
-    /// That of the data to publish. `None` inside if the data is not JSON, which no caller sends.
-    own: Option<Option<DataDigest>>,
+    /// That of the data to publish.
+    own: Option<DataDigest>,
     /// That of the earlier event, which was created at this time.
-    first: Option<(Timestamp, Option<DataDigest>)>,
+    first: Option<(Timestamp, DataDigest)>,
 }
 
 /// How an event compares with the earlier one.
@@ -68,17 +69,17 @@ impl Digests {
                 let known = self.first.filter(|(of, _)| *of == head.created_at);
                 known.map(|(_, digest)| digest)
             }
-            Kept::Digest(_, digest) => Some(Some(*digest)),
+            Kept::Digest(_, digest) => Some(*digest),
         };
         match (self.own, of_first) {
-            (Some(own), Some(first)) if own.is_some() && own == first => Repeats::Same,
+            (Some(own), Some(first)) if own == first => Repeats::Same,
             (Some(_), Some(_)) => Repeats::Other,
             _ => Repeats::Unknown,
         }
     }
 
     /// Returns the digest of the data to publish, if it was computed.
-    pub fn own(&self) -> Option<Option<DataDigest>> {
+    pub fn own(&self) -> Option<DataDigest> {
         self.own
     }
 }
@@ -103,6 +104,11 @@ impl From<Committed> for Tried {
     fn from(committed: Committed) -> Self {
         Self::Done(committed)
     }
+}
+
+/// Returns the digest of data. Every caller checks that it is JSON, so the text alone never counts.
+fn digest(data: &str) -> DataDigest {
+    data_digest(data).unwrap_or_else(|| DataDigest(Sha256::digest(data).into()))
 }
 
 /// Computes digests in threads of their own: one at a time, and each tenant in turn.
@@ -140,9 +146,9 @@ impl Comparisons {
         let _of_all = self.all.acquire().await.map_err(closed)?;
         let compute = move || {
             let digests = Digests {
-                own: Some(data_digest(&needs.publish.data)),
+                own: Some(digest(&needs.publish.data)),
                 first: needs.first.as_ref().and_then(|first| match first {
-                    Kept::Data(event) => Some((event.head.created_at, data_digest(&event.data))),
+                    Kept::Data(event) => Some((event.head.created_at, digest(&event.data))),
                     Kept::Digest(..) => None,
                 }),
             };

@@ -1,4 +1,5 @@
-//! What events and deletions have left to do goes on after a restart, and `hookturn check` knows it.
+//! What events and deletions have left to do goes on after a restart, and `hookturn check` knows
+//! it.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -4,6 +4,8 @@
 //! The waiting deliveries of each endpoint are ordered by time. [`Queues`] decides which endpoint
 //! gets the next attempt.
 
+mod sweep;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -12,19 +14,15 @@ use crate::domain::{
 };
 use crate::store::fan_outs::{AT_ONCE, FanOut, FanOuts};
 use crate::store::queues::{Ended, Queues, Turn};
-use crate::store::quotas::{BYTES_OF_DELIVERY, QuotaExceeded, Quotas, Usage, bytes_of_event};
+use crate::store::quotas::{QuotaExceeded, Quotas, Usage};
 use crate::store::repeats::Kept;
-use crate::store::{Filling, Hold, Page, SWEEP_AT_LEAST_EVERY, StoreLimits};
+use crate::store::{Filling, Hold, Page, StoreLimits};
 
 type QueueKey = (TenantId, EndpointId);
 type DeliveryKey = (TenantId, DeliveryId);
 
 /// A delivery that was claimed, with its event.
 type Taken = (TenantId, Delivery, Arc<Event>, Hold);
-
-/// How many deliveries, and how many events, one sweep deletes at most: few, so that it delays
-/// nobody.
-const SWEPT_AT_ONCE: usize = 64;
 
 /// About how many bytes of text an attempt has where it is shown.
 const BYTES_OF_ATTEMPT: usize = 256;
@@ -362,8 +360,8 @@ impl Deliveries {
         }
     }
 
-    /// Notes that an endpoint was deleted. Its pending deliveries are shown as canceled from now on,
-    /// and are canceled a few at a time.
+    /// Notes that an endpoint was deleted. Its pending deliveries are shown as canceled from now
+    /// on, and are canceled a few at a time.
     pub fn cancel_later(&mut self, queue_key: &QueueKey, now: Timestamp) {
         if self.histories.contains_key(queue_key) {
             self.queues.forget(queue_key);
@@ -474,87 +472,6 @@ impl Deliveries {
             history.by_status[place(delivery.status)].remove(&entry.position);
             if let Some(at) = entry.waiting.take() {
                 history.waiting.remove(&(at, entry.position, delivery.id));
-            }
-        }
-    }
-
-    /// Deletes some of what has expired, and fails some of what has waited too long. Returns when
-    /// to sweep again.
-    pub fn sweep(&mut self, now: Timestamp) -> Timestamp {
-        for _ in 0..SWEPT_AT_ONCE {
-            match self.deadlines.first() {
-                Some((deadline, _, key)) if *deadline <= now => {
-                    let key = key.clone();
-                    self.end_or_forget(&key, now);
-                }
-                _ => break,
-            }
-        }
-        self.sweep_events(now, SWEPT_AT_ONCE);
-        let deadline = self.deadlines.first().map(|(at, _, _)| *at);
-        let expiry = self.events_by_expiry.first().map(|(at, _, _)| *at);
-        let latest = now.plus(SWEEP_AT_LEAST_EVERY);
-        [deadline, expiry]
-            .into_iter()
-            .flatten()
-            .fold(latest, Ord::min)
-    }
-
-    fn sweep_events(&mut self, now: Timestamp, most: usize) {
-        for _ in 0..most {
-            match self.events_by_expiry.first() {
-                Some((expiry, _, _)) if *expiry <= now => {}
-                _ => break,
-            }
-            let Some((expiry, tenant, id)) = self.events_by_expiry.pop_first() else {
-                break;
-            };
-            // The id may have been used again since then. That event expires later, and stays.
-            let key = (tenant, id);
-            let of_event = self
-                .events
-                .get(&key)
-                .map(|published| published.kept.head().created_at);
-            if of_event.is_some_and(|created_at| created_at.plus(self.limits.retention) <= expiry)
-                && let Some(removed) = self.events.remove(&key)
-            {
-                let bytes = bytes_of_event(bytes_of_data(&removed.kept));
-                self.release_bytes(&key.0, bytes);
-            }
-        }
-    }
-
-    fn end_or_forget(&mut self, key: &DeliveryKey, now: Timestamp) {
-        let Some(entry) = self.by_id.get(key) else {
-            return;
-        };
-        let queue_key = (key.0.clone(), entry.delivery.endpoint_id);
-        let position = entry.position;
-        if entry.delivery.status == DeliveryStatus::Pending {
-            if self.queues.is_active(&queue_key) {
-                // It is overdue because no worker came, not because the endpoint is disabled. It
-                // stays due and gets more time.
-                let later = now.plus(StoreLimits::WAIT_WHILE_DISABLED);
-                self.deadlines.pop_first();
-                self.deadlines.insert((later, position, key.clone()));
-                if let Some(entry) = self.by_id.get_mut(key) {
-                    entry.deadline = Some(later);
-                }
-            } else {
-                self.change(key, |entry| {
-                    entry.delivery = entry.delivery.clone().end(DeliveryStatus::Failed, now);
-                });
-            }
-            return;
-        }
-        self.leave(key);
-        self.by_id.remove(key);
-        self.release_bytes(&key.0, BYTES_OF_DELIVERY);
-        if let Some(history) = self.histories.get_mut(&queue_key) {
-            history.all.remove(&position);
-            if history.all.is_empty() {
-                self.histories.remove(&queue_key);
-                self.queues.forget(&queue_key);
             }
         }
     }

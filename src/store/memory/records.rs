@@ -24,7 +24,8 @@ impl Records {
         (now < *expires_at).then_some(record)
     }
 
-    /// Deletes some expired records. Calls `forgotten` with the tenant of each key that is forgotten.
+    /// Deletes some expired records. Calls `forgotten` with the tenant of each key that is
+    /// forgotten.
     pub fn sweep(&mut self, now: Timestamp, mut forgotten: impl FnMut(&TenantId)) {
         for _ in 0..SWEPT_PER_COMMIT {
             match self.by_expiry.front() {

@@ -87,7 +87,8 @@ impl Stage {
         for held in &mut self.held {
             if !held.is_slow && held.began + 1000 <= self.now {
                 held.is_slow = true;
-                self.known.entry(held.endpoint).or_default().is_slow = true;
+                let known = self.known.entry(held.endpoint).or_default();
+                known.is_slow = !known.is_failing;
             }
         }
         self.queues.note_time(at(self.now));
@@ -119,11 +120,9 @@ impl Stage {
     fn release(&mut self, nth: usize, ended: Option<Ended>) {
         let held = self.held.remove(nth);
         self.queues.release(&key(held.endpoint), held.turn, ended);
-        if let Some(known) = self.known.get_mut(&held.endpoint) {
-            if let Some(ended) = ended {
-                known.is_failing = ended == Failed;
-                known.is_slow = ended == Slowly;
-            }
+        if let (Some(known), Some(ended)) = (self.known.get_mut(&held.endpoint), ended) {
+            known.is_failing = ended == Failed;
+            known.is_slow = ended == Slowly;
         }
     }
 

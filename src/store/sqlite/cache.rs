@@ -27,6 +27,9 @@ const MOST_DATA_OF_ONE: usize = 64 << 10;
 /// The most cached audiences.
 const MOST_AUDIENCES: usize = 64;
 
+/// The number and the members of an audience.
+type Audience = (i64, Arc<[i64]>);
+
 /// See the module documentation.
 #[derive(Default)]
 pub(super) struct Cache {
@@ -35,7 +38,7 @@ pub(super) struct Cache {
     bytes_of_data: usize,
     /// By tenant and type of event: the number and the members of the audience that was written
     /// last, for as long as nobody subscribes or unsubscribes.
-    audiences: HashMap<(i64, Box<str>), (i64, Arc<[i64]>)>,
+    audiences: HashMap<(i64, Box<str>), Audience>,
     endpoints: HashMap<(i64, EndpointId), (i64, Endpoint)>,
     tenants: HashMap<TenantId, i64>,
     names: HashMap<i64, TenantId>,
@@ -133,7 +136,7 @@ impl Cache {
     }
 
     /// Returns the audience of a type of event, if it is stored and has not changed since.
-    pub fn audience(&self, tenant: &Tenant, event_type: &str) -> Option<&(i64, Arc<[i64]>)> {
+    pub fn audience(&self, tenant: &Tenant, event_type: &str) -> Option<&Audience> {
         // Most events have no stored audience, and then the type is not copied.
         if self.audiences.is_empty() {
             return None;

@@ -1,7 +1,7 @@
 //! Runs a commit: the change, and the record of its answer.
 
 use super::fault::Fault;
-use super::read::Tenant;
+use super::read::{Remembered, Tenant};
 use super::transaction::Transaction;
 use super::{endpoints, events, sql};
 use crate::domain::TenantId;
@@ -30,8 +30,8 @@ pub(super) fn commit(
     };
     let found = tx.reader().answer(&tenant, &key_use.key, tx.now())?;
     // An answer that has expired is replaced.
-    let one = Usage::keys(i64::from(found.is_none()));
-    if let Some(record) = found.flatten() {
+    let one = Usage::keys(i64::from(matches!(found, Remembered::Nothing)));
+    if let Remembered::Live(record) = found {
         return Ok(Committed::replay(record.replay(key_use)?).into());
     }
     tx.usages.check(tenant.number, &tx.limits.quotas, one)?;

@@ -7,6 +7,7 @@ use super::fault::Fault;
 use super::read::{Reader, Tenant};
 use super::sql::{self, offline};
 use super::transaction::Transaction;
+use super::turns::Deletion;
 use crate::domain::{DeliveryStatus, Timestamp};
 use crate::store::at_rest::codec;
 use crate::store::fan_outs::AT_ONCE;
@@ -14,14 +15,6 @@ use crate::store::quotas::Usage;
 
 /// The most endpoints of one step.
 pub(super) const MOST: usize = 16;
-
-/// A deleted endpoint that may have pending deliveries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Deletion {
-    pub endpoint: i64,
-    pub tenant: i64,
-    pub at: Timestamp,
-}
 
 /// Notes that an endpoint was deleted.
 pub(super) fn cancel_later(

@@ -63,7 +63,7 @@ pub(super) fn publish(
                 first: None,
             }));
         }
-        own => own.flatten().filter(|_| recipients.len() == 0),
+        own => own.filter(|_| recipients.len() == 0),
     };
     let data = if digest.is_some() {
         0
@@ -83,7 +83,7 @@ pub(super) fn publish(
     tx.usages.change(tenant.number, usage);
     tx.cache.keep_event(event, &fan_out.event);
     for (endpoint, delivery) in few.iter().zip(&fan_out.deliveries) {
-        insert_delivery(tx, tenant, *endpoint, event, (delivery.id, now))?;
+        fan_out::insert_delivery(tx, tenant, *endpoint, event, (delivery.id, now))?;
         tx.turns.touch((tenant.number, endpoint.0));
     }
     if let Recipients::Many(audience, members) = recipients {
@@ -160,27 +160,6 @@ fn insert_event(
         bytes_of_event(data),
     ))?;
     Ok(tx.db.last_insert_rowid())
-}
-
-/// Stores a new delivery, whose first attempt is due at once.
-pub(super) fn insert_delivery(
-    tx: &Transaction<'_>,
-    tenant: &Tenant,
-    (endpoint, endpoint_id): (i64, EndpointId),
-    event: i64,
-    (id, at): (DeliveryId, Timestamp),
-) -> Result<(), Fault> {
-    tx.db.prepare_cached(sql::ADD_DELIVERY)?.execute((
-        tenant.number,
-        id.as_uuid().as_bytes(),
-        endpoint,
-        codec::endpoint_id_bytes(&endpoint_id),
-        event,
-        codec::status_to_number(DeliveryStatus::Pending),
-        at.as_millis(),
-        codec::attempts_to_text(&[])?,
-    ))?;
-    Ok(())
 }
 
 fn set_delivery(tx: &Transaction<'_>, number: i64, delivery: &Delivery) -> Result<(), Fault> {

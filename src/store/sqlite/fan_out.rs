@@ -7,29 +7,17 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use super::events::insert_delivery;
 use super::fault::{Fault, damaged};
 use super::read::{Reader, Tenant};
 use super::sql::{self, offline};
 use super::sweep::release_event;
 use super::transaction::Transaction;
-use crate::domain::{EndpointId, EventPattern, Timestamp};
+use super::turns::{Unmade, UnmadeEvent};
+use crate::domain::{DeliveryId, DeliveryStatus, EndpointId, EventPattern, Timestamp};
 use crate::random;
 use crate::store::at_rest::{audience, codec};
-use crate::store::fan_outs::{AT_ONCE, FanOut, FanOuts};
+use crate::store::fan_outs::{AT_ONCE, FanOut};
 use crate::store::quotas::{BYTES_OF_DELIVERY, Usage};
-
-/// The events whose deliveries are not all made, by the numbers of their tenants and endpoints.
-pub(super) type Unmade = FanOuts<i64, UnmadeEvent, i64>;
-
-/// What making deliveries needs of an event.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct UnmadeEvent {
-    pub number: i64,
-    pub created_at: Timestamp,
-    /// The number of its audience.
-    pub audience: i64,
-}
 
 /// Who gets an event.
 pub(super) enum Recipients {
@@ -97,6 +85,27 @@ fn many(tx: &Transaction<'_>, tenant: &Tenant, event_type: &str) -> Result<Recip
     Ok(Recipients::Many(None, numbers.into()))
 }
 
+/// Stores a new delivery, whose first attempt is due at once.
+pub(super) fn insert_delivery(
+    tx: &Transaction<'_>,
+    tenant: &Tenant,
+    (endpoint, endpoint_id): (i64, EndpointId),
+    event: i64,
+    (id, at): (DeliveryId, Timestamp),
+) -> Result<(), Fault> {
+    tx.db.prepare_cached(sql::ADD_DELIVERY)?.execute((
+        tenant.number,
+        id.as_uuid().as_bytes(),
+        endpoint,
+        codec::endpoint_id_bytes(&endpoint_id),
+        event,
+        codec::status_to_number(DeliveryStatus::Pending),
+        at.as_millis(),
+        codec::attempts_to_text(&[])?,
+    ))?;
+    Ok(())
+}
+
 /// Notes that the deliveries of an event are made later.
 pub(super) fn make_later(
     tx: &mut Transaction<'_>,
@@ -105,16 +114,15 @@ pub(super) fn make_later(
     (number, created_at): (i64, Timestamp),
     (audience, members): (Option<i64>, Arc<[i64]>),
 ) -> Result<(), Fault> {
-    let audience = match audience {
-        Some(audience) => audience,
-        None => {
-            let bytes = audience::audience_to_bytes(&members)?;
-            tx.db.prepare_cached(sql::ADD_AUDIENCE)?.execute([bytes])?;
-            let audience = tx.db.last_insert_rowid();
-            tx.cache
-                .keep_audience(tenant, event_type, audience, &members);
-            audience
-        }
+    let audience = if let Some(audience) = audience {
+        audience
+    } else {
+        let bytes = audience::audience_to_bytes(&members)?;
+        tx.db.prepare_cached(sql::ADD_AUDIENCE)?.execute([bytes])?;
+        let audience = tx.db.last_insert_rowid();
+        tx.cache
+            .keep_audience(tenant, event_type, audience, &members);
+        audience
     };
     tx.db
         .prepare_cached(sql::ADD_FAN_OUT)?

@@ -1,8 +1,8 @@
 //! Queues work for threads, in a lane for each tenant.
 //!
-//! The threads take one piece of work from each lane in turn. So a tenant that sends very much waits
-//! for itself, and another one waits for at most one piece of work of each tenant. What the program
-//! itself needs, such as the test whether the store works, goes before all lanes.
+//! The threads take one piece of work from each lane in turn. So a tenant that sends very much
+//! waits for itself, and another one waits for at most one piece of work of each tenant. What the
+//! program itself needs, such as the test whether the store works, goes before all lanes.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;

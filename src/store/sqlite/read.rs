@@ -33,6 +33,14 @@ pub(super) struct Tenant {
     pub id: TenantId,
 }
 
+/// What is recorded for an idempotency key.
+pub(super) enum Remembered {
+    Nothing,
+    /// An answer that has expired and was not swept yet.
+    Expired,
+    Live(Record),
+}
+
 /// The heads of events that were read, each once, by their number.
 pub(super) type Heads = HashMap<i64, Arc<EventHead>>;
 
@@ -151,25 +159,28 @@ impl Reader<'_> {
         key: &IdempotencyKey,
         now: Timestamp,
     ) -> Result<Option<Record>, Fault> {
-        Ok(self.answer(tenant, key, now)?.flatten())
+        Ok(match self.answer(tenant, key, now)? {
+            Remembered::Live(record) => Some(record),
+            Remembered::Nothing | Remembered::Expired => None,
+        })
     }
 
-    /// Returns `None` when there is no answer for a key, and `Some(None)` when there is one that has
-    /// expired at `now`.
+    /// Returns what is recorded for a key.
     pub fn answer(
         &self,
         tenant: &Tenant,
         key: &IdempotencyKey,
         now: Timestamp,
-    ) -> Result<Option<Option<Record>>, Fault> {
-        self.row(sql::ANSWER, &[&tenant.number, &key.as_str()], |row| {
+    ) -> Result<Remembered, Fault> {
+        let found = self.row(sql::ANSWER, &[&tenant.number, &key.as_str()], |row| {
             if now.as_millis() >= row.get::<_, i64>(0)? {
-                return Ok(None);
+                return Ok(Remembered::Expired);
             }
             let fields = Fields::of(&tenant.id, self.keys);
             let record = fields.open_record(key, row.get_ref(1)?.as_blob()?)?;
-            Ok(Some(record))
-        })
+            Ok(Remembered::Live(record))
+        })?;
+        Ok(found.unwrap_or(Remembered::Nothing))
     }
 
     /// Returns the event with this number, without reading its data.

@@ -7,15 +7,33 @@
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::mem;
 
-use super::deletions::Deletion;
-use super::fan_out::{Unmade, UnmadeEvent};
 use crate::domain::{Delivery, DeliveryId, Timestamp};
-use crate::store::fan_outs::FanOut;
+use crate::store::fan_outs::{FanOut, FanOuts};
 use crate::store::queues::{Ended, Queues, Turn};
 use crate::store::{Hold, StoreLimits};
 
 /// The numbers of a tenant and of one of its endpoints.
 pub(super) type Key = (i64, i64);
+
+/// The events whose deliveries are not all made, by the numbers of their tenants and endpoints.
+pub(super) type Unmade = FanOuts<i64, UnmadeEvent, i64>;
+
+/// What making deliveries needs of an event.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct UnmadeEvent {
+    pub number: i64,
+    pub created_at: Timestamp,
+    /// The number of its audience.
+    pub audience: i64,
+}
+
+/// A deleted endpoint that may have pending deliveries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Deletion {
+    pub endpoint: i64,
+    pub tenant: i64,
+    pub at: Timestamp,
+}
 
 /// A delivery with an attempt in flight.
 pub(super) struct Held {

@@ -175,7 +175,7 @@ async fn requests_wait_while_their_peer_does_not_read() {
     static BEGUN: AtomicUsize = AtomicUsize::new(0);
     let large = || async {
         BEGUN.fetch_add(1, Ordering::SeqCst);
-        Bytes::from_static(&[b'x'; BODY])
+        Bytes::from(vec![b'x'; BODY])
     };
     let app = Router::new().route("/", get(large));
     let server = Serving::start(app, limits(LONG, IDLE)).await;

@@ -48,123 +48,126 @@ fn listening(program: &Program) -> (String, serde_json::Value) {
     )
 }
 
+/// Settings with a bad value: by flags, by variable and value, and how the line begins that says
+/// so.
+const BAD: [(&[&str], &str, &str, &str); 19] = [
+    (
+        &["--listen", "8080"],
+        "HOOKTURN_LISTEN",
+        "8080",
+        "--listen (HOOKTURN_LISTEN): ",
+    ),
+    (
+        &["--api-key", "SECRET"],
+        "HOOKTURN_API_KEYS",
+        "SECRET",
+        "--api-key (HOOKTURN_API_KEYS): entry 1: ",
+    ),
+    (
+        &["--api-key", "a=SECRET-KEY", "--api-key", "b=SECRET-KEY"],
+        "HOOKTURN_API_KEYS",
+        "a=SECRET-KEY,b=SECRET-KEY",
+        "--api-key (HOOKTURN_API_KEYS): entry 2: ",
+    ),
+    (
+        &["--store", "sqlite:SECRET.db"],
+        "HOOKTURN_STORE",
+        "sqlite:SECRET.db",
+        "--master-key (HOOKTURN_MASTER_KEYS): a store in a file needs a master key to \
+         encrypt it; `hookturn keys generate` makes one",
+    ),
+    (
+        &["--store", "sqlite://SECRET/hookturn.db"],
+        "HOOKTURN_STORE",
+        "sqlite://SECRET/hookturn.db",
+        "--store (HOOKTURN_STORE): the store `sqlite:` has no host, and everything after the \
+         colon is the path; write a path such as sqlite:/var/lib/hookturn/hookturn.db",
+    ),
+    (
+        &["--store", "sqlite::memory:"],
+        "HOOKTURN_STORE",
+        "sqlite::memory:",
+        "--store (HOOKTURN_STORE): the store `sqlite:` keeps its records in a file; ",
+    ),
+    (
+        &["--store", "postgres://u:SECRET@db"],
+        "HOOKTURN_STORE",
+        "postgres://u:SECRET@db",
+        "--store (HOOKTURN_STORE): the store `postgres:` is not supported by this version; use memory: or sqlite:PATH",
+    ),
+    (
+        &["--master-key", "k:SECRET"],
+        "HOOKTURN_MASTER_KEYS",
+        "k:SECRET",
+        "--master-key (HOOKTURN_MASTER_KEYS): ",
+    ),
+    (
+        &["--rate-limit", "0"],
+        "HOOKTURN_RATE_LIMIT",
+        "0",
+        "--rate-limit (HOOKTURN_RATE_LIMIT): ",
+    ),
+    (
+        &["--public-url", "https://u:SECRET@h"],
+        "HOOKTURN_PUBLIC_URL",
+        "https://u:SECRET@h",
+        "--public-url (HOOKTURN_PUBLIC_URL): ",
+    ),
+    (
+        &["--log", "hookturn=loud"],
+        "HOOKTURN_LOG",
+        "hookturn=loud",
+        "--log (HOOKTURN_LOG): ",
+    ),
+    (
+        &["--log-format", "xml"],
+        "HOOKTURN_LOG_FORMAT",
+        "xml",
+        "--log-format (HOOKTURN_LOG_FORMAT): ",
+    ),
+    (
+        &["--max-connections", "0"],
+        "HOOKTURN_MAX_CONNECTIONS",
+        "0",
+        "--max-connections (HOOKTURN_MAX_CONNECTIONS): ",
+    ),
+    (
+        &["--max-connections-per-address", "0"],
+        "HOOKTURN_MAX_CONNECTIONS_PER_ADDRESS",
+        "0",
+        "--max-connections-per-address",
+    ),
+    (
+        &["--quota-endpoints", "0"],
+        "HOOKTURN_QUOTA_ENDPOINTS",
+        "0",
+        "--quota-endpoints (HOOKTURN_QUOTA_ENDPOINTS): ",
+    ),
+    (
+        &["--quota-pending-deliveries", "1.5"],
+        "HOOKTURN_QUOTA_PENDING_DELIVERIES",
+        "1.5",
+        "--quota-pending-deliveries (HOOKTURN_QUOTA_PENDING_DELIVERIES): ",
+    ),
+    (
+        &["--quota-event-bytes", "1 GiB"],
+        "HOOKTURN_QUOTA_EVENT_BYTES",
+        "1 GiB",
+        "--quota-event-bytes (HOOKTURN_QUOTA_EVENT_BYTES): ",
+    ),
+    (
+        &["--quota-idempotency-keys", "ten"],
+        "HOOKTURN_QUOTA_IDEMPOTENCY_KEYS",
+        "ten",
+        "--quota-idempotency-keys",
+    ),
+    // A flag without a value has no bad one.
+    (&["--dev=maybe"], "HOOKTURN_DEV", "maybe", "--dev"),
+];
+
 #[test]
 fn a_bad_setting_is_one_line_that_names_it() {
-    let cases: [(&[&str], &str, &str, &str); 19] = [
-        (
-            &["--listen", "8080"],
-            "HOOKTURN_LISTEN",
-            "8080",
-            "--listen (HOOKTURN_LISTEN): ",
-        ),
-        (
-            &["--api-key", "SECRET"],
-            "HOOKTURN_API_KEYS",
-            "SECRET",
-            "--api-key (HOOKTURN_API_KEYS): entry 1: ",
-        ),
-        (
-            &["--api-key", "a=SECRET-KEY", "--api-key", "b=SECRET-KEY"],
-            "HOOKTURN_API_KEYS",
-            "a=SECRET-KEY,b=SECRET-KEY",
-            "--api-key (HOOKTURN_API_KEYS): entry 2: ",
-        ),
-        (
-            &["--store", "sqlite:SECRET.db"],
-            "HOOKTURN_STORE",
-            "sqlite:SECRET.db",
-            "--master-key (HOOKTURN_MASTER_KEYS): a store in a file needs a master key to \
-             encrypt it; `hookturn keys generate` makes one",
-        ),
-        (
-            &["--store", "sqlite://SECRET/hookturn.db"],
-            "HOOKTURN_STORE",
-            "sqlite://SECRET/hookturn.db",
-            "--store (HOOKTURN_STORE): the store `sqlite:` has no host, and everything after the \
-             colon is the path; write a path such as sqlite:/var/lib/hookturn/hookturn.db",
-        ),
-        (
-            &["--store", "sqlite::memory:"],
-            "HOOKTURN_STORE",
-            "sqlite::memory:",
-            "--store (HOOKTURN_STORE): the store `sqlite:` keeps its records in a file; ",
-        ),
-        (
-            &["--store", "postgres://u:SECRET@db"],
-            "HOOKTURN_STORE",
-            "postgres://u:SECRET@db",
-            "--store (HOOKTURN_STORE): the store `postgres:` is not supported by this version; use memory: or sqlite:PATH",
-        ),
-        (
-            &["--master-key", "k:SECRET"],
-            "HOOKTURN_MASTER_KEYS",
-            "k:SECRET",
-            "--master-key (HOOKTURN_MASTER_KEYS): ",
-        ),
-        (
-            &["--rate-limit", "0"],
-            "HOOKTURN_RATE_LIMIT",
-            "0",
-            "--rate-limit (HOOKTURN_RATE_LIMIT): ",
-        ),
-        (
-            &["--public-url", "https://u:SECRET@h"],
-            "HOOKTURN_PUBLIC_URL",
-            "https://u:SECRET@h",
-            "--public-url (HOOKTURN_PUBLIC_URL): ",
-        ),
-        (
-            &["--log", "hookturn=loud"],
-            "HOOKTURN_LOG",
-            "hookturn=loud",
-            "--log (HOOKTURN_LOG): ",
-        ),
-        (
-            &["--log-format", "xml"],
-            "HOOKTURN_LOG_FORMAT",
-            "xml",
-            "--log-format (HOOKTURN_LOG_FORMAT): ",
-        ),
-        (
-            &["--max-connections", "0"],
-            "HOOKTURN_MAX_CONNECTIONS",
-            "0",
-            "--max-connections (HOOKTURN_MAX_CONNECTIONS): ",
-        ),
-        (
-            &["--max-connections-per-address", "0"],
-            "HOOKTURN_MAX_CONNECTIONS_PER_ADDRESS",
-            "0",
-            "--max-connections-per-address",
-        ),
-        (
-            &["--quota-endpoints", "0"],
-            "HOOKTURN_QUOTA_ENDPOINTS",
-            "0",
-            "--quota-endpoints (HOOKTURN_QUOTA_ENDPOINTS): ",
-        ),
-        (
-            &["--quota-pending-deliveries", "1.5"],
-            "HOOKTURN_QUOTA_PENDING_DELIVERIES",
-            "1.5",
-            "--quota-pending-deliveries (HOOKTURN_QUOTA_PENDING_DELIVERIES): ",
-        ),
-        (
-            &["--quota-event-bytes", "1 GiB"],
-            "HOOKTURN_QUOTA_EVENT_BYTES",
-            "1 GiB",
-            "--quota-event-bytes (HOOKTURN_QUOTA_EVENT_BYTES): ",
-        ),
-        (
-            &["--quota-idempotency-keys", "-1"],
-            "HOOKTURN_QUOTA_IDEMPOTENCY_KEYS",
-            "-1",
-            "--quota-idempotency-keys",
-        ),
-        // A flag without a value has no bad one.
-        (&["--dev=maybe"], "HOOKTURN_DEV", "maybe", "--dev"),
-    ];
-    for (flags, variable, value, expected) in cases {
+    for (flags, variable, value, expected) in BAD {
         // Port 0, so that a setting that is wrongly taken does not stand in the way of another
         // test.
         let args = [&["serve"], flags].concat();

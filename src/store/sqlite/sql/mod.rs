@@ -222,8 +222,8 @@ statements! {
             finished_at, scheduled_at, failures, is_last_attempt, is_resend_wanted, attempts, tenant
         FROM delivery WHERE number = ?1";
     /// The numbers of deliveries with one status that were created before the number `?3`. Searches
-    /// by the id of the endpoint, since the deliveries of a deleted endpoint can still be read. Reads
-    /// only the index.
+    /// by the id of the endpoint, since the deliveries of a deleted endpoint can still be read.
+    /// Reads only the index.
     DELIVERY_NUMBERS = "SELECT number FROM delivery
         WHERE endpoint_id = ?1 AND status = ?2 AND number < ?3 ORDER BY number DESC LIMIT ?4";
     ADD_DELIVERY = "INSERT INTO delivery (tenant, id, endpoint, endpoint_id, event, status, created_at,

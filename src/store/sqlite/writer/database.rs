@@ -13,12 +13,11 @@ use crate::clock::Clock;
 use crate::store::at_rest::MasterKeys;
 use crate::store::sqlite::cache::Cache;
 use crate::store::sqlite::checkpoint::Checkpoints;
-use crate::store::sqlite::deletions::Deletion;
 use crate::store::sqlite::fault::Fault;
 use crate::store::sqlite::lock::Files;
 use crate::store::sqlite::read::Reader;
 use crate::store::sqlite::transaction::Transaction;
-use crate::store::sqlite::turns::Turns;
+use crate::store::sqlite::turns::{Deletion, Turns};
 use crate::store::sqlite::usage::Usages;
 use crate::store::sqlite::{deletions, fan_out, generation, queue};
 use crate::store::{Claims, CommitError, StoreError, StoreLimits};
@@ -284,7 +283,7 @@ impl Database {
         if !self.turns.unmade.is_empty()
             && let Some((tenant, _)) = self.turns.next_unmade(self.clock.now())
         {
-            match self.unfinished_step(|tx| fan_out::step(tx)) {
+            match self.unfinished_step(fan_out::step) {
                 Some(Ok(())) => self.turns.unmade.step_done(&tenant),
                 Some(Err(error)) => {
                     tracing::error!(%error, "cannot make the deliveries of an event; they are made after the next start");
