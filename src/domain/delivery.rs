@@ -22,6 +22,10 @@ use super::time::Timestamp;
 /// only when a caller resends the delivery.
 pub const MAX_ATTEMPTS_KEPT: usize = 100;
 
+/// How long a pending delivery waits for a disabled endpoint before it fails: 7 days after its first
+/// due time.
+pub const WAIT_WHILE_DISABLED: Duration = Duration::from_secs(7 * 86_400);
+
 /// How long after an attempt that could not be made the next one is due.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
@@ -36,6 +40,29 @@ pub enum DeliveryStatus {
     Failed,
     /// The endpoint was deleted before the delivery succeeded or failed.
     Canceled,
+}
+
+/// Why a delivery has failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureReason {
+    /// The last attempt failed.
+    AttemptsExhausted,
+    /// The receiver answered 410.
+    EndpointGone,
+    /// It did not succeed within [`retry::LONGEST`].
+    TimeOver,
+    /// Its endpoint was disabled for too long.
+    EndpointDisabled,
+}
+
+impl FailureReason {
+    /// All reasons.
+    pub const ALL: [Self; 4] = [
+        Self::AttemptsExhausted,
+        Self::EndpointGone,
+        Self::TimeOver,
+        Self::EndpointDisabled,
+    ];
 }
 
 /// One attempt of a delivery.
@@ -104,6 +131,10 @@ pub struct Delivery {
     pub next_attempt_at: Option<Timestamp>,
     /// When it finished; `None` while pending.
     pub finished_at: Option<Timestamp>,
+    /// Why it failed; `None` unless it failed, and for one that failed before reasons were kept.
+    pub failure_reason: Option<FailureReason>,
+    /// When its first attempt was due. A resend of a finished delivery begins anew.
+    pub first_due_at: Timestamp,
     /// The attempts so far, oldest first.
     pub attempts: Vec<Attempt>,
     /// How many scheduled attempts have failed so far.
@@ -134,6 +165,8 @@ impl Delivery {
             created_at: now,
             next_attempt_at: Some(now),
             finished_at: None,
+            failure_reason: None,
+            first_due_at: now,
             attempts: Vec::new(),
             failures: 0,
             scheduled_at: None,
@@ -152,7 +185,10 @@ impl Delivery {
         if in_flight {
             resent.is_resend_wanted = true;
         } else {
-            resent.is_last_attempt |= self.status != DeliveryStatus::Pending;
+            if self.status != DeliveryStatus::Pending {
+                resent.is_last_attempt = true;
+                resent.first_due_at = now;
+            }
             // Frequent resends must not use up the schedule. A scheduled attempt that is due
             // already is the one that is made now.
             let scheduled = self.next_attempt_at.filter(|at| *at > now);
@@ -160,6 +196,7 @@ impl Delivery {
             resent.status = DeliveryStatus::Pending;
             resent.next_attempt_at = Some(now);
             resent.finished_at = None;
+            resent.failure_reason = None;
         }
         resent
     }
@@ -184,13 +221,18 @@ impl Delivery {
             return settled;
         }
         let ended = match verdict {
-            Verdict::Success => Some(DeliveryStatus::Succeeded),
+            Verdict::Success => Some(None),
             Verdict::Gone => {
                 // The endpoint is disabled now, and nothing is resent to a disabled endpoint.
                 settled.is_resend_wanted = false;
-                Some(DeliveryStatus::Failed)
+                Some(Some(FailureReason::EndpointGone))
             }
-            Verdict::Failure { .. } if self.is_last_attempt => Some(DeliveryStatus::Failed),
+            Verdict::Failure { .. } if self.is_last_attempt => {
+                Some(Some(FailureReason::AttemptsExhausted))
+            }
+            Verdict::Failure { .. } if self.first_due_at.plus(retry::LONGEST) <= now => {
+                Some(Some(FailureReason::TimeOver))
+            }
             // It was returned above.
             Verdict::NotMade => None,
             Verdict::Failure {
@@ -206,13 +248,15 @@ impl Delivery {
                 };
                 match settled.next_attempt_at {
                     Some(_) => None,
-                    None => Some(DeliveryStatus::Failed),
+                    None => Some(Some(FailureReason::AttemptsExhausted)),
                 }
             }
         };
-        if let Some(status) = ended {
-            settled = settled.end(status, now);
-        }
+        settled = match ended {
+            Some(None) => settled.end(DeliveryStatus::Succeeded, now),
+            Some(Some(reason)) => settled.fail(reason, now),
+            None => settled,
+        };
         settled.let_go(now)
     }
 
@@ -224,6 +268,37 @@ impl Delivery {
             return self.resend(now, false);
         }
         self
+    }
+
+    /// Finishes the delivery as failed.
+    #[must_use]
+    pub fn fail(self, reason: FailureReason, now: Timestamp) -> Self {
+        Self {
+            failure_reason: Some(reason),
+            ..self.end(DeliveryStatus::Failed, now)
+        }
+    }
+
+    /// Returns why a pending delivery has failed at `now`, if its time is over.
+    ///
+    /// A delivery of a disabled endpoint may wait for [`WAIT_WHILE_DISABLED`], which is longer. One
+    /// that has waited so long has failed, whether its endpoint is active again or not.
+    #[must_use]
+    pub fn overdue(
+        first_due_at: Timestamp,
+        is_active: bool,
+        now: Timestamp,
+    ) -> Option<FailureReason> {
+        let may_wait = if is_active {
+            retry::LONGEST
+        } else {
+            WAIT_WHILE_DISABLED
+        };
+        (first_due_at.plus(may_wait) <= now).then_some(if is_active {
+            FailureReason::TimeOver
+        } else {
+            FailureReason::EndpointDisabled
+        })
     }
 
     /// Finishes the delivery with `status`.

@@ -23,7 +23,7 @@ pub mod time;
 pub mod verification;
 
 pub use action::Action;
-pub use delivery::{Attempt, Delivery, DeliveryStatus, Verdict};
+pub use delivery::{Attempt, Delivery, DeliveryStatus, FailureReason, Verdict};
 pub use endpoint::{Endpoint, HeaderEntry, Settings};
 pub use event::{Event, EventHead, EventPattern};
 pub use format::Format;

@@ -19,6 +19,11 @@ const SCHEDULE: [u64; 9] = [
     24 * HOUR,
 ];
 
+/// The longest that a delivery may take from its first due time to its end: 84 hours, which is as
+/// long as the schedule takes with the most jitter and attempts that time out. What has not
+/// succeeded then has failed, attempted or not.
+pub const LONGEST: Duration = Duration::from_secs(84 * HOUR);
+
 /// The longest wait that a receiver's `Retry-After` (RFC 9110, section 10.2.3) can ask for.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * HOUR);
 
@@ -41,6 +46,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn the_whole_schedule_fits_into_the_longest_time() {
+        let waits = (1..=9).filter_map(|failures| wait(failures, 1.0, None));
+        let waits: Duration = waits.sum();
+        let attempts = Duration::from_secs(10 * 15);
+        assert!(waits + attempts <= LONGEST);
+        assert!(LONGEST < waits + Duration::from_secs(HOUR));
+    }
 
     #[test]
     fn ten_attempts_and_then_no_more() {

@@ -27,11 +27,6 @@ pub struct StoreLimits {
     pub quotas: Quotas,
 }
 
-impl StoreLimits {
-    /// How long a pending delivery waits for a disabled endpoint before it fails: 7 days.
-    pub const WAIT_WHILE_DISABLED: Duration = Duration::from_secs(7 * 86_400);
-}
-
 impl Default for StoreLimits {
     fn default() -> Self {
         Self {

@@ -58,6 +58,7 @@ async fn after_7_days_a_delivery_of_a_disabled_endpoint_has_failed() {
     let delivery = stage.only_delivery(&endpoint).await;
     assert_eq!(delivery["status"], "failed");
     assert_eq!(delivery["next_attempt_at"], Value::Null);
+    assert_eq!(delivery["failure_reason"], "endpoint_disabled");
     stage.set_status(&endpoint, "active").await;
     assert_eq!(stage.settle().await, 0);
     assert_eq!(receiver.count(), 0);
@@ -68,14 +69,22 @@ async fn after_7_days_a_delivery_of_a_disabled_endpoint_has_failed() {
 }
 
 #[tokio::test]
-async fn a_delivery_that_is_late_for_want_of_a_worker_is_still_made() {
+async fn a_delivery_that_is_late_for_want_of_a_worker_is_made_for_84_hours() {
     let stage = Stage::start().await;
     let receiver = Receiver::start().await;
     let endpoint = stage.hook(&receiver, &[]).await;
     stage.publish("a").await;
-    stage.advance(8 * DAY);
+    stage.advance(84 * 3600 - 1);
     assert_eq!(stage.settle().await, 1);
     assert_eq!(stage.only_delivery(&endpoint).await["status"], "succeeded");
+    let event = stage.publish("a").await;
+    stage.advance(84 * 3600);
+    assert_eq!(stage.settle().await, 0);
+    let deliveries = stage.deliveries(&endpoint).await;
+    assert_eq!(deliveries[0]["event_id"], event["id"]);
+    assert_eq!(deliveries[0]["status"], "failed");
+    assert_eq!(deliveries[0]["failure_reason"], "time_over");
+    assert_eq!(attempts(&deliveries[0]).len(), 0);
 }
 
 #[tokio::test]

@@ -16,8 +16,8 @@ use crate::domain::data_digest::DataDigest;
 use crate::domain::key_ring::{Current, Retiring};
 use crate::domain::secret::SECRET_BYTES;
 use crate::domain::{
-    Attempt, DeliveryStatus, Endpoint, EndpointId, EventPattern, Fingerprint, Format, HeaderEntry,
-    KeyRing, Secret, Settings, Timestamp,
+    Attempt, DeliveryStatus, Endpoint, EndpointId, EventPattern, FailureReason, Fingerprint,
+    Format, HeaderEntry, KeyRing, Secret, Settings, Timestamp,
 };
 use crate::idempotency::{Answer, Record, RequestFingerprint};
 
@@ -46,6 +46,28 @@ struct SettingsAtRest<'a> {
     headers: Vec<(Box<str>, Zeroizing<Box<str>>)>,
     agent_ids: Box<[Box<str>]>,
     workspace_ids: Box<[Box<str>]>,
+}
+
+/// Returns the number of a reason of failure.
+pub(in crate::store) fn failure_reason_to_number(reason: FailureReason) -> i64 {
+    match reason {
+        FailureReason::AttemptsExhausted => 0,
+        FailureReason::EndpointGone => 1,
+        FailureReason::TimeOver => 2,
+        FailureReason::EndpointDisabled => 3,
+    }
+}
+
+/// Returns the reason of failure with this number.
+pub(in crate::store) fn failure_reason_from(
+    number: Option<i64>,
+) -> Result<Option<FailureReason>, Damaged> {
+    let Some(number) = number else {
+        return Ok(None);
+    };
+    let mut all = FailureReason::ALL.into_iter();
+    let known = all.find(|reason| failure_reason_to_number(*reason) == number);
+    known.map(Some).ok_or(Damaged("reason of a failure"))
 }
 
 /// The first byte of a digest. The data of an event, which is a JSON object, begins with another.

@@ -29,9 +29,6 @@ pub(in crate::store) enum Swept {
 pub(in crate::store) struct Sweeps {
     /// When the next record expires by age, as far as is known.
     by_age_at: Option<Timestamp>,
-    /// Whether the last attempt to fail overdue deliveries failed itself. Then it is not repeated
-    /// at once.
-    is_stuck: bool,
 }
 
 impl Sweeps {
@@ -40,11 +37,6 @@ impl Sweeps {
     pub fn is_due(&self, now: Timestamp) -> bool {
         self.by_age_at
             .is_none_or(|at| at <= now || at > now.plus(BY_AGE_AT_LEAST_EVERY))
-    }
-
-    /// Notes the result of failing overdue deliveries.
-    pub fn note_overdue(&mut self, swept: Swept) {
-        self.is_stuck = swept == Swept::Failed;
     }
 
     /// Notes the results of the sweeps by age. `earliest` is when the next record expires.
@@ -61,10 +53,8 @@ impl Sweeps {
         });
     }
 
-    /// Returns when to sweep next. `deadline` is when the first delivery will have waited too long
-    /// for a disabled endpoint.
+    /// Returns when to sweep next. `deadline` is when the next delivery may have to fail.
     pub fn next(&self, now: Timestamp, deadline: Option<Timestamp>) -> Timestamp {
-        let deadline = deadline.filter(|_| !self.is_stuck);
         let latest = now.plus(SWEEP_AT_LEAST_EVERY);
         [deadline, self.by_age_at]
             .into_iter()
@@ -112,9 +102,6 @@ mod tests {
         let mut sweeps = Sweeps::default();
         sweeps.note_by_age(now(), &[Swept::Failed], Some(now()));
         assert!(!sweeps.is_due(seconds(3599)));
-        sweeps.note_overdue(Swept::Failed);
-        assert_eq!(sweeps.next(now(), Some(now())), seconds(60));
-        sweeps.note_overdue(Swept::All);
         assert_eq!(sweeps.next(now(), Some(seconds(1))), seconds(1));
     }
 

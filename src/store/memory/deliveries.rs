@@ -9,6 +9,8 @@ mod sweep;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
+use crate::domain::delivery::WAIT_WHILE_DISABLED;
+use crate::domain::retry::LONGEST;
 use crate::domain::{
     Delivery, DeliveryId, DeliveryStatus, EndpointId, Event, EventId, TenantId, Timestamp,
 };
@@ -66,6 +68,8 @@ struct Entry {
     waiting: Option<Timestamp>,
     /// The time of its entry in [`Deliveries::deadlines`].
     deadline: Option<Timestamp>,
+    /// Whether it was not failed in time, since its endpoint was disabled then.
+    waits_longer: bool,
 }
 
 /// An event, and how many endpoints it went to.
@@ -80,7 +84,30 @@ pub(super) struct Published {
 struct History {
     all: BTreeMap<u64, DeliveryId>,
     by_status: [BTreeSet<u64>; 4],
-    waiting: BTreeSet<(Timestamp, u64, DeliveryId)>,
+    /// Those that wait for an attempt: the retries, and those that were not attempted yet.
+    waiting: [BTreeSet<(Timestamp, u64, DeliveryId)>; 2],
+}
+
+impl History {
+    /// Returns the delivery that is attempted first at `now`: a retry that is due goes before a first
+    /// attempt.
+    fn first_at(&self, now: Timestamp) -> Option<DeliveryId> {
+        let [retries, firsts] = &self.waiting;
+        let due = retries.first().filter(|(at, _, _)| *at <= now);
+        let first = due.or_else(|| firsts.first()).or_else(|| retries.first());
+        first.map(|(_, _, id)| *id)
+    }
+
+    /// Returns when the first delivery is due.
+    fn first(&self) -> Option<(Timestamp, u64)> {
+        let firsts = self.waiting.iter().filter_map(BTreeSet::first);
+        firsts.map(|(at, position, _)| (*at, *position)).min()
+    }
+}
+
+/// Returns the index of a delivery in [`History::waiting`].
+fn line_of(delivery: &Delivery) -> usize {
+    usize::from(delivery.failures == 0 && !delivery.is_last_attempt)
 }
 
 /// Returns the index of a status in [`History::by_status`].
@@ -193,6 +220,7 @@ impl Deliveries {
             turn: None,
             waiting: None,
             deadline: None,
+            waits_longer: false,
         };
         self.by_id.insert(key.clone(), entry);
         self.use_more(tenant, Usage::pending(1));
@@ -311,10 +339,10 @@ impl Deliveries {
                 break;
             };
             let history = self.histories.get(&queue_key);
-            let Some((_, _, id)) = history.and_then(|history| history.waiting.first()) else {
+            let Some(id) = history.and_then(|history| history.first_at(now)) else {
                 break;
             };
-            let key = (queue_key.0.clone(), *id);
+            let key = (queue_key.0.clone(), id);
             let turn = self.queues.take(&queue_key, now);
             let hold = self.last_hold.next();
             self.last_hold = hold;
@@ -432,12 +460,11 @@ impl Deliveries {
         let queue_key = (key.0.clone(), delivery.endpoint_id);
         if entry.turn.is_none() {
             entry.waiting = delivery.next_attempt_at;
-            entry.deadline = match delivery.finished_at {
-                Some(at) => Some(at.plus(self.limits.retention)),
-                None => delivery
-                    .next_attempt_at
-                    .map(|at| at.plus(StoreLimits::WAIT_WHILE_DISABLED)),
-            };
+            entry.deadline = Some(match delivery.finished_at {
+                Some(at) => at.plus(self.limits.retention),
+                None if entry.waits_longer => delivery.first_due_at.plus(WAIT_WHILE_DISABLED),
+                None => delivery.first_due_at.plus(LONGEST),
+            });
         }
         if let Some(deadline) = entry.deadline {
             self.deadlines
@@ -446,10 +473,9 @@ impl Deliveries {
         if let Some(history) = self.histories.get_mut(&queue_key) {
             history.by_status[place(delivery.status)].insert(entry.position);
             if let Some(at) = entry.waiting {
-                history.waiting.insert((at, entry.position, delivery.id));
+                history.waiting[line_of(delivery)].insert((at, entry.position, delivery.id));
             }
-            let first = history.waiting.first();
-            let first = first.map(|(at, position, _)| (*at, *position));
+            let first = history.first();
             // Nothing of a deleted endpoint waits for its turn.
             if !self.deleted_at.contains_key(&queue_key) {
                 self.queues.waits(&queue_key, first);
@@ -471,7 +497,7 @@ impl Deliveries {
         if let Some(history) = self.histories.get_mut(&queue_key) {
             history.by_status[place(delivery.status)].remove(&entry.position);
             if let Some(at) = entry.waiting.take() {
-                history.waiting.remove(&(at, entry.position, delivery.id));
+                history.waiting[line_of(delivery)].remove(&(at, entry.position, delivery.id));
             }
         }
     }

@@ -7,6 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::fault::{Fault, damaged};
+use super::read::Reader;
 use super::rows::DeliveryRow;
 use super::transaction::Transaction;
 use super::turns::Key;
@@ -74,7 +75,11 @@ fn take(
         // have capacity for one or two.
         _ => {
             let most = most.min(LOOK_AHEAD) + 1;
-            queue::waiting(tx.reader(), tx.turns, endpoint.1, most).map(Into::into)
+            let reader = Reader {
+                db: tx.db,
+                keys: tx.keys,
+            };
+            queue::waiting(reader, tx.turns, endpoint, most, now).map(Into::into)
         }
     };
     let mut waiting: VecDeque<_> = match waiting {
@@ -111,7 +116,13 @@ fn take(
     }
     let next = match waiting.front() {
         Some(next) => Some(*next),
-        None => queue::waiting(tx.reader(), tx.turns, endpoint.1, 1)?.pop(),
+        None => {
+            let reader = Reader {
+                db: tx.db,
+                keys: tx.keys,
+            };
+            queue::waiting(reader, tx.turns, endpoint, 1, now)?.pop()
+        }
     };
     tx.turns.waits(endpoint, next);
     read.waiting.insert(endpoint, waiting);

@@ -149,6 +149,7 @@ fn deliveries(db: &Connection, shift: Shift) -> Result<(), Fault> {
             past(time(3)?),
             deadline(time(4)?),
             codec::attempts_to_text(&attempts)?,
+            past(time(6)?),
         );
         db.prepare_cached(clock::SET_DELIVERY)?.execute(changed)?;
     }

@@ -174,6 +174,8 @@ fn set_delivery(tx: &Transaction<'_>, number: i64, delivery: &Delivery) -> Resul
         delivery.is_last_attempt,
         delivery.is_resend_wanted,
         codec::attempts_to_text(&delivery.attempts)?,
+        delivery.first_due_at.as_millis(),
+        delivery.failure_reason.map(codec::failure_reason_to_number),
     ))?;
     Ok(())
 }
@@ -196,6 +198,7 @@ pub(super) fn update_delivery(
     set_delivery(tx, number, &decided.write)?;
     note_pending(tx, tenant, was_pending, &decided.write);
     tx.turns.note_change(number);
+    tx.turns.may_retry.insert((tenant.number, endpoint));
     tx.turns.touch((tenant.number, endpoint));
     Ok(Written {
         at: now,
@@ -236,6 +239,9 @@ pub(super) fn settle(
     }
     set_delivery(tx, number, &settled)?;
     note_pending(tx, &tenant, was_pending, &settled);
+    if settled.status == DeliveryStatus::Pending {
+        tx.turns.may_retry.insert(endpoint);
+    }
     tx.turns.ended(number, endpoint, receiver.ended);
     Ok(Settled::Recorded)
 }

@@ -228,7 +228,7 @@ impl Reader<'_> {
     }
 
     /// Returns when an endpoint was deleted, if its pending deliveries may not all be canceled yet.
-    fn deleted_at(&self, endpoint: i64) -> Result<Option<Timestamp>, Fault> {
+    pub fn deleted_at(&self, endpoint: i64) -> Result<Option<Timestamp>, Fault> {
         self.row(sql::DELETION, &[&endpoint], |row| {
             Ok(Timestamp::from_millis(row.get(0)?))
         })

@@ -7,9 +7,11 @@ use uuid::Uuid;
 
 use super::fault::{Fault, damaged};
 use crate::domain::{
-    Attempt, Delivery, DeliveryId, DeliveryStatus, EndpointId, EventHead, Timestamp,
+    Attempt, Delivery, DeliveryId, DeliveryStatus, EndpointId, EventHead, FailureReason, Timestamp,
 };
-use crate::store::at_rest::codec::{STATUSES, attempts_from, endpoint_id_from};
+use crate::store::at_rest::codec::{
+    STATUSES, attempts_from, endpoint_id_from, failure_reason_from,
+};
 
 /// A row of a delivery, before its event is read.
 pub(super) struct DeliveryRow {
@@ -29,6 +31,8 @@ pub(super) struct DeliveryRow {
     is_last_attempt: bool,
     is_resend_wanted: bool,
     attempts: Vec<Attempt>,
+    first_due_at: Timestamp,
+    failure_reason: Option<FailureReason>,
 }
 
 impl DeliveryRow {
@@ -40,6 +44,7 @@ impl DeliveryRow {
         let status = *status
             .and_then(|status| STATUSES.get(status))
             .ok_or_else(|| damaged("delivery status"))?;
+        let created_at = Timestamp::from_millis(row.get(6)?);
         Ok(Self {
             number: row.get(0)?,
             id: uuid.map_err(|_| damaged("delivery id"))?.into(),
@@ -48,7 +53,7 @@ impl DeliveryRow {
             event: row.get(4)?,
             was_pending: status == DeliveryStatus::Pending,
             status,
-            created_at: Timestamp::from_millis(row.get(6)?),
+            created_at,
             next_attempt_at: time(row.get(7)?),
             finished_at: time(row.get(8)?),
             scheduled_at: time(row.get(9)?),
@@ -56,6 +61,8 @@ impl DeliveryRow {
             is_last_attempt: row.get(11)?,
             is_resend_wanted: row.get(12)?,
             attempts: attempts_from(row.get_ref(13)?.as_str()?)?,
+            first_due_at: time(row.get(15)?).unwrap_or(created_at),
+            failure_reason: failure_reason_from(row.get(16)?)?,
         })
     }
 
@@ -89,6 +96,8 @@ impl DeliveryRow {
             scheduled_at: self.scheduled_at,
             is_last_attempt: self.is_last_attempt,
             is_resend_wanted: self.is_resend_wanted,
+            first_due_at: self.first_due_at,
+            failure_reason: self.failure_reason,
         }
     }
 }

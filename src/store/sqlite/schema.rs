@@ -14,7 +14,10 @@ pub(super) const APPLICATION_ID: i32 = 0x486b_546e;
 /// The steps to the schema that this version writes (SQLite's `user_version`): step `n` makes
 /// schema `n + 1` of schema `n`. Steps are only ever added, since a file of every released version
 /// must open.
-const MIGRATIONS: &[&[&str]] = &[&[sql::SCHEMA_1], &[sql::SCHEMA_2_TENANTS]];
+const MIGRATIONS: &[&[&str]] = &[
+    &[sql::SCHEMA_1],
+    &[sql::SCHEMA_2_TENANTS, sql::SCHEMA_2_DELIVERIES],
+];
 
 /// Brings the schema to the one that this version writes. Each step and its number are one
 /// transaction.

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use super::fault::Fault;
 use super::read::Reader;
+use super::sql;
 use super::transaction::Transaction;
-use super::{queue, sql};
-use crate::domain::{DeliveryStatus, Timestamp};
-use crate::store::StoreLimits;
+use super::turns::Key;
+use crate::domain::delivery::WAIT_WHILE_DISABLED;
+use crate::domain::retry::LONGEST;
+use crate::domain::{Delivery, DeliveryStatus, Timestamp};
 use crate::store::at_rest::codec;
 use crate::store::quotas::{BYTES_OF_DELIVERY, Usage};
 
@@ -114,22 +116,123 @@ fn events(tx: &mut Transaction<'_>, now: Timestamp) -> Result<bool, Fault> {
     Ok(old.len() == MOST)
 }
 
-/// Fails deliveries that have waited too long for a disabled endpoint: some of one endpoint.
-pub(super) fn overdue(tx: &mut Transaction<'_>, now: Timestamp) -> Result<bool, Fault> {
-    let Some(endpoint) = tx.turns.overdue(now) else {
-        return Ok(false);
-    };
-    for (at, number) in queue::waiting(tx.reader(), tx.turns, endpoint.1, MOST)? {
-        if at.plus(StoreLimits::WAIT_WHILE_DISABLED) <= now {
-            // Does what `Delivery::end` does, without reading the event, which is not needed here.
-            let status = codec::status_to_number(DeliveryStatus::Failed);
-            let mut end = tx.db.prepare_cached(sql::END_DELIVERY)?;
-            end.execute((number, status, now.as_millis()))?;
-            tx.usages.change(endpoint.0, Usage::pending(-1));
+/// An age at which a pending delivery may have to fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Age {
+    /// As long as the schedule may take.
+    Overdue,
+    /// As long as a delivery may wait for a disabled endpoint.
+    Waited,
+}
+
+impl Age {
+    /// Returns the age.
+    pub fn length(self) -> Duration {
+        match self {
+            Self::Overdue => LONGEST,
+            Self::Waited => WAIT_WHILE_DISABLED,
         }
     }
-    // The next delivery of this endpoint has its own deadline, which is looked up after the commit.
-    tx.turns.touch(endpoint);
+}
+
+/// How far the deliveries have come of an age. They come of age in the order of creation, which is
+/// that of their numbers, so each is looked at once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reached {
+    /// The number of the last delivery that has come of age.
+    pub after: i64,
+    /// When the next one comes of age, at the earliest.
+    pub next: Timestamp,
+}
+
+/// Looks at the next deliveries that have come of age, and fails those that are still pending and
+/// have no more time.
+pub(super) fn come_of_age(
+    tx: &mut Transaction<'_>,
+    age: Age,
+    after: i64,
+    now: Timestamp,
+) -> Result<Reached, Fault> {
+    let rows = tx
+        .reader()
+        .rows(sql::DELIVERIES_AFTER, &[&after, &LOOKED_AT], |row| {
+            let first_due_at: Option<i64> = row.get(3)?;
+            let created_at: i64 = row.get(2)?;
+            Ok(Aging {
+                number: row.get(0)?,
+                is_pending: row.get::<_, i64>(1)? == 0,
+                created_at: Timestamp::from_millis(created_at),
+                first_due_at: Timestamp::from_millis(first_due_at.unwrap_or(created_at)),
+                endpoint: (row.get(4)?, row.get(5)?),
+            })
+        })?;
+    let is_end = rows.len() < usize::try_from(LOOKED_AT).unwrap_or(usize::MAX);
+    let mut reached = Reached { after, next: now };
+    let mut failed = 0;
+    for row in rows {
+        let at = row.created_at.plus(age.length());
+        if at > now || failed == MOST {
+            reached.next = at.max(now);
+            return keep(tx, age, after, reached);
+        }
+        reached.after = row.number;
+        failed += usize::from(row.is_pending && fail_if_overdue(tx, age, &row, now)?);
+    }
+    if is_end {
+        reached.next = now.plus(age.length());
+    }
+    keep(tx, age, after, reached)
+}
+
+/// How many deliveries are looked at in one step.
+const LOOKED_AT: i64 = 256;
+
+/// A delivery that may have come of age.
+struct Aging {
+    number: i64,
+    is_pending: bool,
+    created_at: Timestamp,
+    first_due_at: Timestamp,
+    endpoint: Key,
+}
+
+/// Keeps how far the deliveries have come of age.
+fn keep(tx: &Transaction<'_>, age: Age, before: i64, reached: Reached) -> Result<Reached, Fault> {
+    if reached.after != before {
+        let sql = match age {
+            Age::Overdue => sql::SET_OVERDUE_AFTER,
+            Age::Waited => sql::SET_WAITED_AFTER,
+        };
+        tx.run_on(sql, reached.after)?;
+    }
+    Ok(reached)
+}
+
+/// Fails a pending delivery, unless it has more time. Returns whether it has failed.
+fn fail_if_overdue(
+    tx: &mut Transaction<'_>,
+    age: Age,
+    row: &Aging,
+    now: Timestamp,
+) -> Result<bool, Fault> {
+    let is_active = tx.turns.queues.is_active(&row.endpoint);
+    let overdue = Delivery::overdue(row.first_due_at, is_active, now);
+    // The result of an attempt in flight decides. One of a deleted endpoint is being canceled.
+    let (Some(reason), None) = (overdue, tx.turns.held(row.number)) else {
+        return Ok(false);
+    };
+    if age == Age::Overdue && !is_active || tx.reader().deleted_at(row.endpoint.1)?.is_some() {
+        return Ok(false);
+    }
+    // Does what `Delivery::fail` does, without reading the event, which is not needed here.
+    tx.db.prepare_cached(sql::FAIL_DELIVERY)?.execute((
+        row.number,
+        codec::status_to_number(DeliveryStatus::Failed),
+        now.as_millis(),
+        codec::failure_reason_to_number(reason),
+    ))?;
+    tx.usages.change(row.endpoint.0, Usage::pending(-1));
+    tx.turns.touch(row.endpoint);
     Ok(true)
 }
 

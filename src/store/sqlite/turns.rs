@@ -4,7 +4,7 @@
 //! Those are made again, since nobody knows how they ended: delivery is at least once. A claim that
 //! is stored in the file would need a time-out, and would cost each delivery one more write.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::mem;
 
 use crate::domain::{Delivery, DeliveryId, Timestamp};
@@ -72,9 +72,9 @@ pub(super) struct Turns {
     pub unreadable: HashSet<i64>,
     /// Endpoints that cannot be read. Their deliveries wait in the same way.
     unreadable_endpoints: HashSet<Key>,
-    /// When the first waiting delivery of each disabled endpoint has waited too long.
-    deadlines: BTreeSet<(Timestamp, Key)>,
-    deadline_of: HashMap<Key, Timestamp>,
+    /// The endpoints that may have retries. At the start these are all that have waiting
+    /// deliveries.
+    pub may_retry: HashSet<Key>,
     effects: Vec<Effect>,
     /// Endpoints whose deliveries have changed.
     touched: HashSet<Key>,
@@ -93,8 +93,7 @@ impl Turns {
             numbers: HashMap::new(),
             unreadable_endpoints: HashSet::new(),
             unreadable: HashSet::new(),
-            deadlines: BTreeSet::new(),
-            deadline_of: HashMap::new(),
+            may_retry: HashSet::new(),
             effects: Vec::new(),
             touched: HashSet::new(),
             is_news: false,
@@ -124,19 +123,6 @@ impl Turns {
     pub fn touch(&mut self, endpoint: Key) {
         self.touched.insert(endpoint);
         self.is_news = true;
-    }
-
-    /// Returns a disabled endpoint for which a delivery has waited too long at `now`.
-    pub fn overdue(&self, now: Timestamp) -> Option<Key> {
-        let first = self.deadlines.first();
-        first
-            .filter(|(at, _)| *at <= now)
-            .map(|(_, endpoint)| *endpoint)
-    }
-
-    /// Returns when the first delivery will have waited too long for a disabled endpoint.
-    pub fn first_deadline(&self) -> Option<Timestamp> {
-        self.deadlines.first().map(|(at, _)| *at)
     }
 
     /// Notes that an attempt has ended.
@@ -282,13 +268,5 @@ impl Turns {
         let first = first.filter(|_| !self.unreadable_endpoints.contains(&endpoint));
         let first = first.map(|(at, number)| (at, number.unsigned_abs()));
         self.queues.waits(&endpoint, first);
-        if let Some(before) = self.deadline_of.remove(&endpoint) {
-            self.deadlines.remove(&(before, endpoint));
-        }
-        if let Some((at, _)) = first.filter(|_| !self.queues.is_active(&endpoint)) {
-            let deadline = at.plus(StoreLimits::WAIT_WHILE_DISABLED);
-            self.deadlines.insert((deadline, endpoint));
-            self.deadline_of.insert(endpoint, deadline);
-        }
     }
 }

@@ -111,6 +111,8 @@ macro_rules! conformance_suite {
                     an_attempt_that_ends_late_settles_nothing,
                     a_late_410_disables_nothing,
                     an_attempt_that_was_not_made_is_made_again_and_leaves_no_trace,
+                    retries_go_before_first_attempts_and_all_ends_in_time,
+                    a_delivery_whose_time_is_over_under_way_is_decided_by_its_attempt,
                     a_sweep_fails_what_waited_too_long_and_says_when_the_next_is_due,
                     deliveries_and_event_ids_are_each_tenants_own,
                     an_endpoint_that_is_deleted_once_it_is_listed_gets_no_event;

@@ -28,6 +28,9 @@ pub struct Delivery {
     /// When the next attempt is due; null when no attempt will follow.
     #[schema(value_type = Option<String>, required, format = DateTime, example = json!(null))]
     next_attempt_at: Option<Timestamp>,
+    /// Why it has failed; null unless it has, and for one that failed before reasons were kept.
+    #[schema(required, example = json!(null))]
+    failure_reason: Option<FailureReason>,
     /// The newest hundred attempts, oldest first.
     #[schema(max_items = 100)]
     attempts: Vec<Attempt>,
@@ -69,6 +72,31 @@ impl From<DeliveryStatus> for domain::DeliveryStatus {
     }
 }
 
+/// Why a delivery has failed.
+#[derive(Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureReason {
+    /// Its last attempt failed.
+    AttemptsExhausted,
+    /// The receiver answered 410, which disabled the endpoint.
+    EndpointGone,
+    /// It had not succeeded 84 hours after it was due for the first time, attempted or not.
+    TimeOver,
+    /// Its endpoint was disabled until 7 days after it was due for the first time.
+    EndpointDisabled,
+}
+
+impl From<domain::FailureReason> for FailureReason {
+    fn from(reason: domain::FailureReason) -> Self {
+        match reason {
+            domain::FailureReason::AttemptsExhausted => Self::AttemptsExhausted,
+            domain::FailureReason::EndpointGone => Self::EndpointGone,
+            domain::FailureReason::TimeOver => Self::TimeOver,
+            domain::FailureReason::EndpointDisabled => Self::EndpointDisabled,
+        }
+    }
+}
+
 /// One attempt of a delivery.
 #[derive(Serialize, ToSchema)]
 pub struct Attempt {
@@ -106,6 +134,7 @@ impl From<&domain::Delivery> for Delivery {
             status: delivery.status.into(),
             created_at: delivery.created_at,
             next_attempt_at: delivery.next_attempt_at,
+            failure_reason: delivery.failure_reason.map(FailureReason::from),
             attempts: attempts.collect(),
         }
     }

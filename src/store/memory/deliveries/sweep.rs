@@ -1,9 +1,9 @@
 //! Deletes what has expired, and fails what has waited too long.
 
 use super::{Deliveries, DeliveryKey, bytes_of_data};
-use crate::domain::{DeliveryStatus, Timestamp};
+use crate::domain::{Delivery, DeliveryStatus, Timestamp};
+use crate::store::SWEEP_AT_LEAST_EVERY;
 use crate::store::quotas::{BYTES_OF_DELIVERY, bytes_of_event};
-use crate::store::{SWEEP_AT_LEAST_EVERY, StoreLimits};
 
 /// How many deliveries, and how many events, one sweep deletes at most: few, so that it delays
 /// nobody.
@@ -63,20 +63,13 @@ impl Deliveries {
         let queue_key = (key.0.clone(), entry.delivery.endpoint_id);
         let position = entry.position;
         if entry.delivery.status == DeliveryStatus::Pending {
-            if self.queues.is_active(&queue_key) {
-                // It is overdue because no worker came, not because the endpoint is disabled. It
-                // stays due and gets more time.
-                let later = now.plus(StoreLimits::WAIT_WHILE_DISABLED);
-                self.deadlines.pop_first();
-                self.deadlines.insert((later, position, key.clone()));
-                if let Some(entry) = self.by_id.get_mut(key) {
-                    entry.deadline = Some(later);
-                }
-            } else {
-                self.change(key, |entry| {
-                    entry.delivery = entry.delivery.clone().end(DeliveryStatus::Failed, now);
-                });
-            }
+            let is_active = self.queues.is_active(&queue_key);
+            let overdue = Delivery::overdue(entry.delivery.first_due_at, is_active, now);
+            self.change(key, |entry| match overdue {
+                Some(reason) => entry.delivery = entry.delivery.clone().fail(reason, now),
+                // Its endpoint is disabled. It goes on if the endpoint is enabled in time.
+                None => entry.waits_longer = true,
+            });
             return;
         }
         self.leave(key);

@@ -89,16 +89,16 @@ impl Checker<'_> {
     fn delivery(&mut self, row: &Row<'_>, name: &str) -> Result<(), Fault> {
         let delivery = DeliveryRow::read(row)?;
         let tenant: i64 = row.get(14)?;
-        let endpoint = row.get_ref(15)?.as_blob_or_null()?;
+        let endpoint = row.get_ref(17)?.as_blob_or_null()?;
         let facts = rules::DeliveryFacts {
             is_pending: delivery.status() == DeliveryStatus::Pending,
             is_due: row.get::<_, Option<i64>>(7)?.is_some(),
             is_finished: row.get::<_, Option<i64>>(8)?.is_some(),
             tenant,
             has_tenant: self.tenants.contains_key(&tenant),
-            event: (delivery.event, row.get(17)?),
-            endpoint: (delivery.endpoint, row.get(16)?),
-            is_deleted: row.get::<_, Option<i64>>(18)? == Some(tenant),
+            event: (delivery.event, row.get(19)?),
+            endpoint: (delivery.endpoint, row.get(18)?),
+            is_deleted: row.get::<_, Option<i64>>(20)? == Some(tenant),
             is_endpoints_id: endpoint == Some(codec::endpoint_id_bytes(&delivery.endpoint_id)),
         };
         self.problems(name, rules::delivery(&facts));

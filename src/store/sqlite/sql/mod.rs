@@ -150,6 +150,22 @@ UPDATE usage SET pending_deliveries = found.pending, event_bytes = found.bytes
 ALTER TABLE event ADD COLUMN bytes INTEGER;
 ";
 
+/// What schema 2 adds so that a backlog has an end.
+///
+/// - `first_due_at` is the time of creation if it is null.
+/// - The index of what waits for an endpoint has the retries before the first attempts.
+/// - `overdue_after` and `waited_after` are the numbers of the last deliveries that have come of age;
+///   see `sweep`.
+pub(super) const SCHEMA_2_DELIVERIES: &str = "
+ALTER TABLE delivery ADD COLUMN first_due_at INTEGER;
+ALTER TABLE delivery ADD COLUMN failure_reason INTEGER;
+DROP INDEX delivery_due;
+CREATE INDEX delivery_due ON delivery (endpoint, failures = 0 AND is_last_attempt = 0, next_attempt_at)
+    WHERE next_attempt_at IS NOT NULL;
+ALTER TABLE state ADD COLUMN overdue_after INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE state ADD COLUMN waited_after INTEGER NOT NULL DEFAULT 0;
+";
+
 /// Declares the statements, and a list of all of them.
 macro_rules! statements {
     ($($(#[$doc:meta])* $name:ident = $sql:expr;)+) => {
@@ -216,10 +232,11 @@ statements! {
     RELEASE_EVENT = "UPDATE event SET kept = kept - ?2 WHERE number = ?1 RETURNING kept, remembered";
 
     DELIVERY = "SELECT number, id, endpoint, endpoint_id, event, status, created_at, next_attempt_at, finished_at,
-            scheduled_at, failures, is_last_attempt, is_resend_wanted, attempts
+            scheduled_at, failures, is_last_attempt, is_resend_wanted, attempts, tenant, first_due_at, failure_reason
         FROM delivery WHERE tenant = ?1 AND id = ?2";
     DELIVERY_OF_NUMBER = "SELECT number, id, endpoint, endpoint_id, event, status, created_at, next_attempt_at,
-            finished_at, scheduled_at, failures, is_last_attempt, is_resend_wanted, attempts, tenant
+            finished_at, scheduled_at, failures, is_last_attempt, is_resend_wanted, attempts, tenant, first_due_at,
+            failure_reason
         FROM delivery WHERE number = ?1";
     /// The numbers of deliveries with one status that were created before the number `?3`. Searches
     /// by the id of the endpoint, since the deliveries of a deleted endpoint can still be read.
@@ -230,20 +247,32 @@ statements! {
             next_attempt_at, failures, is_last_attempt, is_resend_wanted, attempts)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, 0, 0, 0, ?8)";
     SET_DELIVERY = "UPDATE delivery SET status = ?2, next_attempt_at = ?3, finished_at = ?4, scheduled_at = ?5,
-            failures = ?6, is_last_attempt = ?7, is_resend_wanted = ?8, attempts = ?9
+            failures = ?6, is_last_attempt = ?7, is_resend_wanted = ?8, attempts = ?9, first_due_at = ?10,
+            failure_reason = ?11
         WHERE number = ?1";
     /// Cancels some of the pending deliveries of an endpoint.
     CANCEL_SOME = "UPDATE delivery SET status = ?2, next_attempt_at = NULL, scheduled_at = NULL, finished_at = ?3
         WHERE number IN (SELECT number FROM delivery WHERE endpoint = ?1 AND next_attempt_at IS NOT NULL LIMIT ?4)";
-    END_DELIVERY = "UPDATE delivery SET status = ?2, next_attempt_at = NULL, scheduled_at = NULL, finished_at = ?3
+    FAIL_DELIVERY = "UPDATE delivery SET status = ?2, next_attempt_at = NULL, scheduled_at = NULL, finished_at = ?3,
+            failure_reason = ?4
         WHERE number = ?1";
+    /// The deliveries after a number, in the order of creation.
+    DELIVERIES_AFTER = "SELECT number, status, created_at, first_due_at, tenant, endpoint FROM delivery
+        WHERE number > ?1 ORDER BY number LIMIT ?2";
+    SET_OVERDUE_AFTER = "UPDATE state SET overdue_after = ?1";
+    SET_WAITED_AFTER = "UPDATE state SET waited_after = ?1";
     FIRST_FINISHED = "SELECT min(finished_at) FROM delivery WHERE finished_at IS NOT NULL";
     OLD_DELIVERIES = "SELECT number, event, tenant FROM delivery
         WHERE finished_at IS NOT NULL AND finished_at <= ?1 ORDER BY finished_at LIMIT ?2";
     DELETE_DELIVERY = "DELETE FROM delivery WHERE number = ?1";
-    /// The waiting deliveries of an endpoint, the earliest first.
+    /// The deliveries of an endpoint that wait for their first attempt, the earliest first.
     WAITING = "SELECT next_attempt_at, number FROM delivery
-        WHERE endpoint = ?1 AND next_attempt_at IS NOT NULL ORDER BY next_attempt_at, number";
+        WHERE endpoint = ?1 AND (failures = 0 AND is_last_attempt = 0) = 1 AND next_attempt_at IS NOT NULL
+        ORDER BY next_attempt_at, number";
+    /// Those that wait for another attempt.
+    WAITING_AGAIN = "SELECT next_attempt_at, number FROM delivery
+        WHERE endpoint = ?1 AND (failures = 0 AND is_last_attempt = 0) = 0 AND next_attempt_at IS NOT NULL
+        ORDER BY next_attempt_at, number";
     /// The next endpoint after `?1` that has waiting deliveries.
     NEXT_QUEUE = "SELECT endpoint FROM delivery
         WHERE endpoint > ?1 AND next_attempt_at IS NOT NULL ORDER BY endpoint LIMIT 1";

@@ -82,9 +82,10 @@ pub(in super::super) mod clock {
         "SELECT endpoint.number, tenant.name FROM endpoint
         LEFT JOIN tenant ON tenant.number = endpoint.tenant";
     pub(in super::super::super) const DELIVERIES: &str = "SELECT
-        number, created_at, next_attempt_at, finished_at, scheduled_at, attempts FROM delivery";
+        number, created_at, next_attempt_at, finished_at, scheduled_at, attempts, first_due_at FROM delivery";
     pub(in super::super::super) const SET_DELIVERY: &str = "UPDATE delivery SET created_at = ?2,
-        next_attempt_at = ?3, finished_at = ?4, scheduled_at = ?5, attempts = ?6 WHERE number = ?1";
+        next_attempt_at = ?3, finished_at = ?4, scheduled_at = ?5, attempts = ?6, first_due_at = ?7
+        WHERE number = ?1";
     pub(in super::super::super) const SET_EVENTS: &str =
         "UPDATE event SET created_at = ?1 WHERE created_at > ?1";
     pub(in super::super::super) const SET_ANSWERS: &str = "UPDATE answer
@@ -92,7 +93,8 @@ pub(in super::super) mod clock {
         WHERE expires_at > ?1";
     pub(in super::super::super) const SET_DELETIONS: &str =
         "UPDATE deletion SET deleted_at = ?1 WHERE deleted_at > ?1";
-    pub(in super::super::super) const STOP: &str = "UPDATE state SET clock_advance_ms = 0";
+    pub(in super::super::super) const STOP: &str = "UPDATE state
+        SET clock_advance_ms = 0, overdue_after = 0, waited_after = 0";
 }
 
 /// The statements of `hookturn check`.
@@ -123,8 +125,8 @@ pub(in super::super) mod check {
     pub(in super::super::super) const DELIVERIES: &str = "SELECT
             delivery.number, delivery.id, delivery.endpoint, endpoint_id, event, delivery.status,
             delivery.created_at, next_attempt_at, finished_at, scheduled_at, failures, is_last_attempt,
-            is_resend_wanted, attempts, delivery.tenant, endpoint.id, endpoint.tenant, event.tenant,
-            deletion.tenant
+            is_resend_wanted, attempts, delivery.tenant, first_due_at, failure_reason, endpoint.id, endpoint.tenant,
+            event.tenant, deletion.tenant
         FROM delivery LEFT JOIN endpoint ON endpoint.number = delivery.endpoint
         LEFT JOIN deletion ON deletion.endpoint = delivery.endpoint
         LEFT JOIN event ON event.number = delivery.event ORDER BY delivery.number";
@@ -165,6 +167,9 @@ pub(in super::super) const FAN_OUTS: &str =
 pub(in super::super) const AUDIENCE: &str = "SELECT members FROM audience WHERE number = ?1";
 /// The deleted endpoints whose pending deliveries are not all canceled.
 pub(in super::super) const DELETIONS: &str = "SELECT endpoint, tenant, deleted_at FROM deletion";
+
+/// How far the deliveries have come of age.
+pub(in super::super) const AGES: &str = "SELECT overdue_after, waited_after FROM state";
 
 /// All parts of the schema of a file.
 pub(in super::super) const PARTS: &str =

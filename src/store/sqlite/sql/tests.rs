@@ -8,7 +8,7 @@ use super::*;
 fn empty() -> Connection {
     let db = Connection::open_in_memory().expect("a database");
     file::set_up(&db).expect("the store's settings");
-    for part in [SCHEMA_1, SCHEMA_2_TENANTS] {
+    for part in [SCHEMA_1, SCHEMA_2_TENANTS, SCHEMA_2_DELIVERIES] {
         db.execute_batch(part).expect("a schema");
     }
     db

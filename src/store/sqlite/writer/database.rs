@@ -62,7 +62,7 @@ impl Database {
             keys: &parts.keys,
         };
         let mut turns = Turns::new(parts.limits);
-        queue::find_all(reader, &mut turns)?;
+        queue::find_all(reader, &mut turns, parts.clock.now())?;
         turns.unmade = fan_out::find_all(reader)?;
         turns.deletions = deletions::find_all(reader)?.into();
         let usages = Usages::read(reader)?;
@@ -337,7 +337,7 @@ impl Database {
                     db: &self.db,
                     keys: &self.keys,
                 };
-                queue::find_first(reader, &mut self.turns, endpoint);
+                queue::find_first(reader, &mut self.turns, endpoint, self.clock.now());
             }
         }
         self.work.notify_one();

@@ -3,22 +3,37 @@
 
 use super::database::Database;
 use crate::domain::Timestamp;
+use crate::store::SWEEP_AT_LEAST_EVERY;
 use crate::store::at_rest::sweeps::{Sweeps, Swept};
 use crate::store::sqlite::fault::Fault;
 use crate::store::sqlite::rewrap::steps::{self, Stepped};
-use crate::store::sqlite::sweep::{self, Sweep};
+use crate::store::sqlite::sql::offline;
+use crate::store::sqlite::sweep::{self, Age, Reached, Sweep};
 
 /// The maintenance that is left to do.
 pub(super) struct Upkeep {
     /// Whether a value may be encrypted with another master key than the first.
     is_rewrapping: bool,
     sweeps: Sweeps,
+    /// How far the deliveries have come of each age.
+    ages: [(Age, Reached); 2],
 }
 
 impl Upkeep {
     /// Reads from the file what is left to do.
     pub fn new(database: &mut Database) -> Result<Self, Fault> {
+        let reader = database.transaction();
+        let ages: Option<(i64, i64)> = reader
+            .reader()
+            .row(offline::AGES, &[], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let (overdue, waited) = ages.unwrap_or_default();
+        let next = reader.now();
+        let reached = |after| Reached { after, next };
         Ok(Self {
+            ages: [
+                (Age::Overdue, reached(overdue)),
+                (Age::Waited, reached(waited)),
+            ],
             is_rewrapping: steps::is_unfinished(database.transaction().reader())?,
             sweeps: Sweeps::default(),
         })
@@ -31,14 +46,19 @@ impl Upkeep {
     /// Sweeps: see [`Store::sweep`](crate::store::Store::sweep).
     pub fn sweep(&mut self, database: &mut Database) -> Timestamp {
         let now = database.transaction().now();
-        if database
-            .transaction()
-            .turns
-            .first_deadline()
-            .is_some_and(|at| at <= now)
-        {
-            let overdue = sweep_one(database, sweep::overdue, now);
-            self.sweeps.note_overdue(overdue);
+        for place in 0..self.ages.len() {
+            let (age, reached) = self.ages[place];
+            if reached.next > now {
+                continue;
+            }
+            let come = |database: &mut Database| {
+                sweep::come_of_age(&mut database.transaction(), age, reached.after, now)
+            };
+            let later = now.plus(SWEEP_AT_LEAST_EVERY);
+            self.ages[place].1 = alone(database, come).unwrap_or(Reached {
+                next: later,
+                ..reached
+            });
         }
         if self.sweeps.is_due(now) {
             // Each kind has its own commit, so that a damaged record does not keep the others from
@@ -49,7 +69,7 @@ impl Upkeep {
             let earliest = earliest.unwrap_or_default();
             self.sweeps.note_by_age(now, &swept, earliest);
         }
-        let deadline = database.transaction().turns.first_deadline();
+        let deadline = self.ages.iter().map(|(_, reached)| reached.next).min();
         self.sweeps.next(now, deadline)
     }
 
@@ -72,20 +92,32 @@ impl Upkeep {
 
 /// Runs one kind of sweep, in a commit of its own.
 fn sweep_one(database: &mut Database, sweep: Sweep, now: Timestamp) -> Swept {
-    match database.alone(|database| sweep(&mut database.transaction(), now)) {
-        Ok(is_more) => {
+    match alone(database, |database| sweep(&mut database.transaction(), now)) {
+        Some(true) => Swept::Some,
+        Some(false) => Swept::All,
+        None => Swept::Failed,
+    }
+}
+
+/// Runs a step of a sweep in a commit of its own. Returns `None` if it failed, which is logged.
+fn alone<T>(
+    database: &mut Database,
+    step: impl FnOnce(&mut Database) -> Result<T, Fault>,
+) -> Option<T> {
+    match database.alone(step) {
+        Ok(done) => {
             database.follow_commit();
-            if is_more { Swept::Some } else { Swept::All }
+            Some(done)
         }
         Err(error) => {
             database.transaction().turns.forget_batch();
             if error.is_passing() {
                 // The cause, such as a full disk, makes requests fail, too, and they report it.
-                tracing::debug!(%error, "cannot delete expired records; trying again later");
+                tracing::debug!(%error, "cannot sweep the store; trying again later");
             } else {
-                tracing::error!(%error, "cannot delete expired records; trying again later");
+                tracing::error!(%error, "cannot sweep the store; trying again later");
             }
-            Swept::Failed
+            None
         }
     }
 }
