@@ -22,8 +22,8 @@ use super::time::Timestamp;
 /// only when a caller resends the delivery.
 pub const MAX_ATTEMPTS_KEPT: usize = 100;
 
-/// How long a pending delivery waits for a disabled endpoint before it fails: 7 days after its first
-/// due time.
+/// How long a pending delivery waits for a disabled endpoint before it fails: 7 days after its
+/// first due time.
 pub const WAIT_WHILE_DISABLED: Duration = Duration::from_secs(7 * 86_400);
 
 /// How long after an attempt that could not be made the next one is due.

@@ -15,9 +15,10 @@ use tokio::sync::watch;
 use super::activity::Activity;
 use super::answer::followed;
 use super::connections::Place;
+use super::limits::Limits;
 use super::socket::Watched;
 use super::watchdog::{Expiry, Watchdog};
-use super::{App, Limits, Phase};
+use super::{App, Phase};
 use crate::api::auth::Authenticated;
 
 /// The maximum size of an HTTP/1 request head and of an HTTP/2 header list, in bytes. It also

@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::Limits;
 use super::activity::Activity;
+use super::limits::Limits;
 use crate::domain::TenantId;
 
 /// The bytes of answers that may wait for their peers, in all.

@@ -27,8 +27,8 @@ use std::task::{Context, Poll, ready};
 
 use tokio::time::{Duration, Instant, Sleep};
 
-use super::Limits;
 use super::activity::Activity;
+use super::limits::Limits;
 
 /// How long a connection may take to end after it was asked to.
 const CLOSE_GRACE: Duration = Duration::from_secs(3);

@@ -22,6 +22,7 @@ async fn a_delivery_shows_what_was_tried_and_nothing_else() {
             "created_at",
             "event_id",
             "event_type",
+            "failure_reason",
             "id",
             "next_attempt_at",
             "status",

@@ -232,8 +232,8 @@ async fn an_event_that_does_not_open_fails_alone() {
     let again = json!({ "type": "a.b", "id": "first", "data": { "n": 0 } });
     assert_fails(&program, &api, &Request::post("/events", again)).await;
     let path = format!("/webhooks/endpoints/{}", base.id(0));
-    let deliveries = Request::get(format!("{path}/deliveries"));
-    assert_fails(&program, &api, &deliveries).await;
+    // A list does not read the data of events.
+    assert_eq!(api.all(&format!("{path}/deliveries")).await.len(), 2);
     let succeeded = format!("{path}/deliveries?status=succeeded");
     until(async || api.all(&succeeded).await.len() == 1).await;
     api.get(&path).await.is(200);

@@ -89,8 +89,8 @@ struct History {
 }
 
 impl History {
-    /// Returns the delivery that is attempted first at `now`: a retry that is due goes before a first
-    /// attempt.
+    /// Returns the delivery that is attempted first at `now`: a retry that is due goes before a
+    /// first attempt.
     fn first_at(&self, now: Timestamp) -> Option<DeliveryId> {
         let [retries, firsts] = &self.waiting;
         let due = retries.first().filter(|(at, _, _)| *at <= now);

@@ -114,15 +114,14 @@ fn take(
             read.unreadable += 1;
         }
     }
-    let next = match waiting.front() {
-        Some(next) => Some(*next),
-        None => {
-            let reader = Reader {
-                db: tx.db,
-                keys: tx.keys,
-            };
-            queue::waiting(reader, tx.turns, endpoint, 1, now)?.pop()
-        }
+    let next = if let Some(next) = waiting.front() {
+        Some(*next)
+    } else {
+        let reader = Reader {
+            db: tx.db,
+            keys: tx.keys,
+        };
+        queue::waiting(reader, tx.turns, endpoint, 1, now)?.pop()
     };
     tx.turns.waits(endpoint, next);
     read.waiting.insert(endpoint, waiting);

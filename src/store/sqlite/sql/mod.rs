@@ -154,8 +154,8 @@ ALTER TABLE event ADD COLUMN bytes INTEGER;
 ///
 /// - `first_due_at` is the time of creation if it is null.
 /// - The index of what waits for an endpoint has the retries before the first attempts.
-/// - `overdue_after` and `waited_after` are the numbers of the last deliveries that have come of age;
-///   see `sweep`.
+/// - `overdue_after` and `waited_after` are the numbers of the last deliveries that have come of
+///   age; see `sweep`.
 pub(super) const SCHEMA_2_DELIVERIES: &str = "
 ALTER TABLE delivery ADD COLUMN first_due_at INTEGER;
 ALTER TABLE delivery ADD COLUMN failure_reason INTEGER;
