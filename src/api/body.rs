@@ -16,7 +16,7 @@ use bytes::BytesMut;
 use http_body_util::{BodyExt as _, Limited};
 
 use super::app::App;
-use super::body_room::{BodyRoom, Taken};
+use super::body_room::{BodyRoom, RoomOfBody};
 use super::extract::RequestContext;
 use super::failure::Failure;
 use super::json::Object;
@@ -49,7 +49,7 @@ const KEY_HEADERS: [&str; 2] = ["idempotency-key", "x-idempotency-key"];
 pub struct JsonBody {
     bytes: Bytes,
     is_json: bool,
-    _room: Taken,
+    _room: RoomOfBody,
 }
 
 impl JsonBody {

@@ -16,7 +16,7 @@ const UNIT: usize = 1024;
 pub struct BodyRoom(Arc<Semaphore>);
 
 /// The room of one body, until it is dropped.
-pub(super) type Taken = Option<OwnedSemaphorePermit>;
+pub(super) type RoomOfBody = Option<OwnedSemaphorePermit>;
 
 impl Default for BodyRoom {
     fn default() -> Self {
@@ -26,7 +26,7 @@ impl Default for BodyRoom {
 
 impl BodyRoom {
     /// Waits until there is room for a body of at most this many bytes.
-    pub(super) async fn take(&self, bytes: usize) -> Taken {
+    pub(super) async fn take(&self, bytes: usize) -> RoomOfBody {
         let units = u32::try_from(bytes.div_ceil(UNIT).max(1)).unwrap_or(u32::MAX);
         // It is never closed.
         Arc::clone(&self.0).acquire_many_owned(units).await.ok()

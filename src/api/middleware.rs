@@ -88,6 +88,10 @@ pub async fn around_request(State(app): State<App>, mut request: Request, next: 
         put_failure(&mut response, &failure, rendered);
     }
 
+    if let Some(tenant) = &tenant {
+        let mark = Authenticated(tenant.id.clone());
+        response.extensions_mut().insert(mark);
+    }
     let headers = response.headers_mut();
     // Browsers must not guess the type of a body, which may contain text from a request.
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -95,11 +99,6 @@ pub async fn around_request(State(app): State<App>, mut request: Request, next: 
         // Answers with a secret must not be cached, and no other answer here needs to be.
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
-    if let Some(tenant) = &tenant {
-        let mark = Authenticated(tenant.id.clone());
-        response.extensions_mut().insert(mark);
-    }
-    let headers = response.headers_mut();
     if let Some(taken) = taken {
         put_rate_limit(headers, &taken, app.service().wall());
     }

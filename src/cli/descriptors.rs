@@ -2,8 +2,7 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// The descriptors for everything but connections: the store's files, the log, the runtimes, and
-/// look-ups of names.
+/// The descriptors for everything else: the store's files, the log and the runtimes.
 const OTHERS: usize = 192;
 
 /// How many descriptors are used for what.
@@ -36,13 +35,19 @@ pub(super) fn raise_limit() -> Option<usize> {
 }
 
 impl Shares {
+    /// Returns how many descriptors are used at most. An attempt has a connection, or two sockets
+    /// while it looks up its host.
+    fn descriptors(self) -> usize {
+        self.connections + 2 * self.attempts + self.idle
+    }
+
     /// Returns what fits into `limit` descriptors: the wanted shares, or less of each, in
     /// proportion.
     pub fn within(limit: Option<usize>, wanted: Self) -> Self {
         let Some(limit) = limit else {
             return wanted;
         };
-        let all = wanted.connections + wanted.attempts + wanted.idle;
+        let all = wanted.descriptors();
         let room = limit.saturating_sub(OTHERS).max(limit / 2);
         if all <= room {
             return wanted;
@@ -86,16 +91,16 @@ mod tests {
 
     #[test]
     fn what_is_wanted_is_given_if_it_fits() {
-        for limit in [None, Some(1 << 20), Some(4096 + 1024 + 512 + OTHERS)] {
+        for limit in [None, Some(1 << 20), Some(4096 + 2 * 1024 + 512 + OTHERS)] {
             assert_eq!(Shares::within(limit, WANTED), WANTED, "{limit:?}");
         }
     }
 
     #[test]
     fn less_is_shared_out_in_proportion() {
-        for limit in [16, 64, 256, 1024, 4096, 5000] {
+        for limit in [16, 64, 256, 1024, 4096, 6000] {
             let shares = Shares::within(Some(limit), WANTED);
-            let all = shares.connections + shares.attempts + shares.idle;
+            let all = shares.descriptors();
             assert!(all <= limit && all * 3 >= limit, "{limit}: {shares:?}");
             assert!(shares.connections >= shares.attempts && shares.attempts >= shares.idle);
             assert!(shares.idle >= 1);

@@ -117,8 +117,8 @@ pub struct Reply {
     pub retry_after: Option<Duration>,
     /// The time until the status arrived or the attempt failed.
     pub duration: Duration,
-    /// Whether nothing was sent for want of something that this server needs itself, such as a file
-    /// descriptor. Then the failure is not the receiver's.
+    /// Whether nothing was sent, since this server had no file descriptor or memory for it. Then
+    /// the failure is not the receiver's.
     pub is_own_fault: bool,
 }
 

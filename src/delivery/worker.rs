@@ -302,7 +302,7 @@ impl Worker {
         if warned.is_none_or(|at| now.saturating_duration_since(at) >= WARN_AT_MOST_EVERY) {
             *warned = Some(now);
             tracing::warn!(
-                "attempts cannot be made for want of file descriptors or memory; they are made later. Raise the limit of open files (ulimit -n)"
+                "no file descriptor or memory for attempts; they are made later. Raise the limit of open files (ulimit -n)"
             );
         }
     }

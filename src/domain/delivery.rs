@@ -87,8 +87,8 @@ pub enum Verdict {
     Success,
     /// 410: the receiver is gone permanently.
     Gone,
-    /// Nothing was sent, for want of something that this server needs itself, such as a file
-    /// descriptor. It says nothing about the receiver, so it is no attempt.
+    /// Nothing was sent, since this server had no file descriptor or memory for it. It says nothing
+    /// about the receiver, so it is no attempt.
     NotMade,
     /// Anything else.
     Failure {

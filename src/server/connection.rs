@@ -2,7 +2,6 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::http::Request;
 use hyper::body::Incoming;
@@ -71,22 +70,18 @@ pub(super) async fn run(
     let mut watchdog = Watchdog::new(Arc::clone(&activity), &limits);
     let io = TokioIo::new(Watched::new(socket, Arc::clone(&activity)));
     let place = Arc::new(place);
-    let (of_requests, has_key) = (Arc::clone(&activity), Arc::new(AtomicBool::new(false)));
+    let of_requests = Arc::clone(&activity);
     let service = service_fn(move |request: Request<Incoming>| {
         let version = request.version();
         let in_flight = of_requests.begin(version);
         let mut app = app.clone();
-        let (place, has_key) = (Arc::clone(&place), Arc::clone(&has_key));
-        let activity = Arc::clone(&of_requests);
+        let (place, activity) = (Arc::clone(&place), Arc::clone(&of_requests));
         async move {
             activity.may_begin().await;
             let response = app.call(request).await;
             drop(in_flight);
             response.map(|response| {
-                if !has_key.load(Ordering::Relaxed)
-                    && let Some(Authenticated(caller)) = response.extensions().get()
-                {
-                    has_key.store(true, Ordering::Relaxed);
+                if let Some(Authenticated(caller)) = response.extensions().get() {
                     place.has_key_of(caller);
                 }
                 let response = followed(response, version, &activity);

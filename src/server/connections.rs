@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -72,6 +72,8 @@ impl Source {
 pub(super) struct Place {
     connections: Connections,
     number: u64,
+    /// Whether a request with a valid key came on the connection.
+    has_key: AtomicBool,
 }
 
 impl Connections {
@@ -95,6 +97,7 @@ impl Connections {
                 return Place {
                     connections: self.clone(),
                     number,
+                    has_key: AtomicBool::new(false),
                 };
             }
             ended.await;
@@ -138,6 +141,11 @@ impl Connections {
             return;
         }
         let mut open = self.0.open.lock();
+        // Those that were ended count until their tasks end, but they are not open any more.
+        let unread = open.by_number.values().map(|one| one.activity.unread());
+        if unread.sum::<usize>() <= MOST_UNREAD {
+            return;
+        }
         let greediest = open.by_number.iter();
         let greediest = greediest.max_by_key(|(_, one)| one.activity.unread());
         if let Some(number) = greediest.map(|(number, _)| *number) {
@@ -234,14 +242,15 @@ impl Place {
     /// Notes that a request with a valid key of this caller came on the connection. If the caller
     /// has too many connections, its other one that has been idle longest is ended.
     pub fn has_key_of(&self, caller: &TenantId) {
+        // Every request after the first ends here.
+        if self.has_key.swap(true, Ordering::Relaxed) {
+            return;
+        }
         let most = self.connections.0.limits.max_connections.max(1);
         let mut open = self.connections.0.open.lock();
         let Some(connection) = open.by_number.get_mut(&self.number) else {
             return;
         };
-        if connection.caller.is_some() {
-            return;
-        }
         connection.caller = Some(caller.clone());
         let source = connection.source;
         open.leave_keyless(source);

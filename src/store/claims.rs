@@ -3,11 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::queues::Ended;
+use super::queues::AttemptEnd;
 use super::quotas::Quotas;
 use crate::domain::{Attempt, Delivery, Endpoint, Event, TenantId, Timestamp, Verdict};
 
-/// Limits how many attempts run at once, and how long finished deliveries are kept.
+/// Limits what a store keeps, and how many attempts run at once.
+///
+/// The attempts of one tenant, or of slow and dead receivers, do not delay the others:
+///
+/// - The tenant with the fewest attempts in flight goes first, and each gets at most seven eighths
+///   of `in_flight`.
+/// - An endpoint whose last attempt failed gets one attempt at a time.
+/// - Such attempts, and those that take a second or more, are slow. While they use half of
+///   `in_flight`, no further one begins, except that failing endpoints may always have an eighth.
+/// - While half of `in_flight` or more is used, no endpoint gets a second attempt.
 #[derive(Clone, Copy, Debug)]
 pub struct StoreLimits {
     /// How long finished deliveries and the ids of events are kept. Default: 7 days.
@@ -15,13 +24,6 @@ pub struct StoreLimits {
     /// The most attempts in flight at once. Default: 1024.
     pub in_flight: usize,
     /// The most attempts in flight to one endpoint. Default: 32.
-    ///
-    /// Slow or dead receivers do not delay the others:
-    ///
-    /// - An endpoint whose last attempt failed gets one attempt at a time.
-    /// - All such endpoints together get at most half of `in_flight`, but at least one attempt.
-    /// - While half of `in_flight` or more is used, no endpoint gets a second attempt before every
-    ///   endpoint has its first.
     pub in_flight_per_endpoint: usize,
     /// What each tenant may keep. Default: [`Quotas::MEMORY`].
     pub quotas: Quotas,
@@ -87,7 +89,7 @@ pub enum Settled {
 pub(super) struct Receiver {
     /// How the attempt ended, if it was made. If it failed, the endpoint gets one attempt at a
     /// time.
-    pub ended: Option<Ended>,
+    pub ended: Option<AttemptEnd>,
     /// The disabled endpoint to write, when its receiver is gone.
     pub disabled: Option<Endpoint>,
 }
@@ -109,7 +111,7 @@ impl Receiver {
             Arc::ptr_eq(&endpoint.settings, attempted) || endpoint.settings.url == attempted.url
         };
         Self {
-            ended: Ended::of(attempt, verdict),
+            ended: AttemptEnd::of(attempt, verdict),
             disabled: current
                 .filter(|_| verdict == Verdict::Gone)
                 .filter(is_at_that_url)

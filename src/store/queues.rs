@@ -53,7 +53,7 @@ enum Pace {
 
 /// How an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ended {
+pub(super) enum AttemptEnd {
     /// It succeeded in less than [`SLOW`].
     Promptly,
     /// It succeeded after [`SLOW`] or more.
@@ -62,7 +62,7 @@ pub(super) enum Ended {
     Failed,
 }
 
-impl Ended {
+impl AttemptEnd {
     /// Returns how an attempt with this verdict ended, unless it was not made. Its duration is real
     /// time, whatever the test clock says.
     pub fn of(attempt: &Attempt, verdict: Verdict) -> Option<Self> {
@@ -346,7 +346,7 @@ impl<T: Clone + Ord + Hash, E: Clone + Ord + Hash> Queues<T, E> {
 
     /// Ends an attempt of a queue. `ended` is `None` if it is not known how it ended.
     #[expect(clippy::needless_pass_by_value, reason = "a turn ends only once")]
-    pub fn release(&mut self, key: &(T, E), turn: Turn, ended: Option<Ended>) {
+    pub fn release(&mut self, key: &(T, E), turn: Turn, ended: Option<AttemptEnd>) {
         self.running.remove(&turn.number);
         let became_slow = self.became_slow.remove(&turn.number);
         self.in_flight_slow -= usize::from(turn.pace != Pace::Prompt || became_slow);
@@ -358,9 +358,9 @@ impl<T: Clone + Ord + Hash, E: Clone + Ord + Hash> Queues<T, E> {
         self.change(key, |queue| {
             queue.in_flight -= 1;
             match ended {
-                Some(Ended::Promptly) => queue.pace = Pace::Prompt,
-                Some(Ended::Slowly) => queue.pace = Pace::Slow,
-                Some(Ended::Failed) => queue.pace = Pace::Failing,
+                Some(AttemptEnd::Promptly) => queue.pace = Pace::Prompt,
+                Some(AttemptEnd::Slowly) => queue.pace = Pace::Slow,
+                Some(AttemptEnd::Failed) => queue.pace = Pace::Failing,
                 None => {}
             }
             is_over = queue.is_gone && queue.in_flight == 0;

@@ -12,20 +12,21 @@ use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 
-use super::{CommitError, Committed, Publish, StoreError};
+use super::writes::Written;
+use super::{CommitError, Committed, Publish, Published, StoreError};
 use crate::domain::data_digest::{DataDigest, data_digest};
 use crate::domain::{Event, EventHead, TenantId, Timestamp};
 
 /// What a store keeps of an event, to recognise a repetition.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Kept {
+pub(super) enum KeptEvent {
     /// The data, which is also what is delivered.
     Data(Arc<Event>),
     /// Only the digest of the data, since nobody subscribes to the event.
     Digest(Arc<EventHead>, DataDigest),
 }
 
-impl Kept {
+impl KeptEvent {
     /// Returns the event without its data.
     pub fn head(&self) -> &Arc<EventHead> {
         match self {
@@ -44,43 +45,74 @@ pub(super) struct Digests {
     first: Option<(Timestamp, DataDigest)>,
 }
 
-/// How an event compares with the earlier one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Repeats {
-    /// It is the same event.
-    Same,
-    /// It is another event.
-    Other,
-    /// Digests are needed to tell.
-    Unknown,
-}
-
 impl Digests {
-    /// Compares an event with what was kept of the earlier one.
-    pub fn compare(&self, publish: &Publish, first: &Kept) -> Repeats {
-        let head = first.head();
-        if *head.event_type != *publish.event_type {
-            return Repeats::Other;
-        }
-        let of_first = match first {
-            // Most callers repeat the very same text.
-            Kept::Data(event) if *event.data == *publish.data => return Repeats::Same,
-            Kept::Data(_) => {
-                let known = self.first.filter(|(of, _)| *of == head.created_at);
-                known.map(|(_, digest)| digest)
+    /// Answers a publication whose id was used before. It gets the first answer again if it is the
+    /// same event.
+    ///
+    /// # Errors
+    ///
+    /// [`CommitError::EventIdReused`] if it is another event.
+    pub fn answer_again(
+        &self,
+        publish: Publish,
+        (first, deliveries): (KeptEvent, usize),
+        now: Timestamp,
+    ) -> Result<Result<Written, Box<NeedsDigests>>, CommitError> {
+        match self.is_same(&publish, &first) {
+            Some(true) => {
+                let published = Published {
+                    event: Arc::clone(first.head()),
+                    deliveries,
+                    delivery: None,
+                };
+                Ok(Ok(Written {
+                    at: now,
+                    action: None,
+                    answer: (publish.answer)(&published),
+                }))
             }
-            Kept::Digest(_, digest) => Some(*digest),
-        };
-        match (self.own, of_first) {
-            (Some(own), Some(first)) if own == first => Repeats::Same,
-            (Some(_), Some(_)) => Repeats::Other,
-            _ => Repeats::Unknown,
+            Some(false) => Err(CommitError::EventIdReused),
+            None => Ok(Err(Box::new(NeedsDigests {
+                publish,
+                first: Some(first),
+            }))),
         }
     }
 
-    /// Returns the digest of the data to publish, if it was computed.
-    pub fn own(&self) -> Option<DataDigest> {
-        self.own
+    /// Returns whether an event is the same as the earlier one, or `None` if digests are needed to
+    /// tell.
+    fn is_same(&self, publish: &Publish, first: &KeptEvent) -> Option<bool> {
+        let head = first.head();
+        if *head.event_type != *publish.event_type {
+            return Some(false);
+        }
+        let of_first = match first {
+            // Most callers repeat the very same text.
+            KeptEvent::Data(event) if *event.data == *publish.data => return Some(true),
+            KeptEvent::Data(_) => {
+                let known = self.first.filter(|(of, _)| *of == head.created_at);
+                known.map(|(_, digest)| digest)?
+            }
+            KeptEvent::Digest(_, digest) => *digest,
+        };
+        Some(self.own? == of_first)
+    }
+
+    /// Decides what to keep of a new event that goes to this many endpoints: its data, or only the
+    /// digest if there are none, since the data is then never needed.
+    pub fn of_new(
+        &self,
+        publish: Publish,
+        deliveries: usize,
+    ) -> Result<(Publish, Option<DataDigest>), Box<NeedsDigests>> {
+        match self.own {
+            _ if deliveries > 0 => Ok((publish, None)),
+            Some(own) => Ok((publish, Some(own))),
+            None => Err(Box::new(NeedsDigests {
+                publish,
+                first: None,
+            })),
+        }
     }
 }
 
@@ -89,7 +121,7 @@ pub(super) struct NeedsDigests {
     /// The write.
     pub publish: Publish,
     /// The earlier event, if its digest is needed, too.
-    pub first: Option<Kept>,
+    pub first: Option<KeptEvent>,
 }
 
 /// The result of a try.
@@ -148,8 +180,8 @@ impl Comparisons {
             let digests = Digests {
                 own: Some(digest(&needs.publish.data)),
                 first: needs.first.as_ref().and_then(|first| match first {
-                    Kept::Data(event) => Some((event.head.created_at, digest(&event.data))),
-                    Kept::Digest(..) => None,
+                    KeptEvent::Data(event) => Some((event.head.created_at, digest(&event.data))),
+                    KeptEvent::Digest(..) => None,
                 }),
             };
             (needs.publish, digests)

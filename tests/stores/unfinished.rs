@@ -7,15 +7,15 @@ use std::sync::Arc;
 
 use hookturn::clock::{Clock, TestClock};
 use hookturn::domain::{
-    Attempt, DeliveryStatus, Endpoint, EndpointId, Format, KeyRing, Timestamp, TraceId, Verdict,
+    Attempt, DeliveryStatus, Endpoint, EndpointId, Timestamp, TraceId, Verdict,
 };
-use hookturn::random;
 use hookturn::store::sqlite::{Opening, Progress, check};
 use hookturn::store::{
     Audience, Change, Publish, Settled, SqliteStore, Store as _, StoreLimits, Write,
 };
 use hookturn_test::{START, scratch_in_memory};
 
+use crate::conformance::creation;
 use crate::support::{acme, decided, master_keys, says, settings};
 
 /// More endpoints, and more deliveries, than two steps make or cancel.
@@ -52,19 +52,7 @@ impl Stage<'_> {
 }
 
 async fn create(store: &SqliteStore) -> EndpointId {
-    let id = random::endpoint_id().expect("randomness");
-    let secret = random::secret().expect("randomness");
-    let create = Write::Create(Box::new(move |now| {
-        let endpoint = Endpoint {
-            id,
-            format: Format::StandardWebhooks,
-            created_at: now,
-            updated_at: now,
-            settings: Arc::new(settings(None)),
-            key_ring: Some(KeyRing::new(secret.clone(), now)),
-        };
-        Ok(decided(endpoint, says("created")))
-    }));
+    let (id, create) = creation(settings(None));
     store.commit(acme(), None, create).await.expect("created");
     id
 }

@@ -14,17 +14,21 @@ use crate::domain::retry::LONGEST;
 use crate::domain::{
     Delivery, DeliveryId, DeliveryStatus, EndpointId, Event, EventId, TenantId, Timestamp,
 };
-use crate::store::fan_outs::{AT_ONCE, FanOut, FanOuts};
-use crate::store::queues::{Ended, Queues, Turn};
+use crate::random::{self, NoRandomness};
+use crate::store::pending_fan_outs::{AT_ONCE, PendingFanOut, PendingFanOuts};
+use crate::store::queues::{AttemptEnd, Queues, Turn};
 use crate::store::quotas::{QuotaExceeded, Quotas, Usage};
-use crate::store::repeats::Kept;
+use crate::store::repeats::KeptEvent;
 use crate::store::{Filling, Hold, Page, StoreLimits};
 
 type QueueKey = (TenantId, EndpointId);
 type DeliveryKey = (TenantId, DeliveryId);
 
+/// An event, with endpoints for which a delivery is to be made.
+type Unmade = (TenantId, Arc<Event>, Vec<(EndpointId, DeliveryId)>);
+
 /// A delivery that was claimed, with its event.
-type Taken = (TenantId, Delivery, Arc<Event>, Hold);
+type Claim = (TenantId, Delivery, Arc<Event>, Hold);
 
 /// About how many bytes of text an attempt has where it is shown.
 const BYTES_OF_ATTEMPT: usize = 256;
@@ -46,7 +50,7 @@ pub(super) struct Deliveries {
     events_by_expiry: BTreeSet<(Timestamp, TenantId, EventId)>,
     last_hold: Hold,
     /// The events whose deliveries are not all made.
-    unmade: FanOuts<TenantId, Arc<Event>, EndpointId>,
+    unmade: PendingFanOuts<TenantId, Arc<Event>, EndpointId>,
     /// The deleted endpoints whose pending deliveries are not all canceled, in the order in which
     /// they are canceled, and when each was deleted.
     deleted: VecDeque<QueueKey>,
@@ -75,7 +79,7 @@ struct Entry {
 /// An event, and how many endpoints it went to.
 #[derive(Clone)]
 pub(super) struct Published {
-    pub kept: Kept,
+    pub kept: KeptEvent,
     pub deliveries: usize,
 }
 
@@ -121,10 +125,10 @@ const fn place(status: DeliveryStatus) -> usize {
 }
 
 /// Returns how many bytes of data are kept of an event.
-fn bytes_of_data(kept: &Kept) -> usize {
+fn bytes_of_data(kept: &KeptEvent) -> usize {
     match kept {
-        Kept::Data(event) => event.data.len(),
-        Kept::Digest(..) => 0,
+        KeptEvent::Data(event) => event.data.len(),
+        KeptEvent::Digest(..) => 0,
     }
 }
 
@@ -151,7 +155,7 @@ impl Deliveries {
             events: HashMap::new(),
             events_by_expiry: BTreeSet::new(),
             last_hold: Hold::default(),
-            unmade: FanOuts::default(),
+            unmade: PendingFanOuts::default(),
             deleted: VecDeque::new(),
             deleted_at: HashMap::new(),
             usage: HashMap::new(),
@@ -191,7 +195,7 @@ impl Deliveries {
     }
 
     /// Stores an event, which goes to this many endpoints.
-    pub fn publish(&mut self, tenant: &TenantId, kept: Kept, deliveries: usize) {
+    pub fn publish(&mut self, tenant: &TenantId, kept: KeptEvent, deliveries: usize) {
         let head = kept.head();
         let (id, created_at) = (head.id.clone(), head.created_at);
         // Events may come faster than sweeps.
@@ -236,7 +240,7 @@ impl Deliveries {
     ) {
         let count = i64::try_from(audience.len()).unwrap_or(i64::MAX);
         self.use_more(tenant, Usage::pending(count));
-        let fan_out = FanOut {
+        let fan_out = PendingFanOut {
             event,
             audience,
             done: 0,
@@ -249,19 +253,28 @@ impl Deliveries {
         !self.unmade.is_empty() || !self.deleted.is_empty()
     }
 
-    /// Takes the next endpoints for which a delivery of an event is to be made at `now`.
-    pub fn next_unmade(
-        &mut self,
-        now: Timestamp,
-    ) -> Option<(TenantId, Arc<Event>, Vec<EndpointId>)> {
+    /// Takes the next endpoints for which a delivery of an event is to be made at `now`, with the
+    /// ids of the deliveries. Takes nothing when no ids can be made.
+    pub fn next_unmade(&mut self, now: Timestamp) -> Result<Option<Unmade>, NoRandomness> {
         self.queues.note_time(now);
-        let (tenant, fan_out) = self.unmade.next(|tenant| self.queues.is_sated(tenant))?;
-        let tenant = tenant.clone();
-        let (event, endpoints) = (Arc::clone(&fan_out.event), fan_out.next().to_vec());
+        let is_sated = |tenant: &TenantId| self.queues.is_sated(tenant);
+        let Some((tenant, fan_out)) = self.unmade.next(is_sated) else {
+            return Ok(None);
+        };
+        let (tenant, event) = (tenant.clone(), Arc::clone(&fan_out.event));
+        let with_id = |endpoint: &EndpointId| {
+            let id = random::delivery_id(event.head.created_at);
+            id.map(|id| (*endpoint, id))
+        };
+        let endpoints: Vec<_> = fan_out
+            .next()
+            .iter()
+            .map(with_id)
+            .collect::<Result<_, _>>()?;
         self.unmade.step_done(&tenant);
         let count = i64::try_from(endpoints.len()).unwrap_or(i64::MAX);
         self.use_more(&tenant, Usage::pending(-count));
-        Some((tenant, event, endpoints))
+        Ok(Some((tenant, event, endpoints)))
     }
 
     /// Returns a delivery, and whether an attempt of it is in flight.
@@ -332,7 +345,7 @@ impl Deliveries {
     }
 
     /// Takes and holds what is due at `now`, as far as there is capacity.
-    pub fn claim(&mut self, now: Timestamp, batch: usize) -> Vec<Taken> {
+    pub fn claim(&mut self, now: Timestamp, batch: usize) -> Vec<Claim> {
         let mut claimed = Vec::new();
         while claimed.len() < batch {
             let Some(queue_key) = self.queues.next(now) else {
@@ -366,7 +379,7 @@ impl Deliveries {
 
     /// Ends an attempt. `delivery` is its new state; `ended` is `None` if it is not known how the
     /// attempt ended.
-    pub fn release(&mut self, tenant: &TenantId, delivery: Delivery, ended: Option<Ended>) {
+    pub fn release(&mut self, tenant: &TenantId, delivery: Delivery, ended: Option<AttemptEnd>) {
         let key = (tenant.clone(), delivery.id);
         let queue_key = (tenant.clone(), delivery.endpoint_id);
         let mut turn = None;

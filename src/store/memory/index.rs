@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::domain::{EndpointId, EventPattern, Settings};
 use crate::store::CommitError;
-use crate::store::fan_outs::AT_ONCE;
+use crate::store::pending_fan_outs::AT_ONCE;
 
 /// The most audiences of one tenant that are kept ready.
 const MOST_AUDIENCES: usize = 64;

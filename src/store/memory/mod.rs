@@ -129,7 +129,7 @@ impl MemoryStore {
         tenant: &TenantId,
         write: Write,
         digests: &Digests,
-    ) -> Result<Result<Written, NeedsDigests>, CommitError> {
+    ) -> Result<Result<Written, Box<NeedsDigests>>, CommitError> {
         Ok(Ok(match write {
             Write::Create(decide) => self.create(tenant, &decide)?,
             Write::Update(id, decide) => self.update(tenant, id, &decide)?,
@@ -349,7 +349,7 @@ impl MemoryStore {
         let Some(key_use) = key_use else {
             return Ok(match self.apply(tenant, write, digests)? {
                 Ok(written) => Committed::from(written).into(),
-                Err(needs) => Tried::NeedsDigests(Box::new(needs)),
+                Err(needs) => Tried::NeedsDigests(needs),
             });
         };
         let key = (tenant.clone(), key_use.key.clone());
@@ -368,7 +368,7 @@ impl MemoryStore {
         self.quotas.check(used, more)?;
         let written = match self.apply(tenant, write, digests)? {
             Ok(written) => written,
-            Err(needs) => return Ok(Tried::NeedsDigests(Box::new(needs))),
+            Err(needs) => return Ok(Tried::NeedsDigests(needs)),
         };
         of.keys.fetch_add(more.idempotency_keys, Ordering::Relaxed);
         let record = Record {

@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use super::{MemoryStore, active};
 use crate::domain::{Action, Delivery, EndpointId, TenantId};
-use crate::random;
 use crate::store::fan_out::FanOut;
-use crate::store::fan_outs::AT_ONCE;
+use crate::store::pending_fan_outs::AT_ONCE;
 use crate::store::quotas::{BYTES_OF_DELIVERY, Usage};
-use crate::store::repeats::{Digests, Kept, NeedsDigests, Repeats};
+use crate::store::repeats::{Digests, KeptEvent, NeedsDigests};
 use crate::store::writes::Written;
-use crate::store::{Audience, CommitError, Publish, Published, StoreError};
+use crate::store::{Audience, CommitError, Publish, StoreError};
 
 impl MemoryStore {
     pub(super) fn publish(
@@ -19,7 +18,7 @@ impl MemoryStore {
         tenant: &TenantId,
         publish: Publish,
         digests: &Digests,
-    ) -> Result<Result<Written, NeedsDigests>, CommitError> {
+    ) -> Result<Result<Written, Box<NeedsDigests>>, CommitError> {
         let mut shard = None;
         let audience: Arc<[EndpointId]> = match publish.audience {
             Audience::Subscribers => {
@@ -39,41 +38,13 @@ impl MemoryStore {
         if let Some(first) = deliveries.published(tenant, &publish.id, now).cloned() {
             // The event never changes, so the lock is not needed while it is compared.
             drop(deliveries);
-            return match digests.compare(&publish, &first.kept) {
-                Repeats::Same => {
-                    let published = Published {
-                        event: Arc::clone(first.kept.head()),
-                        deliveries: first.deliveries,
-                        delivery: None,
-                    };
-                    Ok(Ok(Written {
-                        at: now,
-                        action: None,
-                        answer: (publish.answer)(&published),
-                    }))
-                }
-                Repeats::Other => Err(CommitError::EventIdReused),
-                Repeats::Unknown => Ok(Err(NeedsDigests {
-                    publish,
-                    first: Some(first.kept),
-                })),
-            };
+            return digests.answer_again(publish, (first.kept, first.deliveries), now);
         }
-        // Without deliveries, the digest of the data is all that is needed later.
-        let digest = match digests.own() {
-            None if audience.is_empty() => {
-                return Ok(Err(NeedsDigests {
-                    publish,
-                    first: None,
-                }));
-            }
-            own => own.filter(|_| audience.is_empty()),
+        let (publish, digest) = match digests.of_new(publish, audience.len()) {
+            Ok(known) => known,
+            Err(needs) => return Ok(Err(needs)),
         };
-        let data = if digest.is_some() {
-            0
-        } else {
-            publish.data.len()
-        };
+        let data = digest.map_or(publish.data.len(), |_| 0);
         let usage = Usage::of_event(data, audience.len());
         deliveries.check(tenant, &self.quotas, usage)?;
         let is_small = audience.len() <= AT_ONCE;
@@ -82,8 +53,8 @@ impl MemoryStore {
         let (fan_out, render) = fan_out.map_err(StoreError::new)?;
         let answer = render(&fan_out.published(audience.len()));
         let kept = match digest {
-            Some(digest) => Kept::Digest(Arc::clone(&fan_out.event.head), digest),
-            None => Kept::Data(Arc::clone(&fan_out.event)),
+            Some(digest) => KeptEvent::Digest(Arc::clone(&fan_out.event.head), digest),
+            None => KeptEvent::Data(Arc::clone(&fan_out.event)),
         };
         deliveries.publish(tenant, kept, audience.len());
         for delivery in fan_out.deliveries {
@@ -109,22 +80,21 @@ impl MemoryStore {
             if !deliveries.has_unfinished() {
                 return Ok(false);
             }
-            let now = self.clock.now();
-            (deliveries.next_unmade(now), deliveries.cancel_some())
+            let next = deliveries.next_unmade(self.clock.now());
+            (next.map_err(StoreError::new)?, deliveries.cancel_some())
         };
         let Some((tenant, event, endpoints)) = next else {
             return Ok(is_more);
         };
-        for id in endpoints {
-            let key = (tenant.clone(), id);
+        for (endpoint, id) in endpoints {
+            let key = (tenant.clone(), endpoint);
             // Held to the end, so that the endpoint is not deleted meanwhile.
-            let shard = self.shard(id).lock();
+            let shard = self.shard(endpoint).lock();
             let stored = shard.get(&key);
             let mut deliveries = self.deliveries.lock();
             if let Some(stored) = stored {
-                let at = event.head.created_at;
-                let delivery = random::delivery_id(at).map_err(StoreError::new)?;
-                let delivery = Delivery::new(delivery, id, Arc::clone(&event.head), at);
+                let head = Arc::clone(&event.head);
+                let delivery = Delivery::new(id, endpoint, head, event.head.created_at);
                 deliveries.add(&tenant, delivery, &event);
                 deliveries.set_active(&key, stored.endpoint.settings.active);
             } else {

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::Ended::{Failed, Promptly, Slowly};
+use super::AttemptEnd::{Failed, Promptly, Slowly};
 use super::*;
 
 fn limits(in_flight: usize, in_flight_per_endpoint: usize) -> StoreLimits {
@@ -117,7 +117,7 @@ impl Stage {
         endpoints
     }
 
-    fn release(&mut self, nth: usize, ended: Option<Ended>) {
+    fn release(&mut self, nth: usize, ended: Option<AttemptEnd>) {
         let held = self.held.remove(nth);
         self.queues.release(&key(held.endpoint), held.turn, ended);
         if let (Some(known), Some(ended)) = (self.known.get_mut(&held.endpoint), ended) {
@@ -372,7 +372,7 @@ fn an_attempt_that_takes_a_second_is_slow_and_makes_its_queue_slow() {
     // Slow queues get half of the capacity: one of those that have ended.
     (0..2).for_each(|_| stage.release(0, Some(Slowly)));
     assert_eq!(stage.claim(100), [1]);
-    // A prompt queue is not held back by them, whoever has it.
+    // Prompt queues still get attempts, here those of another tenant.
     stage.add_many([21, 22], 50);
     assert_eq!(stage.claim(100), [21, 22]);
     // When its attempt ends sooner, a slow queue is prompt again.
@@ -516,7 +516,7 @@ fn nothing_is_kept_of_a_queue_that_is_as_one_unknown() {
 enum Step {
     Add(u8, i64),
     Claim(usize),
-    Release(prop::sample::Index, Option<Ended>),
+    Release(prop::sample::Index, Option<AttemptEnd>),
     SetActive(u8, bool),
     Forget(u8),
     Pass(i64),

@@ -25,7 +25,7 @@ pub(super) fn commit(
     let Some(key_use) = key_use else {
         return Ok(match apply(tx, &tenant, write, digests)? {
             Ok(written) => Committed::from(written).into(),
-            Err(needs) => Tried::NeedsDigests(Box::new(needs)),
+            Err(needs) => Tried::NeedsDigests(needs),
         });
     };
     let found = tx.reader().answer(&tenant, &key_use.key, tx.now())?;
@@ -37,7 +37,7 @@ pub(super) fn commit(
     tx.usages.check(tenant.number, &tx.limits.quotas, one)?;
     let written = match apply(tx, &tenant, write, digests)? {
         Ok(written) => written,
-        Err(needs) => return Ok(Tried::NeedsDigests(Box::new(needs))),
+        Err(needs) => return Ok(Tried::NeedsDigests(needs)),
     };
     tx.usages.change(tenant.number, one);
     remember(tx, &tenant, key_use, &written)?;
@@ -49,7 +49,7 @@ fn apply(
     tenant: &Tenant,
     write: Write,
     digests: &Digests,
-) -> Result<Result<Written, NeedsDigests>, CommitError> {
+) -> Result<Result<Written, Box<NeedsDigests>>, CommitError> {
     Ok(Ok(match write {
         Write::Create(decide) => endpoints::create(tx, tenant, &decide)?,
         Write::Update(id, decide) => endpoints::update(tx, tenant, id, &decide)?,

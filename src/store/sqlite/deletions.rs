@@ -10,7 +10,7 @@ use super::transaction::Transaction;
 use super::turns::Deletion;
 use crate::domain::{DeliveryStatus, Timestamp};
 use crate::store::at_rest::codec;
-use crate::store::fan_outs::AT_ONCE;
+use crate::store::pending_fan_outs::AT_ONCE;
 use crate::store::quotas::Usage;
 
 /// The most endpoints of one step.

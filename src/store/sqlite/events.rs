@@ -1,7 +1,5 @@
 //! Writes events and deliveries, and the results of attempts.
 
-use std::sync::Arc;
-
 use super::fan_out::{self, Recipients};
 use super::fault::Fault;
 use super::read::{Heads, Tenant};
@@ -17,9 +15,9 @@ use crate::store::at_rest::fields::Fields;
 use crate::store::claims::Receiver;
 use crate::store::fan_out::FanOut;
 use crate::store::quotas::{Usage, bytes_of_event};
-use crate::store::repeats::{Digests, Kept, NeedsDigests, Repeats};
+use crate::store::repeats::{Digests, KeptEvent, NeedsDigests};
 use crate::store::writes::Written;
-use crate::store::{Audience, Claimed, CommitError, Publish, Published, Settled, UpdateDelivery};
+use crate::store::{Audience, Claimed, CommitError, Publish, Settled, UpdateDelivery};
 
 /// Stores an event with its deliveries, unless it was published before. If there are many, they are
 /// made later. Writes nothing if it needs digests.
@@ -28,48 +26,20 @@ pub(super) fn publish(
     tenant: &Tenant,
     publish: Publish,
     digests: &Digests,
-) -> Result<Result<Written, NeedsDigests>, CommitError> {
+) -> Result<Result<Written, Box<NeedsDigests>>, CommitError> {
     let recipients = match publish.audience {
         Audience::Subscribers => fan_out::subscribers(tx, tenant, &publish.event_type)?,
         Audience::Endpoint(id) => Recipients::Few(vec![(active_endpoint(tx, tenant, id)?, id)]),
     };
     let now = tx.now();
-    if let Some((first, deliveries)) = published(tx, tenant, &publish, now)? {
-        return match digests.compare(&publish, &first) {
-            Repeats::Same => {
-                let published = Published {
-                    event: Arc::clone(first.head()),
-                    deliveries,
-                    delivery: None,
-                };
-                Ok(Ok(Written {
-                    at: now,
-                    action: None,
-                    answer: (publish.answer)(&published),
-                }))
-            }
-            Repeats::Other => Err(CommitError::EventIdReused),
-            Repeats::Unknown => Ok(Err(NeedsDigests {
-                publish,
-                first: Some(first),
-            })),
-        };
+    if let Some(first) = published(tx, tenant, &publish, now)? {
+        return digests.answer_again(publish, first, now);
     }
-    // Without deliveries, the digest of the data is all that is needed later.
-    let digest = match digests.own() {
-        None if recipients.len() == 0 => {
-            return Ok(Err(NeedsDigests {
-                publish,
-                first: None,
-            }));
-        }
-        own => own.filter(|_| recipients.len() == 0),
+    let (publish, digest) = match digests.of_new(publish, recipients.len()) {
+        Ok(known) => known,
+        Err(needs) => return Ok(Err(needs)),
     };
-    let data = if digest.is_some() {
-        0
-    } else {
-        publish.data.len()
-    };
+    let data = digest.map_or(publish.data.len(), |_| 0);
     let usage = Usage::of_event(data, recipients.len());
     tx.usages.check(tenant.number, &tx.limits.quotas, usage)?;
     let few: &[_] = match &recipients {
@@ -103,7 +73,7 @@ fn published(
     tenant: &Tenant,
     publish: &Publish,
     now: Timestamp,
-) -> Result<Option<(Kept, usize)>, Fault> {
+) -> Result<Option<(KeptEvent, usize)>, Fault> {
     let since = now.minus(tx.limits.retention).as_millis();
     let number: Option<i64> = tx.reader().row(
         sql::PUBLISHED,

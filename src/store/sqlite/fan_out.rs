@@ -16,7 +16,7 @@ use super::turns::{Unmade, UnmadeEvent};
 use crate::domain::{DeliveryId, DeliveryStatus, EndpointId, EventPattern, Timestamp};
 use crate::random;
 use crate::store::at_rest::{audience, codec};
-use crate::store::fan_outs::{AT_ONCE, FanOut};
+use crate::store::pending_fan_outs::{AT_ONCE, PendingFanOut};
 use crate::store::quotas::{BYTES_OF_DELIVERY, Usage};
 
 /// Who gets an event.
@@ -132,7 +132,7 @@ pub(super) fn make_later(
         created_at,
         audience,
     };
-    let fan_out = FanOut {
+    let fan_out = PendingFanOut {
         event,
         audience: members,
         done: 0,
@@ -171,7 +171,7 @@ pub(super) fn find_all(reader: Reader<'_>) -> Result<Unmade, Fault> {
             created_at: Timestamp::from_millis(created_at),
             audience,
         };
-        let fan_out = FanOut {
+        let fan_out = PendingFanOut {
             event,
             audience: members,
             done,

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::domain::TenantId;
@@ -69,16 +69,32 @@ impl<W> Lanes<W> {
     /// Queues work of a tenant, when its lane has room. A call that is dropped before has queued
     /// nothing.
     pub async fn push(&self, tenant: &TenantId, work: W) -> Result<(), Closed> {
-        let room = self.state.lock().room(tenant);
-        let permit = match Arc::clone(&room).try_acquire_owned() {
-            Ok(permit) => permit,
-            Err(_) => room.acquire_owned().await.map_err(|_| Closed)?,
+        let room = {
+            let mut state = self.state.lock();
+            let room = Arc::clone(&state.lane(tenant).room);
+            match Arc::clone(&room).try_acquire_owned() {
+                Ok(permit) => return self.enter(state, tenant, (work, permit)),
+                Err(_) => room,
+            }
         };
-        let mut state = self.state.lock();
+        let permit = room.acquire_owned().await.map_err(|_| Closed)?;
+        self.enter(self.state.lock(), tenant, (work, permit))
+    }
+
+    fn enter(
+        &self,
+        mut state: MutexGuard<'_, State<W>>,
+        tenant: &TenantId,
+        work: (W, OwnedSemaphorePermit),
+    ) -> Result<(), Closed> {
         if state.is_closed {
             return Err(Closed);
         }
-        state.enter(tenant, work, permit);
+        let lane = state.lane(tenant);
+        lane.work.push_back(work);
+        if lane.work.len() == 1 {
+            state.turns.push_back(tenant.clone());
+        }
         drop(state);
         self.news.notify_one();
         Ok(())
@@ -153,18 +169,6 @@ impl<W> State<W> {
             work: VecDeque::new(),
             room: Arc::new(Semaphore::new(MOST)),
         })
-    }
-
-    fn room(&mut self, tenant: &TenantId) -> Arc<Semaphore> {
-        Arc::clone(&self.lane(tenant).room)
-    }
-
-    fn enter(&mut self, tenant: &TenantId, work: W, permit: OwnedSemaphorePermit) {
-        let lane = self.lane(tenant);
-        lane.work.push_back((work, permit));
-        if lane.work.len() == 1 {
-            self.turns.push_back(tenant.clone());
-        }
     }
 
     fn take(&mut self) -> Option<W> {

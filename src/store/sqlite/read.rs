@@ -16,7 +16,7 @@ use crate::domain::{
 use crate::idempotency::{IdempotencyKey, Record};
 use crate::store::at_rest::fields::{DataAtRest, Fields};
 use crate::store::at_rest::{MasterKeys, codec};
-use crate::store::repeats::Kept;
+use crate::store::repeats::KeptEvent;
 use crate::store::{Filling, Page};
 
 /// A connection, with the keys that decrypt what it reads.
@@ -190,14 +190,18 @@ impl Reader<'_> {
 
     /// Returns what is kept of the event with this number, and the number of endpoints that it went
     /// to.
-    pub fn kept(&self, tenant: &TenantId, number: i64) -> Result<Option<(Kept, usize)>, Fault> {
+    pub fn kept(
+        &self,
+        tenant: &TenantId,
+        number: i64,
+    ) -> Result<Option<(KeptEvent, usize)>, Fault> {
         self.row(sql::EVENT, &[&number], |row| {
             let head = Arc::new(read_head(row)?);
             let fields = Fields::of(tenant, self.keys);
             let data = fields.open_data(head.id.as_str(), row.get_ref(5)?.as_blob()?)?;
             let kept = match data {
-                DataAtRest::Text(data) => Kept::Data(Arc::new(Event { head, data })),
-                DataAtRest::Digest(digest) => Kept::Digest(head, digest),
+                DataAtRest::Text(data) => KeptEvent::Data(Arc::new(Event { head, data })),
+                DataAtRest::Digest(digest) => KeptEvent::Digest(head, digest),
             };
             Ok((kept, row.get(4)?))
         })
@@ -206,7 +210,7 @@ impl Reader<'_> {
     /// Returns the event with this number, which has deliveries.
     pub fn event(&self, tenant: &TenantId, number: i64) -> Result<Arc<Event>, Fault> {
         match self.kept(tenant, number)? {
-            Some((Kept::Data(event), _)) => Ok(event),
+            Some((KeptEvent::Data(event), _)) => Ok(event),
             _ => Err(damaged("the event of a delivery")),
         }
     }

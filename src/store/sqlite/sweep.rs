@@ -138,7 +138,7 @@ impl Age {
 /// How far the deliveries have come of an age. They come of age in the order of creation, which is
 /// that of their numbers, so each is looked at once.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Reached {
+pub(super) struct Aged {
     /// The number of the last delivery that has come of age.
     pub after: i64,
     /// When the next one comes of age, at the earliest.
@@ -152,7 +152,7 @@ pub(super) fn come_of_age(
     age: Age,
     after: i64,
     now: Timestamp,
-) -> Result<Reached, Fault> {
+) -> Result<Aged, Fault> {
     let rows = tx
         .reader()
         .rows(sql::DELIVERIES_AFTER, &[&after, &LOOKED_AT], |row| {
@@ -167,7 +167,7 @@ pub(super) fn come_of_age(
             })
         })?;
     let is_end = rows.len() < usize::try_from(LOOKED_AT).unwrap_or(usize::MAX);
-    let mut reached = Reached { after, next: now };
+    let mut reached = Aged { after, next: now };
     let mut failed = 0;
     for row in rows {
         let at = row.created_at.plus(age.length());
@@ -197,7 +197,7 @@ struct Aging {
 }
 
 /// Keeps how far the deliveries have come of age.
-fn keep(tx: &Transaction<'_>, age: Age, before: i64, reached: Reached) -> Result<Reached, Fault> {
+fn keep(tx: &Transaction<'_>, age: Age, before: i64, reached: Aged) -> Result<Aged, Fault> {
     if reached.after != before {
         let sql = match age {
             Age::Overdue => sql::SET_OVERDUE_AFTER,

@@ -8,15 +8,15 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::mem;
 
 use crate::domain::{Delivery, DeliveryId, Timestamp};
-use crate::store::fan_outs::{FanOut, FanOuts};
-use crate::store::queues::{Ended, Queues, Turn};
+use crate::store::pending_fan_outs::{PendingFanOut, PendingFanOuts};
+use crate::store::queues::{AttemptEnd, Queues, Turn};
 use crate::store::{Hold, StoreLimits};
 
 /// The numbers of a tenant and of one of its endpoints.
 pub(super) type Key = (i64, i64);
 
 /// The events whose deliveries are not all made, by the numbers of their tenants and endpoints.
-pub(super) type Unmade = FanOuts<i64, UnmadeEvent, i64>;
+pub(super) type Unmade = PendingFanOuts<i64, UnmadeEvent, i64>;
 
 /// What making deliveries needs of an event.
 #[derive(Clone, Copy, Debug)]
@@ -48,13 +48,13 @@ pub(super) struct Held {
 /// A change of memory that is made once the batch is committed.
 enum Effect {
     /// An attempt of this delivery has ended.
-    Ended(i64, Option<Ended>),
+    Ended(i64, Option<AttemptEnd>),
     /// This endpoint was enabled or disabled.
     Active(Key, bool),
     /// This endpoint was deleted.
     Gone(Deletion),
     /// The deliveries of this event of a tenant are made later.
-    MakeLater(i64, FanOut<UnmadeEvent, i64>),
+    MakeLater(i64, PendingFanOut<UnmadeEvent, i64>),
 }
 
 /// See the module documentation.
@@ -126,7 +126,7 @@ impl Turns {
     }
 
     /// Notes that an attempt has ended.
-    pub fn ended(&mut self, delivery: i64, endpoint: Key, ended: Option<Ended>) {
+    pub fn ended(&mut self, delivery: i64, endpoint: Key, ended: Option<AttemptEnd>) {
         self.touched.insert(endpoint);
         self.effects.push(Effect::Ended(delivery, ended));
     }
@@ -148,14 +148,17 @@ impl Turns {
     }
 
     /// Notes that the deliveries of an event are made later.
-    pub fn make_later(&mut self, tenant: i64, fan_out: FanOut<UnmadeEvent, i64>) {
+    pub fn make_later(&mut self, tenant: i64, fan_out: PendingFanOut<UnmadeEvent, i64>) {
         self.is_news = true;
         self.effects.push(Effect::MakeLater(tenant, fan_out));
     }
 
     /// Returns the next event whose deliveries are to be made at `now`, with the number of its
     /// tenant.
-    pub fn next_unmade(&mut self, now: Timestamp) -> Option<(i64, FanOut<UnmadeEvent, i64>)> {
+    pub fn next_unmade(
+        &mut self,
+        now: Timestamp,
+    ) -> Option<(i64, PendingFanOut<UnmadeEvent, i64>)> {
         self.queues.note_time(now);
         let next = self.unmade.next(|tenant| self.queues.is_sated(tenant));
         next.map(|(tenant, fan_out)| (*tenant, fan_out.clone()))

@@ -13,6 +13,7 @@ mod model;
 mod names;
 mod paging;
 mod rotations;
+mod schedule;
 mod shares;
 mod tenants;
 
@@ -102,7 +103,6 @@ macro_rules! conformance_suite {
                     an_idempotency_key_publishes_once,
                     every_delivery_is_handed_out_to_one_claimer_alone,
                     a_claim_carries_the_endpoint_as_it_is_at_that_instant,
-                    what_failed_is_due_again_when_its_settling_says,
                     no_more_is_handed_out_than_there_is_room_for,
                     failing_endpoints_get_one_attempt_each_and_half_of_the_room,
                     nothing_is_handed_out_of_an_endpoint_that_is_disabled_or_deleted,
@@ -110,13 +110,16 @@ macro_rules! conformance_suite {
                     a_change_of_a_delivery_knows_whether_it_is_under_way,
                     an_attempt_that_ends_late_settles_nothing,
                     a_late_410_disables_nothing,
-                    an_attempt_that_was_not_made_is_made_again_and_leaves_no_trace,
-                    retries_go_before_first_attempts_and_all_ends_in_time,
-                    a_delivery_whose_time_is_over_under_way_is_decided_by_its_attempt,
-                    a_sweep_fails_what_waited_too_long_and_says_when_the_next_is_due,
                     deliveries_and_event_ids_are_each_tenants_own,
                     an_endpoint_that_is_deleted_once_it_is_listed_gets_no_event;
+                schedule:
+                    what_failed_is_due_again_when_its_settling_says,
+                    a_sweep_fails_what_waited_too_long_and_says_when_the_next_is_due,
+                    an_attempt_that_was_not_made_is_made_again_and_leaves_no_trace,
+                    retries_go_before_first_attempts_and_all_ends_in_time,
+                    a_delivery_whose_time_is_over_under_way_is_decided_by_its_attempt;
                 shares:
+                    a_tenant_with_slow_receivers_leaves_room_for_other_tenants,
                     an_event_for_many_endpoints_reaches_each_of_them_once,
                     who_gets_an_event_is_decided_when_it_is_published,
                     an_event_for_many_endpoints_leaves_room_for_other_tenants,
@@ -324,7 +327,7 @@ fn current(endpoint: &Endpoint) -> String {
 
 /// The decision to create an endpoint with these settings, and the id that it will have. It answers
 /// that id.
-fn creation(settings: Settings) -> (EndpointId, Write) {
+pub fn creation(settings: Settings) -> (EndpointId, Write) {
     let id = random::endpoint_id().expect("randomness");
     let secret = random::secret().expect("randomness");
     let settings = Arc::new(settings);

@@ -8,7 +8,7 @@ use hookturn::domain::{DeliveryStatus, EndpointId, TenantId, Verdict};
 use hookturn::store::{Audience, Claims, CommitError, Quota, QuotaExceeded};
 
 use super::deliveries::{listed as deliveries, publication, publish, set_active, settle, take};
-use super::{LIMITS, Stage, creation, update};
+use super::{LIMITS, OF_ONE_TENANT, Stage, creation, update};
 use crate::support::{acme, key_use, other, says, settings};
 
 /// More endpoints than get their deliveries with the event.
@@ -117,6 +117,25 @@ pub(super) async fn an_event_for_many_endpoints_leaves_room_for_other_tenants(st
         }
     }
     panic!("the other tenant waits");
+}
+
+pub(super) async fn a_tenant_with_slow_receivers_leaves_room_for_other_tenants(stage: Stage) {
+    create_many(&stage, 3 * LIMITS.in_flight).await;
+    publish(&stage, "e1").await;
+    // None of these ends.
+    let slow = take(&stage, 100).await.claimed;
+    assert_eq!(slow.len(), OF_ONE_TENANT);
+    let theirs = stage.create_for(other(), None).await.expect("created").id;
+    for event in 0..3 {
+        stage.advance(Duration::from_secs(2));
+        let id = format!("e{event}");
+        let write = publication(&id, "{}", Audience::Endpoint(theirs));
+        let published = stage.store.commit(other(), None, write).await;
+        published.expect("nothing is in the way");
+        let claimed = take(&stage, 100).await.claimed;
+        assert_eq!((claimed.len(), &claimed[0].tenant), (1, other()));
+        settle(&stage, &claimed[0], Verdict::Success).await;
+    }
 }
 
 pub(super) async fn a_deletion_cancels_whatever_is_pending_from_that_instant(stage: Stage) {

@@ -8,7 +8,7 @@ use crate::store::at_rest::sweeps::{Sweeps, Swept};
 use crate::store::sqlite::fault::Fault;
 use crate::store::sqlite::rewrap::steps::{self, Stepped};
 use crate::store::sqlite::sql::offline;
-use crate::store::sqlite::sweep::{self, Age, Reached, Sweep};
+use crate::store::sqlite::sweep::{self, Age, Aged, Sweep};
 
 /// The maintenance that is left to do.
 pub(super) struct Upkeep {
@@ -16,7 +16,7 @@ pub(super) struct Upkeep {
     is_rewrapping: bool,
     sweeps: Sweeps,
     /// How far the deliveries have come of each age.
-    ages: [(Age, Reached); 2],
+    ages: [(Age, Aged); 2],
 }
 
 impl Upkeep {
@@ -28,7 +28,7 @@ impl Upkeep {
             .row(offline::AGES, &[], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let (overdue, waited) = ages.unwrap_or_default();
         let next = reader.now();
-        let reached = |after| Reached { after, next };
+        let reached = |after| Aged { after, next };
         Ok(Self {
             ages: [
                 (Age::Overdue, reached(overdue)),
@@ -55,7 +55,7 @@ impl Upkeep {
                 sweep::come_of_age(&mut database.transaction(), age, reached.after, now)
             };
             let later = now.plus(SWEEP_AT_LEAST_EVERY);
-            self.ages[place].1 = alone(database, come).unwrap_or(Reached {
+            self.ages[place].1 = alone(database, come).unwrap_or(Aged {
                 next: later,
                 ..reached
             });

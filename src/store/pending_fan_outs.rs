@@ -18,16 +18,16 @@ pub(super) const AT_ONCE: usize = 64;
 /// The events of all tenants whose deliveries are not all made. `T` is a tenant, `E` an event and
 /// `K` an endpoint.
 #[derive(Debug)]
-pub(super) struct FanOuts<T, E, K> {
+pub(super) struct PendingFanOuts<T, E, K> {
     /// In the order in which they were published.
-    by_tenant: HashMap<T, VecDeque<FanOut<E, K>>>,
+    by_tenant: HashMap<T, VecDeque<PendingFanOut<E, K>>>,
     /// The tenants in the order of their turns. Each is here once.
     turns: VecDeque<T>,
 }
 
 /// An event, and who gets it.
 #[derive(Clone, Debug)]
-pub(super) struct FanOut<E, K> {
+pub(super) struct PendingFanOut<E, K> {
     /// The event.
     pub event: E,
     /// The endpoints that get it. Events to the same endpoints share the list.
@@ -36,7 +36,7 @@ pub(super) struct FanOut<E, K> {
     pub done: usize,
 }
 
-impl<E, K> FanOut<E, K> {
+impl<E, K> PendingFanOut<E, K> {
     /// Returns the endpoints of the next step.
     pub fn next(&self) -> &[K] {
         let rest = self.audience.get(self.done..).unwrap_or_default();
@@ -49,7 +49,7 @@ impl<E, K> FanOut<E, K> {
     }
 }
 
-impl<T, E, K> Default for FanOuts<T, E, K> {
+impl<T, E, K> Default for PendingFanOuts<T, E, K> {
     fn default() -> Self {
         Self {
             by_tenant: HashMap::new(),
@@ -58,9 +58,9 @@ impl<T, E, K> Default for FanOuts<T, E, K> {
     }
 }
 
-impl<T: Clone + Eq + Hash, E, K> FanOuts<T, E, K> {
+impl<T: Clone + Eq + Hash, E, K> PendingFanOuts<T, E, K> {
     /// Adds an event at the end of its tenant's line.
-    pub fn push(&mut self, tenant: &T, fan_out: FanOut<E, K>) {
+    pub fn push(&mut self, tenant: &T, fan_out: PendingFanOut<E, K>) {
         let line = match self.by_tenant.entry(tenant.clone()) {
             Entry::Occupied(line) => line.into_mut(),
             Entry::Vacant(none) => {
@@ -78,7 +78,7 @@ impl<T: Clone + Eq + Hash, E, K> FanOuts<T, E, K> {
 
     /// Returns the next event of the tenant whose turn it is. Leaves out tenants for which
     /// `is_sated` says that they have enough deliveries for now.
-    pub fn next(&self, mut is_sated: impl FnMut(&T) -> bool) -> Option<(&T, &FanOut<E, K>)> {
+    pub fn next(&self, mut is_sated: impl FnMut(&T) -> bool) -> Option<(&T, &PendingFanOut<E, K>)> {
         let tenant = self.turns.iter().find(|tenant| !is_sated(tenant))?;
         Some((tenant, self.by_tenant.get(tenant)?.front()?))
     }
@@ -121,8 +121,8 @@ impl<T: Clone + Eq + Hash, E, K> FanOuts<T, E, K> {
 mod tests {
     use super::*;
 
-    fn fan_out(event: &'static str, endpoints: usize) -> FanOut<&'static str, usize> {
-        FanOut {
+    fn fan_out(event: &'static str, endpoints: usize) -> PendingFanOut<&'static str, usize> {
+        PendingFanOut {
             event,
             audience: (0..endpoints).collect(),
             done: 0,
@@ -130,7 +130,7 @@ mod tests {
     }
 
     /// Takes all steps, and returns the event and the first endpoint of each.
-    fn steps(fan_outs: &mut FanOuts<u8, &'static str, usize>) -> Vec<(&'static str, usize)> {
+    fn steps(fan_outs: &mut PendingFanOuts<u8, &'static str, usize>) -> Vec<(&'static str, usize)> {
         let mut steps = Vec::new();
         while let Some((tenant, next)) = fan_outs.next(|_| false) {
             let tenant = *tenant;
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn tenants_take_turns_and_their_events_go_in_order() {
-        let mut fan_outs = FanOuts::default();
+        let mut fan_outs = PendingFanOuts::default();
         fan_outs.push(&1, fan_out("a", 2 * AT_ONCE));
         fan_outs.push(&1, fan_out("b", AT_ONCE));
         fan_outs.push(&2, fan_out("c", AT_ONCE + 1));
@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_tenant_that_has_enough_is_left_out_for_now() {
-        let mut fan_outs = FanOuts::default();
+        let mut fan_outs = PendingFanOuts::default();
         fan_outs.push(&1, fan_out("a", AT_ONCE));
         fan_outs.push(&2, fan_out("b", AT_ONCE));
         let next = fan_outs.next(|tenant| *tenant == 1);
