@@ -24,8 +24,17 @@ pub(super) struct Hand {
     /// Deliveries that were taken and whose attempts have not begun.
     taken: Vec<Claimed>,
     batches: mpsc::UnboundedSender<Vec<Claimed>>,
-    under_way: Arc<AtomicUsize>,
+    counts: Arc<Counts>,
     task: Task,
+}
+
+/// How far the attempts are that a core was given.
+#[derive(Default)]
+struct Counts {
+    /// Those that have not ended.
+    under_way: AtomicUsize,
+    /// Those that have not begun.
+    waiting: AtomicUsize,
 }
 
 struct Task(JoinHandle<()>);
@@ -38,37 +47,49 @@ impl Drop for Task {
 
 impl Hand {
     /// Starts a task on `core` that makes attempts with `attempt`. It notifies `ended` when
-    /// attempts have ended.
-    pub fn start<A, F>(core: &Core, attempt: A, ended: Arc<Notify>) -> Self
+    /// attempts have ended, and `begun` when all that it was given have begun.
+    pub fn start<A, F>(core: &Core, attempt: A, ended: Arc<Notify>, begun: Arc<Notify>) -> Self
     where
         A: Fn(Claimed) -> F + Send + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
         let (batches, to_begin) = mpsc::unbounded_channel();
-        let under_way = Arc::new(AtomicUsize::new(0));
-        let task = core.spawn(make_attempts(
-            core.clone(),
-            attempt,
-            to_begin,
-            Arc::clone(&under_way),
-            ended,
-        ));
+        let counts = Arc::new(Counts::default());
+        let of_attempts = Arc::clone(&counts);
+        let begin = move |claimed| {
+            let (counts, begun) = (Arc::clone(&of_attempts), Arc::clone(&begun));
+            let attempt = attempt(claimed);
+            async move {
+                if counts.waiting.fetch_sub(1, Ordering::Relaxed) == 1 {
+                    begun.notify_one();
+                }
+                attempt.await;
+            }
+        };
+        let of_task = Arc::clone(&counts);
+        let task = core.spawn(make_attempts(core.clone(), begin, to_begin, of_task, ended));
         Self {
             taken: Vec::new(),
             batches,
-            under_way,
+            counts,
             task: Task(task),
         }
     }
 
     /// Returns the number of attempts that have not ended.
     pub fn under_way(&self) -> usize {
-        self.under_way.load(Ordering::Relaxed)
+        self.counts.under_way.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of attempts that have not begun.
+    pub fn waiting(&self) -> usize {
+        self.counts.waiting.load(Ordering::Relaxed)
     }
 
     /// Takes a claimed delivery. Its attempt starts with the next call of [`begin`](Self::begin).
     pub fn take(&mut self, claimed: Claimed) {
-        self.under_way.fetch_add(1, Ordering::Relaxed);
+        self.counts.under_way.fetch_add(1, Ordering::Relaxed);
+        self.counts.waiting.fetch_add(1, Ordering::Relaxed);
         self.taken.push(claimed);
     }
 
@@ -95,7 +116,7 @@ async fn make_attempts<F: Future<Output = ()> + Send + 'static>(
     core: Core,
     attempt: impl Fn(Claimed) -> F,
     mut batches: mpsc::UnboundedReceiver<Vec<Claimed>>,
-    under_way: Arc<AtomicUsize>,
+    counts: Arc<Counts>,
     ended: Arc<Notify>,
 ) {
     let mut attempts = JoinSet::new();
@@ -115,7 +136,7 @@ async fn make_attempts<F: Future<Output = ()> + Send + 'static>(
                 while attempts.try_join_next().is_some() {
                     count += 1;
                 }
-                under_way.fetch_sub(count, Ordering::Relaxed);
+                counts.under_way.fetch_sub(count, Ordering::Relaxed);
                 tell_at.get_or_insert_with(|| Instant::now() + TELLING);
             }
             () = sleep_until(tell_at.unwrap_or_else(Instant::now)), if tell_at.is_some() => {

@@ -131,16 +131,16 @@ impl Worker {
     /// their deliveries held for ever. Dropping the future ends the attempts in flight.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let cores = self.cores.clone().unwrap_or_else(Cores::current);
-        let ended = Arc::new(Notify::new());
+        let (ended, begun) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let hand = |core| {
             let worker = Arc::new(self.for_another_core());
             let attempt = move |claimed| Arc::clone(&worker).attempt(claimed);
-            Hand::start(core, attempt, Arc::clone(&ended))
+            Hand::start(core, attempt, Arc::clone(&ended), Arc::clone(&begun))
         };
         let mut hands: Vec<Hand> = cores.iter().map(hand).collect();
         tokio::select! {
             biased;
-            () = self.attempt_all(&mut hands, &ended, stop) => {}
+            () = self.attempt_all(&mut hands, [&ended, &begun], stop) => {}
             () = self.sweep_all() => {}
         }
         let all_end = join_all(hands.into_iter().map(Hand::end));
@@ -167,15 +167,25 @@ impl Worker {
         }
     }
 
-    /// Makes attempts until `stop` completes. `ended` is notified when attempts have ended.
+    /// Makes attempts until `stop` completes. `ended` is notified when attempts have ended, and
+    /// `begun` when a hand has begun all of its attempts.
     async fn attempt_all(
         &self,
         hands: &mut [Hand],
-        ended: &Notify,
+        [ended, begun]: [&Notify; 2],
         stop: impl Future<Output = ()>,
     ) {
         tokio::pin!(stop);
         loop {
+            // Cores that are busy get no more than they can begin. Otherwise the attempts of a
+            // tenant that sends very much would fill them, and everybody's requests and attempts
+            // would wait for their turns among hundreds of others.
+            while hands.iter().all(|hand| hand.waiting() > 0) {
+                tokio::select! {
+                    () = begun.notified() => {}
+                    () = &mut stop => return,
+                }
+            }
             let claims = tokio::select! {
                 biased;
                 claims = unpanicking(self.store.claim(BATCH)) => claims,
@@ -195,7 +205,9 @@ impl Worker {
             let found = claims.claimed.len();
             let wait = self.until(claims.next_due);
             for claimed in claims.claimed {
-                if let Some(idlest) = hands.iter_mut().min_by_key(|hand| hand.under_way()) {
+                let hands = hands.iter_mut();
+                let idlest = hands.min_by_key(|hand| (hand.waiting() >= BATCH, hand.under_way()));
+                if let Some(idlest) = idlest {
                     idlest.take(claimed);
                 }
             }

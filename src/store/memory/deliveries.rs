@@ -9,6 +9,7 @@ mod sweep;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
+use super::large_map::LargeMap;
 use crate::domain::delivery::WAIT_WHILE_DISABLED;
 use crate::domain::retry::LONGEST;
 use crate::domain::{
@@ -40,13 +41,13 @@ const SWEPT_PER_EVENT: usize = 2;
 pub(super) struct Deliveries {
     limits: StoreLimits,
     next_position: u64,
-    by_id: HashMap<DeliveryKey, Entry>,
-    histories: HashMap<QueueKey, History>,
+    by_id: LargeMap<DeliveryKey, Entry>,
+    histories: LargeMap<QueueKey, History>,
     queues: Queues<TenantId, EndpointId>,
     /// When the retention of each finished delivery ends, and when each pending one has waited too
     /// long for a disabled endpoint. Deliveries in flight are not in it.
     deadlines: BTreeSet<(Timestamp, u64, DeliveryKey)>,
-    events: HashMap<(TenantId, EventId), Published>,
+    events: LargeMap<(TenantId, EventId), Published>,
     events_by_expiry: BTreeSet<(Timestamp, TenantId, EventId)>,
     last_hold: Hold,
     /// The events whose deliveries are not all made.
@@ -148,11 +149,11 @@ impl Deliveries {
         Self {
             limits,
             next_position: 0,
-            by_id: HashMap::new(),
-            histories: HashMap::new(),
+            by_id: LargeMap::default(),
+            histories: LargeMap::default(),
             queues: Queues::new(limits),
             deadlines: BTreeSet::new(),
-            events: HashMap::new(),
+            events: LargeMap::default(),
             events_by_expiry: BTreeSet::new(),
             last_hold: Hold::default(),
             unmade: PendingFanOuts::default(),
@@ -396,7 +397,7 @@ impl Deliveries {
     pub fn set_active(&mut self, queue_key: &QueueKey, is_active: bool) {
         // An endpoint without deliveries has no queue: it is removed with the last delivery, and
         // added with the first.
-        if self.histories.contains_key(queue_key) && !self.deleted_at.contains_key(queue_key) {
+        if self.histories.get(queue_key).is_some() && !self.deleted_at.contains_key(queue_key) {
             self.queues.set_active(queue_key, is_active);
         }
     }
@@ -404,7 +405,7 @@ impl Deliveries {
     /// Notes that an endpoint was deleted. Its pending deliveries are shown as canceled from now
     /// on, and are canceled a few at a time.
     pub fn cancel_later(&mut self, queue_key: &QueueKey, now: Timestamp) {
-        if self.histories.contains_key(queue_key) {
+        if self.histories.get(queue_key).is_some() {
             self.queues.forget(queue_key);
             self.deleted.push_back(queue_key.clone());
             self.deleted_at.insert(queue_key.clone(), now);

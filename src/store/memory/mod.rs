@@ -18,6 +18,7 @@
 
 mod deliveries;
 mod index;
+mod large_map;
 mod publish;
 mod records;
 
