@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Mutex as AsyncMutex, Notify};
 use tokio::time::{Duration, Instant};
 
 /// The bytes of answers that may wait for the peer of one connection. While there are more, its
@@ -43,6 +43,10 @@ pub(super) struct Activity {
     answers: Mutex<Answers>,
     /// Notified when the peer has taken something.
     taken: Notify,
+    /// Held by the request that begins next.
+    beginning: AsyncMutex<()>,
+    /// Whether a request began since the task of the connection last ran.
+    begun: AtomicBool,
     /// Notified when the connection must end at once.
     cut: Notify,
 }
@@ -75,6 +79,8 @@ impl Activity {
             unread_in_all,
             answers: Mutex::default(),
             taken: Notify::new(),
+            beginning: AsyncMutex::default(),
+            begun: AtomicBool::new(false),
             cut: Notify::new(),
         })
     }
@@ -132,8 +138,15 @@ impl Activity {
         }
     }
 
-    /// Waits until the peer has taken enough of the earlier answers.
+    /// Waits until it is the turn of a request: one request of a connection begins at a time, and
+    /// after the other connections had their turns. Otherwise a few hundred clients that send a
+    /// hundred requests at once would get them all answered before anybody else's. Waits until the
+    /// peer has taken enough of the earlier answers, too.
     pub(super) async fn may_begin(&self) {
+        let _beginning = self.beginning.lock().await;
+        if self.begun.swap(true, Ordering::Relaxed) {
+            tokio::task::yield_now().await;
+        }
         loop {
             let taken = self.taken.notified();
             if self.blocked.load(Ordering::Relaxed) == NEVER
@@ -143,6 +156,11 @@ impl Activity {
             }
             taken.await;
         }
+    }
+
+    /// Records that the task of the connection has run, and others run next.
+    pub(super) fn note_turn(&self) {
+        self.begun.store(false, Ordering::Relaxed);
     }
 
     /// Returns how many bytes of answers wait for the peer.

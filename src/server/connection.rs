@@ -102,7 +102,10 @@ pub(super) async fn run(
                 }
                 return;
             }
-            verdict = std::future::poll_fn(|cx| watchdog.poll(cx)) => match verdict {
+            verdict = std::future::poll_fn(|cx| {
+                activity.note_turn();
+                watchdog.poll(cx)
+            }) => match verdict {
                 Expiry::Close => {
                     connection.as_mut().graceful_shutdown();
                     watchdog.closing();

@@ -1,10 +1,11 @@
 //! Knows all open connections, and decides which one makes room for another.
 //!
 //! A connection is known by the caller whose key it has sent, or has no key. Connections without a
-//! key are the ones that anybody can open. So they get at most three quarters of the places, each
-//! address gets a limited number of them, and the one that has been idle longest makes room for a
-//! new one. A new client, such as a health probe, is therefore accepted at once, however many idle
-//! connections others hold.
+//! key are the ones that anybody can open. So they get at most three quarters of the places, and
+//! each address gets a limited number of them. If there is no room for a new one, the address with
+//! the most of them gives one up: the one that has been idle longest. A new client, such as a
+//! health probe, is therefore accepted at once, and stays, however many connections others hold or
+//! open.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -13,6 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::activity::Activity;
 use super::limits::Limits;
@@ -39,12 +41,15 @@ struct Inner {
 struct Open {
     last: u64,
     by_number: HashMap<u64, Connection>,
-    /// How many of them have no key, for each address.
-    keyless: HashMap<Source, usize>,
+    /// Those without a key, for each address.
+    keyless: HashMap<Source, Vec<Keyless>>,
     keyless_in_all: usize,
     /// How many have sent a key of each caller.
     by_caller: HashMap<TenantId, usize>,
 }
+
+/// A connection without a key, by its number.
+type Keyless = (u64, Arc<Activity>);
 
 #[derive(Debug)]
 struct Connection {
@@ -86,9 +91,9 @@ impl Connections {
         }))
     }
 
-    /// Returns a place for a new connection. If there is none, ends the connection without a key
-    /// that has been idle longest, or an idle one of the caller that has the most. If all have a
-    /// key and a request, waits until one ends.
+    /// Returns a place for a new connection. If there is none, ends a connection without a key, or
+    /// an idle one of the caller that has the most. If all have a key and a request, waits until
+    /// one ends.
     pub async fn enter(&self, address: IpAddr, activity: &Arc<Activity>) -> Place {
         let source = Source::of(address);
         loop {
@@ -108,21 +113,18 @@ impl Connections {
         let limits = &self.0.limits;
         let most = limits.max_connections.max(1);
         let mut open = self.0.open.lock();
-        let of_source = open.keyless.get(&source).copied().unwrap_or_default();
-        let is_source_full = limits
-            .max_connections_per_address
-            .is_some_and(|most| of_source >= most.max(1));
-        if is_source_full {
-            open.end_idlest(|connection| {
-                connection.caller.is_none() && connection.source == source
-            });
+        if let Some(most) = limits.max_connections_per_address
+            && let Some(of_source) = open.keyless.get(&source)
+            && of_source.len() >= most.max(1)
+        {
+            let idlest = idlest(of_source);
+            open.end_if_any(idlest);
         }
         // A quarter is kept for connections with a key.
         let is_keyless_full = open.keyless_in_all >= most - most / 4;
         if is_keyless_full || open.by_number.len() >= most {
-            let has_room = open.end_idlest(|one| one.caller.is_none())
-                || open.by_number.len() < most
-                || open.end_idle_of_largest();
+            let has_room =
+                open.end_keyless() || open.by_number.len() < most || open.end_idle_of_largest();
             if !has_room {
                 return None;
             }
@@ -153,11 +155,9 @@ impl Connections {
         }
     }
 
-    /// Ends the connection without a key that has been idle longest, to free its descriptor.
-    /// Returns whether there was one.
+    /// Ends a connection without a key, to free its descriptor. Returns whether there was one.
     pub fn end_one(&self) -> bool {
-        let is_keyless = |connection: &Connection| connection.caller.is_none();
-        self.0.open.lock().end_idlest(is_keyless)
+        self.0.open.lock().end_keyless()
     }
 }
 
@@ -170,7 +170,8 @@ impl Open {
             caller: None,
         };
         self.by_number.insert(self.last, connection);
-        *self.keyless.entry(source).or_default() += 1;
+        let keyless = (self.last, Arc::clone(activity));
+        self.keyless.entry(source).or_default().push(keyless);
         self.keyless_in_all += 1;
         self.last
     }
@@ -180,7 +181,7 @@ impl Open {
             return;
         };
         match connection.caller {
-            None => self.leave_keyless(connection.source),
+            None => self.leave_keyless(connection.source, number),
             Some(caller) => {
                 if let Some(count) = self.by_caller.get_mut(&caller) {
                     *count -= 1;
@@ -192,27 +193,23 @@ impl Open {
         }
     }
 
-    fn leave_keyless(&mut self, source: Source) {
+    fn leave_keyless(&mut self, source: Source, number: u64) {
         self.keyless_in_all -= 1;
-        if let Some(count) = self.keyless.get_mut(&source) {
-            *count -= 1;
-            if *count == 0 {
+        if let Some(of_source) = self.keyless.get_mut(&source) {
+            of_source.retain(|(other, _)| *other != number);
+            if of_source.is_empty() {
                 self.keyless.remove(&source);
             }
         }
     }
 
-    /// Ends the connection that has been idle longest, of those that `is_meant`. One with a request
-    /// in flight goes only if all have one.
-    fn end_idlest(&mut self, is_meant: impl Fn(&Connection) -> bool) -> bool {
-        let meant = self.by_number.iter().filter(|(_, one)| is_meant(one));
-        let idlest =
-            meant.min_by_key(|(_, one)| (one.activity.is_busy(), one.activity.idle_since()));
-        let Some(number) = idlest.map(|(number, _)| *number) else {
-            return false;
-        };
-        self.end(number);
-        true
+    /// Ends the connection without a key that has been idle longest, of the address that has the
+    /// most. Returns whether there was one.
+    fn end_keyless(&mut self) -> bool {
+        let most = self.keyless.values().map(Vec::len).max();
+        let largest = self.keyless.values().filter(|one| Some(one.len()) == most);
+        let idlest = idlest(largest.flatten());
+        self.end_if_any(idlest)
     }
 
     /// Ends an idle connection of the caller that has the most.
@@ -221,7 +218,23 @@ impl Open {
         let Some(largest) = largest.map(|(caller, _)| caller.clone()) else {
             return false;
         };
-        self.end_idlest(|one| one.caller.as_ref() == Some(&largest) && !one.activity.is_busy())
+        let idlest = self.idlest_of(&largest, |one| !one.activity.is_busy());
+        self.end_if_any(idlest)
+    }
+
+    /// Returns the connection of a caller that has been idle longest, of those that `is_meant`.
+    fn idlest_of(&self, caller: &TenantId, is_meant: impl Fn(&Connection) -> bool) -> Option<u64> {
+        let own = self.by_number.iter();
+        let own = own.filter(|(_, one)| one.caller.as_ref() == Some(caller) && is_meant(one));
+        own.min_by_key(|(_, one)| idleness(&one.activity))
+            .map(|(number, _)| *number)
+    }
+
+    fn end_if_any(&mut self, number: Option<u64>) -> bool {
+        if let Some(number) = number {
+            self.end(number);
+        }
+        number.is_some()
     }
 
     fn end(&mut self, number: u64) {
@@ -252,25 +265,28 @@ impl Place {
             return;
         };
         connection.caller = Some(caller.clone());
-        let source = connection.source;
-        open.leave_keyless(source);
+        let (source, activity) = (connection.source, Arc::clone(&connection.activity));
+        open.leave_keyless(source, self.number);
         let count = open.by_caller.entry(caller.clone()).or_default();
         *count += 1;
         // One caller gets at most half of the places.
         if *count > (most / 2).max(1) {
-            let number = self.number;
-            let own = open
-                .by_number
-                .get(&number)
-                .map(|one| Arc::clone(&one.activity));
-            open.end_idlest(|one| {
-                one.caller.as_ref() == Some(caller)
-                    && own
-                        .as_ref()
-                        .is_none_or(|own| !Arc::ptr_eq(own, &one.activity))
-            });
+            let idlest = open.idlest_of(caller, |one| !Arc::ptr_eq(&activity, &one.activity));
+            open.end_if_any(idlest);
         }
     }
+}
+
+/// Orders connections: those that have been idle longest are first, and those with a request last.
+fn idleness(activity: &Activity) -> (bool, Instant) {
+    (activity.is_busy(), activity.idle_since())
+}
+
+/// Returns the connection that has been idle longest.
+fn idlest<'a>(connections: impl IntoIterator<Item = &'a Keyless>) -> Option<u64> {
+    let connections = connections.into_iter();
+    let idlest = connections.min_by_key(|(_, activity)| idleness(activity));
+    idlest.map(|(number, _)| *number)
 }
 
 impl Drop for Place {

@@ -7,6 +7,8 @@ use axum::extract::Path;
 use axum::routing::any;
 use hookturn::api::auth::Authenticated;
 use hookturn::domain::TenantId;
+use hookturn_test::until;
+use tokio::net::TcpSocket;
 
 use super::*;
 use crate::hostile::frames::{END_HEADERS, END_STREAM, HEADERS, PING, SETTINGS, frame, head};
@@ -130,6 +132,67 @@ async fn one_address_gets_its_share_of_the_connections_without_a_key() {
     server.stop().await;
 }
 
+#[tokio::test]
+async fn an_address_that_opens_connections_without_end_ends_only_its_own() {
+    let server = Serving::start(app(), places(8, None)).await;
+    let mut probe = served(&server, REQUEST).await;
+    let mut others = Vec::new();
+    for _ in 0..50 {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        let other = "127.0.0.2:0".parse().expect("an address");
+        socket.bind(other).expect("another address of loopback");
+        let mut socket = socket.connect(server.address).await.expect("a connection");
+        assert!(is_open(&mut socket, REQUEST).await);
+        others.push(socket);
+    }
+    // It has been idle longest, but the other address has more.
+    assert!(is_open(&mut probe, REQUEST).await);
+    server.stop().await;
+}
+
+/// How many requests of a client begin before another client is answered, when it sends these
+/// bytes, which ask for `/count` a hundred times, just before the other one asks.
+async fn begun_before_another(bytes: &[u8]) -> usize {
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&count);
+    let handler = move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+        async { "counted" }
+    };
+    let server = Serving::start(app().route("/count", any(handler)), limits(LONG, LONG)).await;
+    let greedy = server.connect().await;
+    let mut other = served(&server, REQUEST).await;
+    // The server runs in this thread, so it sees both at once.
+    assert_eq!(greedy.try_write(bytes).expect("room"), bytes.len());
+    assert_eq!(other.try_write(REQUEST).expect("room"), REQUEST.len());
+    answer(&mut other).await;
+    let begun = count.load(Ordering::SeqCst);
+    until(async || count.load(Ordering::SeqCst) == 100).await;
+    server.stop().await;
+    begun
+}
+
+#[tokio::test]
+async fn requests_that_come_at_once_on_one_connection_take_turns_with_others() {
+    let http1 = b"GET /count HTTP/1.1\r\nHost: test\r\n\r\n".repeat(100);
+    let begun = begun_before_another(&http1).await;
+    assert!(begun <= 10, "{begun}");
+
+    let mut http2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    http2.extend(frame(SETTINGS, 0, 0, &[]));
+    for n in 0..100 {
+        let request = head("/count", &[]);
+        http2.extend(frame(
+            HEADERS,
+            END_STREAM | END_HEADERS,
+            2 * n + 1,
+            &request,
+        ));
+    }
+    let begun = begun_before_another(&http2).await;
+    assert!(begun <= 10, "{begun}");
+}
+
 /// Settings of a client that takes no bytes of answers.
 fn no_window() -> Vec<u8> {
     let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
@@ -194,5 +257,32 @@ async fn requests_wait_while_their_peer_does_not_read() {
     .await;
     let begun = BEGUN.load(Ordering::SeqCst);
     assert!((1..200).contains(&begun), "{begun}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn answers_that_nobody_reads_have_a_limit_in_all() {
+    const BODY: usize = 16 << 20;
+    static BODIES: [u8; BODY] = [b'x'; BODY];
+    let app = app().route("/large", get(|| async { Bytes::from_static(&BODIES) }));
+    let server = Serving::start(app, limits(LONG, LONG)).await;
+    let mut sockets = Vec::new();
+    for _ in 0..16 {
+        let request = b"GET /large HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
+        let socket = server.send(request).await;
+        // It has begun.
+        let mut byte = [0];
+        let _ = patiently(socket.peek(&mut byte)).await;
+        sockets.push(socket);
+    }
+    // Who reads nothing never gets to the end of some of them, although no deadline is over. A
+    // client that reads is served meanwhile.
+    assert_serves(&server).await;
+    let mut lengths = Vec::new();
+    for socket in &mut sockets {
+        lengths.push(until_closed(socket).await.len());
+    }
+    let whole = lengths.iter().filter(|length| **length > BODY).count();
+    assert!((1..=4).contains(&whole), "{lengths:?}");
     server.stop().await;
 }
