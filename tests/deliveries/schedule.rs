@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hookturn::clock::Clock as _;
-use hookturn_test::{Reaction, Receiver, id, millis, status};
+use hookturn_test::{Reaction, Receiver, id, millis, status, text};
 use serde_json::{Value, json};
 
 use crate::stage::{Stage, attempts};
@@ -220,4 +220,58 @@ async fn a_receiver_that_is_not_there_is_told_as_such() {
     let delivery = stage.only_delivery(&endpoint).await;
     assert_eq!(attempts(&delivery)[0]["error"], "connection refused");
     assert_eq!(delivery["status"], "pending");
+}
+
+/// A receiver that never succeeds gets one attempt at a time, so not everything that waits for it
+/// can be attempted in time. Still each of its deliveries has an end, and a reason.
+#[tokio::test]
+async fn whatever_waits_for_a_receiver_that_never_succeeds_has_an_end() {
+    const EVENTS: usize = 200;
+    let stage = Stage::start().await;
+    let receiver = Receiver::that(status(500)).await;
+    let endpoint = stage.hook(&receiver, &[]).await;
+    for _ in 0..EVENTS {
+        stage.publish("a").await;
+    }
+    // 84 hours, with an attempt every half hour at most once it is known to fail.
+    for _ in 0..2 * 84 {
+        stage.step().await;
+        stage.advance(1800);
+    }
+    while stage.store.sweep().await.expect("a store in memory") <= stage.clock.now() {}
+
+    let (mut reasons, mut after) = (Vec::new(), String::new());
+    loop {
+        let path = format!(
+            "/webhooks/endpoints/{}/deliveries?limit=100{after}",
+            id(&endpoint)
+        );
+        let page = stage.get(&path).await.expect_json(200);
+        for delivery in page["data"].as_array().expect("a list") {
+            assert_eq!(delivery["status"], "failed");
+            let reason = text(delivery, "failure_reason").to_owned();
+            reasons.push((reason, attempts(delivery).len()));
+        }
+        if page["has_more"] != true {
+            break;
+        }
+        let last = page["data"]
+            .as_array()
+            .expect("a list")
+            .last()
+            .expect("one");
+        after = format!("&starting_after={}", id(last));
+    }
+    assert_eq!(reasons.len(), EVENTS);
+    let attempted = reasons.iter().filter(|(_, attempts)| *attempts > 0);
+    // Retries go first. So a few have nearly their whole schedule, instead of one attempt each.
+    assert!((10..50).contains(&attempted.clone().count()), "{reasons:?}");
+    assert!(
+        attempted.clone().all(|(_, attempts)| *attempts >= 5),
+        "{reasons:?}"
+    );
+    assert!(
+        reasons.iter().all(|(reason, _)| reason == "time_over"),
+        "{reasons:?}"
+    );
 }

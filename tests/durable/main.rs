@@ -11,6 +11,7 @@ mod stage;
 mod clock;
 mod crashes;
 mod damage;
+mod descriptors;
 mod disk;
 mod files;
 mod made_before;

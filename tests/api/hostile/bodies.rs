@@ -1,6 +1,7 @@
 //! Request bodies: cut off, stalled, endless, and badly chunked.
 
-use hookturn_test::patiently;
+use futures_util::FutureExt as _;
+use hookturn_test::{GLOBEX, patiently};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::client::{RawClient, head};
@@ -189,5 +190,36 @@ async fn chunks_that_are_none_are_refused_and_nothing_behind_them_is_served() {
             }
         }
     }
+    server.still_rotates().await;
+}
+
+/// A tenant may have 32 MiB of bodies on their way. Whoever has more of them waits for itself.
+#[tokio::test]
+async fn the_bodies_of_one_tenant_leave_room_for_those_of_others() {
+    const LARGE: usize = 256 << 10;
+    let server = Hookturn::start().await;
+    let announced = format!("Content-Length: {LARGE}\r\nExpect: 100-continue\r\n");
+    let upload = head("/events", &announced);
+    let mut uploads = Vec::new();
+    for _ in 0..(32 << 20) / LARGE {
+        let mut upload = server.send(&upload).await;
+        // It is asked for when there is room for it.
+        assert_eq!(upload.answer().await.expect("an answer").status, 100);
+        uploads.push(upload);
+    }
+    let mut waiting = server.send(upload).await;
+    let of_other = "POST /events HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer ".to_owned()
+        + GLOBEX
+        + "\r\nContent-Length: 22\r\n\r\n{\"type\":\"a\",\"data\":{}}";
+    for _ in 0..20 {
+        let mut other = server.send(&of_other).await;
+        assert_eq!(other.answer().await.expect("an answer").status, 202);
+    }
+    let mut byte = [0];
+    let peeked = waiting.socket.peek(&mut byte).now_or_never();
+    assert!(peeked.is_none(), "there was room for one more");
+    drop(uploads.pop());
+    assert_eq!(waiting.answer().await.expect("an answer").status, 100);
+    drop((uploads, waiting));
     server.still_rotates().await;
 }

@@ -1,0 +1,52 @@
+//! A program with few file descriptors: neither clients that say nothing nor receivers that do not
+//! answer take those that others need.
+
+use hookturn_test::{GLOBEX, Reaction, Receiver, id, list, scratch};
+use tokio::net::TcpStream;
+use tokio::task::block_in_place;
+
+use crate::api::Api;
+use crate::stage::Setup;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn few_descriptors_are_shared_out() {
+    let directory = scratch();
+    let mut setup = Setup::in_dir(directory.path());
+    // The system allows no more, so the program cannot raise the limit.
+    let script = r#"ulimit -n 300; exec "$@""#;
+    setup.through = ["sh", "-c", script, "sh"].map(ToOwned::to_owned).into();
+    let program = block_in_place(|| setup.start());
+    program.err.line_with("too few file descriptors");
+
+    let api = Api::of(&program);
+    let (healthy, silent) = (
+        Receiver::start().await,
+        Receiver::that(Reaction::Hang).await,
+    );
+    let endpoint = api.hook(&healthy.url(), &["ping"]).await;
+    let neighbour = api.clone().key(GLOBEX);
+    for n in 0..100 {
+        neighbour.hook(&silent.url_of(&n.to_string()), &[]).await;
+    }
+    let mut idle = Vec::new();
+    for _ in 0..400 {
+        idle.push(TcpStream::connect(&program.address).await.expect("a place"));
+    }
+    neighbour.publish("whatever", "e").await.is(202);
+    silent.wait_for(1).await;
+    for n in 1..=20 {
+        // Over a connection of its own.
+        let api = Api::of(&program);
+        api.publish("ping", &n.to_string()).await.is(202);
+        healthy.wait_for(n).await;
+        api.get("/readyz").await.is(200);
+    }
+    // None of them failed for want of a descriptor.
+    let path = format!("/webhooks/endpoints/{}/deliveries?limit=100", id(&endpoint));
+    for delivery in list(&api.get(&path).await) {
+        let attempts = delivery["attempts"].as_array().expect("attempts");
+        assert_eq!(attempts.len(), 1, "{delivery}");
+    }
+    drop(idle);
+    block_in_place(|| program.stop());
+}
