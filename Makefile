@@ -41,8 +41,15 @@ crash: ## Kill a server under load CRASH_ROUNDS (1000) times, and open as many d
 	HOOKTURN_CRASH_ROUNDS=$(CRASH_ROUNDS) HOOKTURN_DAMAGED_FILES=$(CRASH_ROUNDS) \
 		cargo test --locked --test durable -- --nocapture crashes whatever_bits
 
-bench: ## Run the benchmarks, including the HTTP load run (about four minutes for that one)
-	cargo bench --locked
+# `make bench -- neighbours` does one run: make takes words after `--` as targets, too.
+HTTP_RUNS := rotation population deliveries neighbours calibrate
+RUNS := $(filter $(HTTP_RUNS),$(MAKECMDGOALS))
+.PHONY: $(HTTP_RUNS)
+$(HTTP_RUNS):
+	@:
+
+bench: ## Run the benchmarks (half an hour), or after `bench --` some runs of benches/http, as in `-- rotation`
+	cargo bench --locked $(if $(RUNS),--bench http -- $(RUNS))
 
 wrk: ## Load the server and the bare axum server with wrk, which must be installed
 	benches/wrk/run.sh memory

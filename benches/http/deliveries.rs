@@ -11,7 +11,6 @@
 //! Both are compared with the rate at which the receiver takes the same requests, ready-made, from
 //! the load generator. The difference is the cost of a delivery without its receipt.
 
-use std::process::Command;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -20,7 +19,7 @@ use serde::Deserialize;
 use crate::Fallible;
 use crate::load::drive;
 use crate::measure::{cost, median};
-use crate::process::Server;
+use crate::process::{self, Server};
 use crate::receiver::{self, Report};
 use crate::settings::Settings;
 use crate::subject::{Store, hookturn};
@@ -115,7 +114,7 @@ struct List {
 
 impl Bench {
     async fn start(store: Store) -> Fallible<Self> {
-        let receiver = Server::start(Command::new(std::env::current_exe()?), |address| {
+        let receiver = Server::start(process::command(std::env::current_exe()?), |address| {
             vec![receiver::ARGUMENT.to_owned(), address.port().to_string()]
         })
         .await?;

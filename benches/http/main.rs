@@ -7,26 +7,30 @@
 //! machine.
 //!
 //! ```sh
-//! cargo bench --bench http                 # everything, about four minutes
+//! cargo bench --bench http                 # everything, about ten minutes
 //! cargo bench --bench http -- rotation     # Hookturn beside the floor
 //! cargo bench --bench http -- population   # 200,000 more endpoints beside 100
 //! cargo bench --bench http -- deliveries   # delivered events beside the receiver's own rate
+//! cargo bench --bench http -- neighbours   # what a tenant waits beside one that does what it can
 //! cargo bench --bench http -- calibrate    # the floor beside itself, which shows the noise
 //! ```
 //!
-//! `BENCH_ROUNDS` (5), `BENCH_SECONDS` (3, of each round), `BENCH_POPULATION` (200000) and
-//! `BENCH_DELIVERIES` (20000, of each round) change the sizes. Speed is printed but not asserted,
-//! since it depends on the machine. A failed request fails the run, and so does a delivery that is
+//! `BENCH_ROUNDS` (5), `BENCH_SECONDS` (3, of each round), `BENCH_POPULATION` (200000),
+//! `BENCH_DELIVERIES` (20000, of each round) and `BENCH_NEIGHBOURS_SECONDS` (10, of each attack)
+//! change the sizes. `BENCH_NEIGHBOURS` chooses the attacks with this text in their names, and
+//! `BENCH_PROGRAM` another build of the server. Speed is printed but not asserted, since it depends
+//! on the machine. A failed request fails the run, and so does a delivery that is
 //! missing, repeated or a minute late.
 //!
 //! Reading order: [`floor`], [`subject`] (a server under load), [`load`] and [`wire`] (the
-//! generator), [`work`] (what is asked), then the runs: [`rotation`], [`population`] and
-//! [`deliveries`] (with its [`receiver`]).
+//! generator), [`work`] (what is asked), then the runs: [`rotation`], [`population`],
+//! [`deliveries`] (with its [`receiver`]) and [`neighbours`].
 
 mod deliveries;
 mod floor;
 mod load;
 mod measure;
+mod neighbours;
 mod population;
 mod process;
 mod receiver;
@@ -51,6 +55,7 @@ enum Run {
     Rotation,
     Population,
     Deliveries,
+    Neighbours,
     Calibrate,
 }
 
@@ -89,6 +94,7 @@ fn choose(arguments: &[String]) -> Fallible<(Settings, Vec<Run>)> {
                 Run::Rotation,
                 Run::Population,
                 Run::Deliveries,
+                Run::Neighbours,
             ]
         } else {
             Vec::new()
@@ -101,16 +107,22 @@ fn choose(arguments: &[String]) -> Fallible<(Settings, Vec<Run>)> {
             "rotation" => runs.push(Run::Rotation),
             "population" => runs.push(Run::Population),
             "deliveries" => runs.push(Run::Deliveries),
+            "neighbours" => runs.push(Run::Neighbours),
             "calibrate" => runs.push(Run::Calibrate),
             // This is not an error, since `cargo bench -- NAME` passes the name to every benchmark
             // of the package.
             other => eprintln!(
-                "http bench: no run is called {other:?} (there are rotation, population, deliveries, calibrate)"
+                "http bench: no run is called {other:?} (there are rotation, population, deliveries, neighbours, calibrate)"
             ),
         }
     }
     if words.is_empty() {
-        runs = vec![Run::Rotation, Run::Population, Run::Deliveries];
+        runs = vec![
+            Run::Rotation,
+            Run::Population,
+            Run::Deliveries,
+            Run::Neighbours,
+        ];
     }
     Ok((Settings::from_environment()?, runs))
 }
@@ -133,6 +145,7 @@ fn run_all(settings: &Settings, runs: &[Run]) -> Fallible<()> {
                     deliveries::run(settings, Store::Memory).await?;
                     deliveries::run(settings, Store::Sqlite).await?;
                 }
+                Run::Neighbours => neighbours::run(settings).await?,
                 Run::Calibrate => rotation::calibrate(settings).await?,
             }
         }

@@ -1,5 +1,6 @@
 //! Runs a server as a separate process: starts it, waits for it, observes it and stops it.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -32,8 +33,6 @@ impl Server {
         File::create(&stderr)?;
         let child = command
             .args(arguments(address))
-            // Otherwise a HOOKTURN_… variable of the caller would change what is measured.
-            .env_clear()
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             // In append mode, so that writes after `forget_log` start at the new end of the file.
@@ -159,6 +158,13 @@ impl Server {
         kibibytes.checked_mul(1024)
     }
 
+    /// Returns how many files and sockets the process has open, or `None` where there is no
+    /// `/proc`.
+    pub fn open_files(&self) -> Option<usize> {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).ok()?;
+        Some(open.count())
+    }
+
     /// Returns the processor time that the process has used so far, or `None` where there is no
     /// `/proc`.
     pub fn processor_time(&self) -> Option<Duration> {
@@ -173,6 +179,17 @@ impl Drop for Server {
         let _ = self.child.wait();
         let _ = std::fs::remove_file(&self.stderr);
     }
+}
+
+/// Returns the command that runs `program` with no environment but `PATH`. A `HOOKTURN_…` variable
+/// of the caller would change what is measured.
+pub fn command(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear();
+    if let Some(path) = std::env::var_os("PATH") {
+        command.env("PATH", path);
+    }
+    command
 }
 
 /// Returns the processor time that this process, the generator, has used so far.

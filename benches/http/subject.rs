@@ -1,5 +1,6 @@
 //! A server under load, with the requests to send to it.
 
+use std::ffi::OsString;
 use std::process::Command;
 use std::rc::Rc;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::load::drive;
 use crate::measure::{Sample, cost};
-use crate::process::{Server, own_processor_time};
+use crate::process::{self, Server, own_processor_time};
 use crate::settings::Settings;
 use crate::wire::{API_KEY, Connection};
 use crate::work::{Creation, Timed, rotation_of};
@@ -45,6 +46,14 @@ impl Store {
             Self::Sqlite => "sqlite",
         }
     }
+
+    /// Makes a folder for the records, on the disk of the build directory.
+    fn folder(self) -> Fallible<Option<TempDir>> {
+        match self {
+            Self::Memory => Ok(None),
+            Self::Sqlite => Ok(Some(TempDir::new_in(env!("CARGO_TARGET_TMPDIR"))?)),
+        }
+    }
 }
 
 /// A running server and the requests to send to it.
@@ -55,18 +64,35 @@ pub struct Subject {
     requests: Rc<[Vec<u8>]>,
 }
 
-/// Starts Hookturn with these arguments besides those that every run needs.
-pub async fn hookturn(store: Store, further: &[&str]) -> Fallible<Server> {
-    let folder = match store {
-        Store::Memory => None,
-        Store::Sqlite => Some(TempDir::new_in(env!("CARGO_TARGET_TMPDIR"))?),
-    };
-    hookturn_on(folder, further).await
+/// Returns the program to measure: this build, or the one that `BENCH_PROGRAM` names.
+pub fn program() -> OsString {
+    std::env::var_os("BENCH_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_hookturn").into())
 }
 
-/// Starts Hookturn on the records in `folder`, or in memory.
+/// Starts Hookturn with these arguments besides those that every run needs, and without limits
+/// for a tenant.
+pub async fn hookturn(store: Store, further: &[&str]) -> Fallible<Server> {
+    hookturn_on(store.folder()?, further).await
+}
+
+/// Starts Hookturn on the records in `folder`, or in memory, and without limits
+/// for a tenant.
 pub async fn hookturn_on(folder: Option<TempDir>, further: &[&str]) -> Fallible<Server> {
-    let command = Command::new(env!("CARGO_BIN_EXE_hookturn"));
+    let mut command = process::command(program());
+    // These are variables, so that a version that does not know them can be measured, too.
+    command
+        .env("HOOKTURN_QUOTA_ENDPOINTS", "off")
+        .env("HOOKTURN_QUOTA_EVENT_BYTES", "off")
+        .env("HOOKTURN_RATE_LIMIT", "off");
+    start(command, folder, further).await
+}
+
+/// Starts Hookturn by this command, to which the arguments are added.
+pub async fn hookturn_by(command: Command, store: Store, further: &[&str]) -> Fallible<Server> {
+    start(command, store.folder()?, further).await
+}
+
+async fn start(command: Command, folder: Option<TempDir>, further: &[&str]) -> Fallible<Server> {
     let url = match &folder {
         None => "memory:".to_owned(),
         Some(folder) => format!("sqlite:{}", folder.path().join("bench.db").display()),
@@ -82,12 +108,6 @@ pub async fn hookturn_on(folder: Option<TempDir>, further: &[&str]) -> Fallible<
             &listen,
             "--api-key",
             &key,
-            "--quota-endpoints",
-            "off",
-            "--quota-event-bytes",
-            "off",
-            "--rate-limit",
-            "off",
             "--dev",
             "--store",
             &url,
@@ -107,7 +127,7 @@ pub async fn hookturn_on(folder: Option<TempDir>, further: &[&str]) -> Fallible<
 impl Subject {
     /// Starts the floor. Its endpoints are made up, since it accepts any id.
     pub async fn floor(name: &'static str, settings: &Settings) -> Fallible<Self> {
-        let command = Command::new(std::env::current_exe()?);
+        let command = process::command(std::env::current_exe()?);
         let server = Server::start(command, |address| {
             vec![floor::ARGUMENT.to_owned(), address.port().to_string()]
         })

@@ -78,15 +78,15 @@ fn parse(received: &[u8]) -> Fallible<Option<(u16, Range<usize>)>> {
         return Ok(None);
     };
     let status = response.code.ok_or("an answer without a status")?;
-    let length: usize = response
+    let length = response
         .headers
         .iter()
-        .find(|header| header.name.eq_ignore_ascii_case("content-length"))
-        .ok_or("an answer without a Content-Length: chunked ones are not read here")
-        .and_then(|header| {
-            str::from_utf8(header.value).map_err(|_| "a Content-Length that is not text")
-        })?
-        .parse()?;
+        .find(|header| header.name.eq_ignore_ascii_case("content-length"));
+    let length: usize = match length {
+        Some(length) => str::from_utf8(length.value)?.parse()?,
+        None if status == 204 => 0,
+        None => return Err("an answer without a Content-Length: chunked ones are not read".into()),
+    };
     let end = head + length;
     if received.len() > end {
         return Err(
@@ -98,8 +98,13 @@ fn parse(received: &[u8]) -> Fallible<Option<(u16, Range<usize>)>> {
 
 /// Makes a whole POST request with a JSON body.
 pub fn post(path: &str, body: &str) -> Vec<u8> {
+    post_as(API_KEY, path, body)
+}
+
+/// Makes a whole POST request with a JSON body and this API key.
+pub fn post_as(key: &str, path: &str, body: &str) -> Vec<u8> {
     format!(
-        "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {API_KEY}\r\n\
+        "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {key}\r\n\
          User-Agent: hookturn-bench\r\nAccept: application/json\r\nContent-Type: application/json\r\n\
          Content-Length: {}\r\n\r\n{body}",
         body.len()
@@ -109,9 +114,22 @@ pub fn post(path: &str, body: &str) -> Vec<u8> {
 
 /// Makes a whole GET request.
 pub fn get(path: &str) -> Vec<u8> {
-    format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {API_KEY}\r\n\r\n")
+    get_as(API_KEY, path)
+}
+
+/// Makes a whole GET request with this API key.
+pub fn get_as(key: &str, path: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {key}\r\n\r\n")
         .into_bytes()
+}
+
+/// Makes a whole GET request without an API key, as a health probe does.
+pub fn probe(path: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").into_bytes()
 }
 
 /// The API key of every server under load. The floor does not check it but has to parse its header.
 pub const API_KEY: &str = "bench-key-0123456789";
+
+/// The API key of the tenant that attacks its neighbour.
+pub const NEIGHBOUR_KEY: &str = "neighbour-key-0123456789";
