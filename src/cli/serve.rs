@@ -128,12 +128,21 @@ async fn serve(settings: ServeSettings, cores: Cores) -> Result<(), CommandError
     Ok(())
 }
 
+/// How many connections may wait to be accepted. The system may allow fewer. Further ones are tried
+/// again by their clients only after a second, so thousands that come at once must have room.
+const WAITING_CONNECTIONS: i32 = 4096;
+
 /// Listens on `address`, the value of `setting`.
 pub(super) async fn bind(
     setting: &'static str,
     address: &str,
 ) -> Result<TcpListener, SettingError> {
-    TcpListener::bind(address).await.map_err(|error| {
+    let listener = TcpListener::bind(address).await;
+    let listener = listener.and_then(|listener| {
+        rustix::net::listen(&listener, WAITING_CONNECTIONS)?;
+        Ok(listener)
+    });
+    listener.map_err(|error| {
         let mend = match error.kind() {
             io::ErrorKind::AddrInUse => {
                 "stop the program that listens there, or choose another port"

@@ -25,6 +25,7 @@ pub struct Spread {
 
 #[derive(Debug)]
 struct Place {
+    number: usize,
     core: Core,
     load: Arc<Load>,
 }
@@ -39,7 +40,10 @@ struct Load {
 
 /// A task that is offered to cores, and that the first of them begins.
 #[derive(Clone)]
-struct Offer(Arc<Mutex<Option<BoxFuture<'static, ()>>>>);
+struct Offer(Arc<Mutex<Option<MakeTask>>>);
+
+/// Makes the task, from the number of the core that begins it.
+type MakeTask = Box<dyn FnOnce(usize) -> BoxFuture<'static, ()> + Send>;
 
 impl std::fmt::Debug for Offer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -60,7 +64,8 @@ impl Spread {
     /// Makes an empty spread over `cores`.
     #[must_use]
     pub fn over(cores: &Cores) -> Self {
-        let places = cores.iter().map(|core| Place {
+        let places = cores.iter().enumerate().map(|(number, core)| Place {
+            number,
             core: core.clone(),
             load: Arc::default(),
         });
@@ -70,10 +75,15 @@ impl Spread {
         }
     }
 
-    /// Runs `task` on the core that has the fewest waiting tasks, and among equals on the one that
-    /// has the fewest tasks.
-    pub fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
-        let offer = Offer(Arc::new(Mutex::new(Some(Box::pin(task)))));
+    /// Runs a task on the core that has the fewest waiting tasks, and among equals on the one that
+    /// has the fewest tasks. `make` gets the number of the core, from 0 in the order of
+    /// [`Cores::iter`].
+    pub fn spawn<F>(&mut self, make: impl FnOnce(usize) -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let make: MakeTask = Box::new(move |number| Box::pin(make(number)));
+        let offer = Offer(Arc::new(Mutex::new(Some(make))));
         let (_, place) = self.least_loaded();
         place.offer(&offer);
         if self.places.len() > 1 {
@@ -124,12 +134,12 @@ impl Place {
         self.load.all.fetch_add(1, Ordering::Relaxed);
         self.load.waiting.fetch_add(1, Ordering::Relaxed);
         let share = Share(Arc::clone(&self.load));
-        let task = Arc::clone(task);
+        let (task, number) = (Arc::clone(task), self.number);
         self.core.spawn(async move {
             share.0.waiting.fetch_sub(1, Ordering::Relaxed);
-            let task = task.lock().take();
-            if let Some(task) = task {
-                task.await;
+            let make = task.lock().take();
+            if let Some(make) = make {
+                make(number).await;
             }
             drop(share);
         });

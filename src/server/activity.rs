@@ -13,6 +13,9 @@ use parking_lot::Mutex;
 use tokio::sync::{Mutex as AsyncMutex, Notify};
 use tokio::time::{Duration, Instant};
 
+use super::source::Source;
+use super::turns::{self, Turns};
+
 /// The bytes of answers that may wait for the peer of one connection. While there are more, its
 /// next requests wait.
 const MOST_UNREAD: usize = 1 << 20;
@@ -138,11 +141,11 @@ impl Activity {
         }
     }
 
-    /// Waits until it is the turn of a request: one request of a connection begins at a time, and
-    /// after the other connections had their turns. Otherwise a few hundred clients that send a
-    /// hundred requests at once would get them all answered before anybody else's. Waits until the
-    /// peer has taken enough of the earlier answers, too.
-    pub(super) async fn may_begin(&self) {
+    /// Waits until the peer has taken enough of the earlier answers, and until it is the turn of a
+    /// request. One request of a connection begins at a time, and after the other connections had
+    /// their turns. Otherwise a few hundred clients that send a hundred requests at once would get
+    /// them all answered before anybody else's.
+    pub(super) async fn may_begin(&self, turns: &Turns, source: Source) {
         let _beginning = self.beginning.lock().await;
         if self.begun.swap(true, Ordering::Relaxed) {
             tokio::task::yield_now().await;
@@ -152,10 +155,11 @@ impl Activity {
             if self.blocked.load(Ordering::Relaxed) == NEVER
                 && self.unread.load(Ordering::Relaxed) <= MOST_UNREAD
             {
-                return;
+                break;
             }
             taken.await;
         }
+        turns.begin(source, turns::REQUEST).await;
     }
 
     /// Records that the task of the connection has run, and others run next.

@@ -16,6 +16,7 @@ use super::answer::followed;
 use super::connections::Place;
 use super::limits::Limits;
 use super::socket::Watched;
+use super::turns::{Turn, Turns};
 use super::watchdog::{Expiry, Watchdog};
 use super::{App, Phase};
 use crate::api::auth::Authenticated;
@@ -24,8 +25,9 @@ use crate::api::auth::Authenticated;
 /// limits the buffers of a connection.
 const MAX_HEAD: u32 = 32 * 1024;
 
-/// The maximum number of HTTP/2 requests at a time on one connection.
-const MAX_STREAMS: u32 = 200;
+/// The maximum number of HTTP/2 requests at a time on one connection: the least that RFC 9113,
+/// section 6.5.2, recommends.
+const MAX_STREAMS: u32 = 100;
 
 /// The maximum number of HTTP/2 streams that a peer may reset before the server has accepted them.
 /// Then the connection is ended. This protects against "rapid reset" (CVE-2023-44487).
@@ -64,11 +66,13 @@ pub(super) async fn run(
     (place, activity): (Place, Arc<Activity>),
     app: impl App,
     protocol: Arc<auto::Builder<TokioExecutor>>,
-    limits: Arc<Limits>,
+    (limits, turns): (Arc<Limits>, Arc<Turns>),
     mut phase: watch::Receiver<Phase>,
 ) {
     let mut watchdog = Watchdog::new(Arc::clone(&activity), &limits);
-    let io = TokioIo::new(Watched::new(socket, Arc::clone(&activity)));
+    let source = place.source();
+    let turn = Turn::new(Arc::clone(&turns), source);
+    let io = TokioIo::new(Watched::new(socket, Arc::clone(&activity), turn));
     let place = Arc::new(place);
     let of_requests = Arc::clone(&activity);
     let service = service_fn(move |request: Request<Incoming>| {
@@ -76,8 +80,9 @@ pub(super) async fn run(
         let in_flight = of_requests.begin(version);
         let mut app = app.clone();
         let (place, activity) = (Arc::clone(&place), Arc::clone(&of_requests));
+        let turns = Arc::clone(&turns);
         async move {
-            activity.may_begin().await;
+            activity.may_begin(&turns, source).await;
             let response = app.call(request).await;
             drop(in_flight);
             response.map(|response| {

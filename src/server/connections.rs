@@ -7,17 +7,19 @@
 //! health probe, is therefore accepted at once, and stays, however many connections others hold or
 //! open.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use tokio::time::Instant;
 
 use super::activity::Activity;
+use super::idleness::ByIdleness;
 use super::limits::Limits;
+use super::source::Source;
 use crate::domain::TenantId;
 
 /// The bytes of answers that may wait for their peers, in all.
@@ -42,14 +44,29 @@ struct Open {
     last: u64,
     by_number: HashMap<u64, Connection>,
     /// Those without a key, for each address.
-    keyless: HashMap<Source, Vec<Keyless>>,
+    keyless: HashMap<Source, Keyless>,
     keyless_in_all: usize,
-    /// How many have sent a key of each caller.
-    by_caller: HashMap<TenantId, usize>,
+    /// The addresses of those. The last one has the most, and of equals it has had so many longest.
+    ranks: BTreeSet<(Rank, Source)>,
+    /// Those that have sent a key of each caller.
+    by_caller: HashMap<TenantId, ByIdleness>,
 }
 
-/// A connection without a key, by its number.
-type Keyless = (u64, Arc<Activity>);
+/// How many connections an address has, and the number of the last one.
+type Rank = (usize, Reverse<u64>);
+
+/// The connections without a key from one address.
+#[derive(Debug, Default)]
+struct Keyless {
+    last: u64,
+    connections: ByIdleness,
+}
+
+impl Keyless {
+    fn rank(&self) -> Rank {
+        (self.connections.len(), Reverse(self.last))
+    }
+}
 
 #[derive(Debug)]
 struct Connection {
@@ -58,25 +75,12 @@ struct Connection {
     caller: Option<TenantId>,
 }
 
-/// Where connections come from: an IPv4 address, or a network of IPv6, which one host may have for
-/// itself (RFC 6177).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Source(u128);
-
-impl Source {
-    fn of(address: IpAddr) -> Self {
-        Self(match address.to_canonical() {
-            IpAddr::V4(address) => u128::from(u32::from(address)),
-            IpAddr::V6(address) => u128::from(address) & !u128::from(u64::MAX) | 1 << 63,
-        })
-    }
-}
-
 /// The place of one connection. Dropping it frees the place.
 #[derive(Debug)]
 pub(super) struct Place {
     connections: Connections,
     number: u64,
+    source: Source,
     /// Whether a request with a valid key came on the connection.
     has_key: AtomicBool,
 }
@@ -102,6 +106,7 @@ impl Connections {
                 return Place {
                     connections: self.clone(),
                     number,
+                    source,
                     has_key: AtomicBool::new(false),
                 };
             }
@@ -114,10 +119,10 @@ impl Connections {
         let most = limits.max_connections.max(1);
         let mut open = self.0.open.lock();
         if let Some(most) = limits.max_connections_per_address
-            && let Some(of_source) = open.keyless.get(&source)
-            && of_source.len() >= most.max(1)
+            && let Some(of_source) = open.keyless.get_mut(&source)
+            && of_source.connections.len() >= most.max(1)
         {
-            let idlest = idlest(of_source);
+            let idlest = of_source.connections.idlest(None);
             open.end_if_any(idlest);
         }
         // A quarter is kept for connections with a key.
@@ -170,8 +175,12 @@ impl Open {
             caller: None,
         };
         self.by_number.insert(self.last, connection);
-        let keyless = (self.last, Arc::clone(activity));
-        self.keyless.entry(source).or_default().push(keyless);
+        let of_source = self.keyless.entry(source).or_default();
+        self.ranks.remove(&(of_source.rank(), source));
+        of_source.last = self.last;
+        let activity = Arc::clone(activity);
+        of_source.connections.add(self.last, activity);
+        self.ranks.insert((of_source.rank(), source));
         self.keyless_in_all += 1;
         self.last
     }
@@ -183,9 +192,9 @@ impl Open {
         match connection.caller {
             None => self.leave_keyless(connection.source, number),
             Some(caller) => {
-                if let Some(count) = self.by_caller.get_mut(&caller) {
-                    *count -= 1;
-                    if *count == 0 {
+                if let Some(of_caller) = self.by_caller.get_mut(&caller) {
+                    of_caller.remove(number);
+                    if of_caller.len() == 0 {
                         self.by_caller.remove(&caller);
                     }
                 }
@@ -196,9 +205,12 @@ impl Open {
     fn leave_keyless(&mut self, source: Source, number: u64) {
         self.keyless_in_all -= 1;
         if let Some(of_source) = self.keyless.get_mut(&source) {
-            of_source.retain(|(other, _)| *other != number);
-            if of_source.is_empty() {
+            self.ranks.remove(&(of_source.rank(), source));
+            of_source.connections.remove(number);
+            if of_source.connections.len() == 0 {
                 self.keyless.remove(&source);
+            } else {
+                self.ranks.insert((of_source.rank(), source));
             }
         }
     }
@@ -206,28 +218,17 @@ impl Open {
     /// Ends the connection without a key that has been idle longest, of the address that has the
     /// most. Returns whether there was one.
     fn end_keyless(&mut self) -> bool {
-        let most = self.keyless.values().map(Vec::len).max();
-        let largest = self.keyless.values().filter(|one| Some(one.len()) == most);
-        let idlest = idlest(largest.flatten());
+        let largest = self.ranks.last().map(|(_, source)| *source);
+        let largest = largest.and_then(|source| self.keyless.get_mut(&source));
+        let idlest = largest.and_then(|of_source| of_source.connections.idlest(None));
         self.end_if_any(idlest)
     }
 
     /// Ends an idle connection of the caller that has the most.
     fn end_idle_of_largest(&mut self) -> bool {
-        let largest = self.by_caller.iter().max_by_key(|(_, count)| **count);
-        let Some(largest) = largest.map(|(caller, _)| caller.clone()) else {
-            return false;
-        };
-        let idlest = self.idlest_of(&largest, |one| !one.activity.is_busy());
-        self.end_if_any(idlest)
-    }
-
-    /// Returns the connection of a caller that has been idle longest, of those that `is_meant`.
-    fn idlest_of(&self, caller: &TenantId, is_meant: impl Fn(&Connection) -> bool) -> Option<u64> {
-        let own = self.by_number.iter();
-        let own = own.filter(|(_, one)| one.caller.as_ref() == Some(caller) && is_meant(one));
-        own.min_by_key(|(_, one)| idleness(&one.activity))
-            .map(|(number, _)| *number)
+        let largest = self.by_caller.values_mut().max_by_key(|one| one.len());
+        let idle = largest.and_then(ByIdleness::idle);
+        self.end_if_any(idle)
     }
 
     fn end_if_any(&mut self, number: Option<u64>) -> bool {
@@ -252,6 +253,11 @@ impl Place {
         &self.connections
     }
 
+    /// Returns where the connection comes from.
+    pub fn source(&self) -> Source {
+        self.source
+    }
+
     /// Notes that a request with a valid key of this caller came on the connection. If the caller
     /// has too many connections, its other one that has been idle longest is ended.
     pub fn has_key_of(&self, caller: &TenantId) {
@@ -267,26 +273,14 @@ impl Place {
         connection.caller = Some(caller.clone());
         let (source, activity) = (connection.source, Arc::clone(&connection.activity));
         open.leave_keyless(source, self.number);
-        let count = open.by_caller.entry(caller.clone()).or_default();
-        *count += 1;
+        let of_caller = open.by_caller.entry(caller.clone()).or_default();
+        of_caller.add(self.number, activity);
         // One caller gets at most half of the places.
-        if *count > (most / 2).max(1) {
-            let idlest = open.idlest_of(caller, |one| !Arc::ptr_eq(&activity, &one.activity));
+        if of_caller.len() > (most / 2).max(1) {
+            let idlest = of_caller.idlest(Some(self.number));
             open.end_if_any(idlest);
         }
     }
-}
-
-/// Orders connections: those that have been idle longest are first, and those with a request last.
-fn idleness(activity: &Activity) -> (bool, Instant) {
-    (activity.is_busy(), activity.idle_since())
-}
-
-/// Returns the connection that has been idle longest.
-fn idlest<'a>(connections: impl IntoIterator<Item = &'a Keyless>) -> Option<u64> {
-    let connections = connections.into_iter();
-    let idlest = connections.min_by_key(|(_, activity)| idleness(activity));
-    idlest.map(|(number, _)| *number)
 }
 
 impl Drop for Place {

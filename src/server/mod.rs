@@ -8,9 +8,11 @@
 //! - [`serve`] accepts connections.
 //! - `connection` drives one connection with hyper.
 //! - `connections` knows all of them, and decides which one makes room for another.
+//! - `idleness` finds the one that has been idle longest.
 //! - `socket` is what hyper reads and writes.
 //! - `answer` follows an answer until its peer has taken it.
 //! - `activity` records what the connection is doing.
+//! - `turns` shares the time of a core between the addresses (`source`) of connections.
 //! - `watchdog` decides when its time is up.
 //! - `refusal` adds texts to the responses by which hyper itself refuses a request.
 
@@ -18,9 +20,12 @@ mod activity;
 mod answer;
 mod connection;
 mod connections;
+mod idleness;
 mod limits;
 mod refusal;
 mod socket;
+mod source;
+mod turns;
 mod watchdog;
 
 use std::convert::Infallible;
@@ -35,12 +40,14 @@ use axum::response::Response;
 use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 use tower::Service;
 
 use self::activity::Activity;
 use self::connections::Connections;
 pub use self::limits::Limits;
+use self::turns::Turns;
 use crate::cores::{Cores, Spread};
 
 /// The pause after a failed accept, for example for lack of file descriptors. It is long enough to
@@ -116,6 +123,7 @@ pub async fn serve_on(
     let protocol = Arc::new(connection::protocol());
     let all = Connections::new(&limits);
     let limits = Arc::new(limits);
+    let (turns, _giving) = give_turns(cores);
     let (phase, _) = watch::channel(Phase::Serving);
     let mut shutdown = pin!(shutdown);
 
@@ -139,8 +147,10 @@ pub async fn serve_on(
         };
         let (app, protocol, limits) = (app.clone(), Arc::clone(&protocol), Arc::clone(&limits));
         let phase = phase.subscribe();
-        connections.spawn(async move {
+        let turns = turns.clone();
+        connections.spawn(move |core| async move {
             if let Ok(socket) = TcpStream::from_std(socket) {
+                let limits = (limits, Arc::clone(&turns[core]));
                 connection::run(socket, (place, activity), app, protocol, limits, phase).await;
             }
         });
@@ -158,6 +168,19 @@ pub async fn serve_on(
         );
         phase.send_replace(Phase::Over);
     }
+}
+
+/// Returns the turns of each core, in the order of the cores. They are given until the tasks are
+/// dropped.
+fn give_turns(cores: &Cores) -> (Arc<[Arc<Turns>]>, JoinSet<()>) {
+    let mut giving = JoinSet::new();
+    let turns = cores.iter().map(|core| {
+        let turns = Arc::<Turns>::default();
+        let given = Arc::clone(&turns);
+        giving.spawn_on(async move { given.give_always().await }, core.handle());
+        turns
+    });
+    (turns.collect(), giving)
 }
 
 /// Returns the next connection. Retries until there is one.

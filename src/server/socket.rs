@@ -11,23 +11,62 @@ use tokio::net::TcpStream;
 
 use super::activity::Activity;
 use super::refusal::explained;
+use super::turns::Turn;
+
+/// The first line of every HTTP/2 connection (RFC 9113, section 3.4), which no HTTP/1 request has.
+const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n";
+
+/// The most bytes of an HTTP/2 connection that are read in one turn. hyper begins all requests in
+/// what it has read, and this is room for twenty usual ones.
+const MOST_PER_TURN: usize = 2048;
 
 /// A socket that records when bytes arrive, detects a reset, and adds texts to the responses by
 /// which hyper itself refuses a request.
-#[derive(Debug)]
 pub(super) struct Watched {
     io: TcpStream,
     activity: Arc<Activity>,
+    protocol: Protocol,
+    /// For reads of HTTP/2.
+    turn: Turn,
     /// The rest of a response that replaces one of hyper's own. It is the last one on its
     /// connection.
     refusal: Bytes,
 }
 
+/// What the first bytes say.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    /// So many bytes are those of [`HTTP2`].
+    Unknown(usize),
+    Http1,
+    Http2,
+}
+
+impl Protocol {
+    /// Looks at the next bytes.
+    fn look_at(&mut self, bytes: &[u8]) {
+        let Self::Unknown(known) = *self else {
+            return;
+        };
+        let expected = HTTP2.get(known..).unwrap_or_default();
+        let length = expected.len().min(bytes.len());
+        *self = if expected[..length] != bytes[..length] {
+            Self::Http1
+        } else if length == expected.len() {
+            Self::Http2
+        } else {
+            Self::Unknown(known + length)
+        };
+    }
+}
+
 impl Watched {
-    pub(super) fn new(io: TcpStream, activity: Arc<Activity>) -> Self {
+    pub(super) fn new(io: TcpStream, activity: Arc<Activity>, turn: Turn) -> Self {
         Self {
             io,
             activity,
+            protocol: Protocol::Unknown(0),
+            turn,
             refusal: Bytes::new(),
         }
     }
@@ -58,6 +97,23 @@ impl Watched {
         }
     }
 
+    /// Reads at most [`MOST_PER_TURN`] bytes, when it is the turn of this connection.
+    fn poll_read_in_turn(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        ready!(self.turn.poll_begun(cx));
+        let mut bytes = [0; MOST_PER_TURN];
+        let most = buf.remaining().min(MOST_PER_TURN);
+        let mut read = ReadBuf::new(&mut bytes[..most]);
+        // While nothing comes, the turn is kept for what comes next.
+        ready!(Pin::new(&mut self.io).poll_read(cx, &mut read))?;
+        self.turn.end();
+        buf.put_slice(read.filled());
+        Poll::Ready(Ok(()))
+    }
+
     /// Returns the error if the socket was reset. Peeks without taking bytes, because hyper reads
     /// them.
     ///
@@ -80,9 +136,14 @@ impl AsyncRead for Watched {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        let polled = Pin::new(&mut self.io).poll_read(cx, buf);
-        if buf.filled().len() > before {
+        let polled = match self.protocol {
+            Protocol::Http2 => self.poll_read_in_turn(cx, buf),
+            _ => Pin::new(&mut self.io).poll_read(cx, buf),
+        };
+        let read = &buf.filled()[before..];
+        if !read.is_empty() {
             self.activity.received();
+            self.protocol.look_at(read);
         }
         polled
     }
