@@ -207,7 +207,11 @@ impl Delivery {
         let mut settled = self.clone();
         if verdict == Verdict::NotMade {
             if settled.status == DeliveryStatus::Pending {
-                settled.next_attempt_at = Some(now.plus(AGAIN_AFTER));
+                if self.is_over(now) && !self.is_last_attempt {
+                    settled = settled.fail(FailureReason::TimeOver, now);
+                } else {
+                    settled.next_attempt_at = Some(now.plus(AGAIN_AFTER));
+                }
             }
             return settled.let_go(now);
         }
@@ -230,9 +234,7 @@ impl Delivery {
             Verdict::Failure { .. } if self.is_last_attempt => {
                 Some(Some(FailureReason::AttemptsExhausted))
             }
-            Verdict::Failure { .. } if self.first_due_at.plus(retry::LONGEST) <= now => {
-                Some(Some(FailureReason::TimeOver))
-            }
+            Verdict::Failure { .. } if self.is_over(now) => Some(Some(FailureReason::TimeOver)),
             // It was returned above.
             Verdict::NotMade => None,
             Verdict::Failure {
@@ -258,6 +260,11 @@ impl Delivery {
             None => settled,
         };
         settled.let_go(now)
+    }
+
+    /// Whether the time is over in which attempts are made by themselves.
+    fn is_over(&self, now: Timestamp) -> bool {
+        self.first_due_at.plus(retry::LONGEST) <= now
     }
 
     /// Returns the delivery after its attempt is no longer under way. A resend that was asked for

@@ -85,6 +85,15 @@ pub(super) async fn an_attempt_that_was_not_made_is_made_again_and_leaves_no_tra
     settle(&stage, &again[0], Verdict::Success).await;
     let delivered = listed(&stage, endpoint, Some(DeliveryStatus::Succeeded)).await;
     assert_eq!(delivered[0].attempts.len(), 1);
+
+    // An attempt that takes until the time is over is the end, made or not.
+    stage.advance(LONGEST);
+    while stage.store.sweep().await.expect("the store works") <= stage.clock.now() {}
+    settle(&stage, &again[1], Verdict::NotMade).await;
+    let failed = listed(&stage, endpoint, Some(DeliveryStatus::Failed)).await;
+    assert_eq!(failed.len(), 1);
+    assert_eq!(failed[0].failure_reason, Some(FailureReason::TimeOver));
+    assert_eq!(failed[0].attempts.len(), 0);
 }
 
 /// Of a receiver that gets one attempt at a time.
