@@ -360,7 +360,7 @@ impl Neighbour {
     }
 
     /// Opens connections from several addresses, sends these bytes over each and reads nothing.
-    /// Whenever the server ends one, another is opened.
+    /// When the server ends one, another is opened, at most one a second.
     async fn unread(&self, bytes: &[u8]) -> Fallible<Answers> {
         const ADDRESSES: usize = 8;
         self.wait_for(Stage::Under).await;
@@ -372,8 +372,7 @@ impl Neighbour {
         let work = (0..count).map(async |n| {
             let from = SocketAddr::from(([127, 2, 0, u8::try_from(n % ADDRESSES)? + 1], 0));
             let mut ended = 0;
-            // The server may be at its limit, so a client does not hurry.
-            let mut pace = interval(Duration::from_millis(100));
+            let mut pace = interval(Duration::from_secs(1));
             while !self.is_over() {
                 pace.tick().await;
                 tokio::select! {
