@@ -16,10 +16,6 @@ use super::mailbox::Mailbox;
 /// take a fifth of a second to begin while the others are busy.
 const TASKS_BEFORE_A_NEW_ONE: u32 = 2;
 
-/// How many tasks of a core run before it looks for events of sockets and timers, and for its mail.
-/// With tokio's default of 61, each step of a delivery would wait for that many requests.
-const TASKS_BEFORE_EVENTS: u32 = 16;
-
 /// Threads, each with a runtime.
 ///
 /// Dropping it ends their tasks at once, without waiting for them.
@@ -54,7 +50,6 @@ impl Threads {
         for number in 0..count.max(1) {
             let runtime = runtime::Builder::new_current_thread()
                 .global_queue_interval(TASKS_BEFORE_A_NEW_ONE)
-                .event_interval(TASKS_BEFORE_EVENTS)
                 .enable_all()
                 .build()?;
             let (stop_it, stopped) = oneshot::channel();
