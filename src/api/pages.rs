@@ -32,6 +32,9 @@ pub fn operations() -> Operations {
         })
 }
 
+/// The paths of the health checks.
+pub const PROBES: &[&str] = &["/healthz", "/readyz"];
+
 /// The body of a successful health check.
 const OK: &str = "ok\n";
 

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use super::build::{BuiltServer, Parts};
 use super::descriptors::{self, Shares};
+use crate::api::pages;
 use crate::cli::command_error::CommandError;
 use crate::config::{ApiKey, ApiKeys, LISTEN, ServeArgs, ServeSettings, SettingError, local_url};
 use crate::cores::{Cores, Threads};
@@ -107,6 +108,7 @@ async fn serve(settings: ServeSettings, cores: Cores) -> Result<(), CommandError
     let limits = Limits {
         max_connections: shares.connections,
         max_connections_per_address: settings.max_connections_per_address,
+        probes: pages::PROBES,
         ..Limits::default()
     };
 

@@ -13,8 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Mutex as AsyncMutex, Notify};
 use tokio::time::{Duration, Instant};
 
-use super::source::Source;
-use super::turns::{self, Turns};
+use super::turns::{self, Lane, Turns};
 
 /// The bytes of answers that may wait for the peer of one connection. While there are more, its
 /// next requests wait.
@@ -145,7 +144,7 @@ impl Activity {
     /// request. One request of a connection begins at a time, and after the other connections had
     /// their turns. Otherwise a few hundred clients that send a hundred requests at once would get
     /// them all answered before anybody else's.
-    pub(super) async fn may_begin(&self, turns: &Turns, source: Source) {
+    pub(super) async fn may_begin(&self, turns: &Turns, lane: Lane) {
         let _beginning = self.beginning.lock().await;
         if self.begun.swap(true, Ordering::Relaxed) {
             tokio::task::yield_now().await;
@@ -159,7 +158,7 @@ impl Activity {
             }
             taken.await;
         }
-        turns.begin(source, turns::REQUEST).await;
+        turns.begin(lane, turns::REQUEST).await;
     }
 
     /// Records that the task of the connection has run, and others run next.

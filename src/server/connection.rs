@@ -16,7 +16,7 @@ use super::answer::followed;
 use super::connections::Place;
 use super::limits::Limits;
 use super::socket::Watched;
-use super::turns::{Turn, Turns};
+use super::turns::{Lane, Turn, Turns};
 use super::watchdog::{Expiry, Watchdog};
 use super::{App, Phase};
 use crate::api::auth::Authenticated;
@@ -71,7 +71,9 @@ pub(super) async fn run(
 ) {
     let mut watchdog = Watchdog::new(Arc::clone(&activity), &limits);
     let source = place.source();
-    let turn = Turn::new(Arc::clone(&turns), source);
+    let lane = move |is_probe| Lane { source, is_probe };
+    let turn = Turn::new(Arc::clone(&turns), lane(false));
+    let probes = limits.probes;
     let io = TokioIo::new(Watched::new(socket, Arc::clone(&activity), turn));
     let place = Arc::new(place);
     let of_requests = Arc::clone(&activity);
@@ -81,8 +83,9 @@ pub(super) async fn run(
         let mut app = app.clone();
         let (place, activity) = (Arc::clone(&place), Arc::clone(&of_requests));
         let turns = Arc::clone(&turns);
+        let lane = lane(probes.contains(&request.uri().path()));
         async move {
-            activity.may_begin(&turns, source).await;
+            activity.may_begin(&turns, lane).await;
             let response = app.call(request).await;
             drop(in_flight);
             response.map(|response| {

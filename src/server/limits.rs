@@ -27,6 +27,9 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// How long requests in flight may take to finish when the server stops. Default 25 s.
     pub drain_timeout: Duration,
+    /// The paths of health probes, which do not wait for the turns of other requests. Default:
+    /// none.
+    pub probes: &'static [&'static str],
 }
 
 impl Default for Limits {
@@ -37,6 +40,7 @@ impl Default for Limits {
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
             drain_timeout: Duration::from_secs(25),
+            probes: &[],
         }
     }
 }

@@ -22,6 +22,14 @@ pub(super) const REQUEST: usize = 1;
 /// The work of a read that may have twenty requests, which are parsed and spawned at once.
 const READ: usize = 8;
 
+/// Those that share their turns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Lane {
+    pub source: Source,
+    /// Whether these are health probes, which do not wait for the other requests of their address.
+    pub is_probe: bool,
+}
+
 /// The turns of the connections of one core: to begin a request, or to read several.
 ///
 /// A few hundred clients that each send a request at the same time take a core for several
@@ -37,9 +45,9 @@ pub(super) struct Turns {
 struct State {
     /// The work that has begun since everything else ran.
     begun: usize,
-    waiting: HashMap<Source, VecDeque<Waiting>>,
-    /// The addresses of those, in the order of their turns.
-    order: VecDeque<Source>,
+    waiting: HashMap<Lane, VecDeque<Waiting>>,
+    /// The lanes of those, in the order of their turns.
+    order: VecDeque<Lane>,
 }
 
 /// The work of one that waits for its turn, and how to give it.
@@ -47,7 +55,7 @@ type Waiting = (usize, oneshot::Sender<()>);
 
 impl Turns {
     /// Waits for a turn to do this much work.
-    pub async fn begin(&self, source: Source, work: usize) {
+    pub async fn begin(&self, lane: Lane, work: usize) {
         let turn = {
             let mut state = self.state.lock();
             if state.begun == 0 {
@@ -57,7 +65,7 @@ impl Turns {
                 state.begun += work;
                 return;
             }
-            state.wait(source, work)
+            state.wait(lane, work)
         };
         // An error means that the server has stopped.
         let _ = turn.await;
@@ -81,34 +89,34 @@ impl Turns {
 }
 
 impl State {
-    fn wait(&mut self, source: Source, work: usize) -> oneshot::Receiver<()> {
+    fn wait(&mut self, lane: Lane, work: usize) -> oneshot::Receiver<()> {
         let (give, turn) = oneshot::channel();
-        let of_source = self.waiting.entry(source).or_default();
-        if of_source.is_empty() {
-            self.order.push_back(source);
+        let of_lane = self.waiting.entry(lane).or_default();
+        if of_lane.is_empty() {
+            self.order.push_back(lane);
         }
-        of_source.push_back((work, give));
+        of_lane.push_back((work, give));
         turn
     }
 
     /// Gives turns to those that wait.
     fn give(&mut self) {
         while self.begun < MOST
-            && let Some(source) = self.order.pop_front()
+            && let Some(lane) = self.order.pop_front()
         {
-            let Some(of_source) = self.waiting.get_mut(&source) else {
+            let Some(of_lane) = self.waiting.get_mut(&lane) else {
                 continue;
             };
             // Those that wait no more have no turn.
-            if let Some((work, give)) = of_source.pop_front()
+            if let Some((work, give)) = of_lane.pop_front()
                 && give.send(()).is_ok()
             {
                 self.begun += work;
             }
-            if of_source.is_empty() {
-                self.waiting.remove(&source);
+            if of_lane.is_empty() {
+                self.waiting.remove(&lane);
             } else {
-                self.order.push_back(source);
+                self.order.push_back(lane);
             }
         }
     }
@@ -117,16 +125,16 @@ impl State {
 /// The turn to read that one connection waits for, or has.
 pub(super) struct Turn {
     turns: Arc<Turns>,
-    source: Source,
+    lane: Lane,
     waiting: Option<BoxFuture<'static, ()>>,
     is_begun: bool,
 }
 
 impl Turn {
-    pub fn new(turns: Arc<Turns>, source: Source) -> Self {
+    pub fn new(turns: Arc<Turns>, lane: Lane) -> Self {
         Self {
             turns,
-            source,
+            lane,
             waiting: None,
             is_begun: false,
         }
@@ -135,10 +143,10 @@ impl Turn {
     /// Waits until the connection has a turn, which it keeps until [`end`](Self::end).
     pub fn poll_begun(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if !self.is_begun {
-            let (turns, source) = (&self.turns, self.source);
+            let (turns, lane) = (&self.turns, self.lane);
             let waiting = self.waiting.get_or_insert_with(|| {
                 let turns = Arc::clone(turns);
-                async move { turns.begin(source, READ).await }.boxed()
+                async move { turns.begin(lane, READ).await }.boxed()
             });
             ready!(waiting.as_mut().poll(cx));
             self.waiting = None;
@@ -175,16 +183,27 @@ mod tests {
 
     #[tokio::test]
     async fn each_address_has_its_turn_however_many_wait_for_another() {
+        const PROBE_OF_1: u8 = 255;
         let turns = Arc::new(Turns::default());
-        let address = |last| Source::of(IpAddr::from([127, 0, 0, last]));
+        let address = |last| Lane {
+            source: Source::of(IpAddr::from([127, 0, 0, last])),
+            is_probe: false,
+        };
         for _ in 0..MOST {
             turns.begin(address(1), REQUEST).await;
         }
         // They wait in this order, and nobody gives them their turns yet.
         let order = Arc::new(Mutex::new(Vec::new()));
         let mut waiting = Vec::new();
-        for last in [[1; 2 * MOST].as_slice(), &[2, 3, 2]].concat() {
-            let mut turn = Turn::new(Arc::clone(&turns), address(last));
+        for last in [[1; 2 * MOST].as_slice(), &[2, 3, 2, PROBE_OF_1]].concat() {
+            let lane = match last {
+                PROBE_OF_1 => Lane {
+                    is_probe: true,
+                    ..address(1)
+                },
+                last => address(last),
+            };
+            let mut turn = Turn::new(Arc::clone(&turns), lane);
             let order = Arc::clone(&order);
             let mut task = async move {
                 poll_fn(|cx| turn.poll_begun(cx)).await;
@@ -204,10 +223,10 @@ mod tests {
         }
         giving.abort();
         let order = order.lock();
-        assert_eq!(order.len(), 2 * MOST + 2);
-        for last in [2, 3] {
+        assert_eq!(order.len(), 2 * MOST + 3);
+        for last in [2, 3, PROBE_OF_1] {
             let turn = order.iter().rposition(|one| *one == last);
-            assert!(turn.is_some_and(|turn| turn < 5), "{last}: {turn:?}");
+            assert!(turn.is_some_and(|turn| turn < 6), "{last}: {turn:?}");
         }
     }
 }
