@@ -289,3 +289,93 @@ impl Drop for Place {
         self.connections.0.ended.notify_waiters();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What happens next. The numbers choose an address, a caller and a connection.
+    #[derive(Clone, Copy, Debug)]
+    enum Happening {
+        Enters(u8),
+        SendsKey(usize, u8),
+        Ends(usize),
+    }
+
+    fn happening() -> impl Strategy<Value = Happening> {
+        prop_oneof![
+            (0..4u8).prop_map(Happening::Enters),
+            (0..32usize, 0..3u8).prop_map(|(which, caller)| Happening::SendsKey(which, caller)),
+            (0..32usize).prop_map(Happening::Ends),
+        ]
+    }
+
+    /// Checks that all that is known about the open connections agrees.
+    fn check(open: &Open, limits: &Limits) -> Result<(), TestCaseError> {
+        let most = limits.max_connections;
+        prop_assert!(open.by_number.len() <= most);
+        prop_assert!(open.keyless_in_all <= most - most / 4);
+        let keyless = open.by_number.values().filter(|one| one.caller.is_none());
+        prop_assert_eq!(keyless.count(), open.keyless_in_all);
+        let mut ranks = BTreeSet::new();
+        for (source, of_source) in &open.keyless {
+            let own = open.by_number.values();
+            let own = own.filter(|one| one.caller.is_none() && one.source == *source);
+            prop_assert_eq!(own.count(), of_source.connections.len());
+            prop_assert!(
+                of_source.connections.len() <= limits.max_connections_per_address.unwrap_or(most)
+            );
+            ranks.insert((of_source.rank(), *source));
+        }
+        prop_assert_eq!(&ranks, &open.ranks);
+        for (caller, of_caller) in &open.by_caller {
+            let own = open.by_number.values();
+            let own = own.filter(|one| one.caller.as_ref() == Some(caller));
+            prop_assert_eq!(own.count(), of_caller.len());
+            prop_assert!((1..=most / 2).contains(&of_caller.len()));
+        }
+        Ok(())
+    }
+
+    proptest! {
+        #[test]
+        fn places_are_counted_right_whatever_happens(
+            happenings in prop::collection::vec(happening(), 0..120),
+            per_address in proptest::option::of(1..6usize),
+        ) {
+            let limits = Limits {
+                max_connections: 12,
+                max_connections_per_address: per_address,
+                ..Limits::default()
+            };
+            let connections = Connections::new(&limits);
+            let mut places = Vec::new();
+            for happening in happenings {
+                match happening {
+                    Happening::Enters(last) => {
+                        let activity = Activity::new(Arc::clone(connections.unread()));
+                        let entering = connections.enter(IpAddr::from([127, 0, 0, last]), &activity);
+                        // None is busy, so one of them always makes room.
+                        places.push(entering.now_or_never().expect("there is room"));
+                    }
+                    Happening::SendsKey(which, caller) => {
+                        let caller = TenantId::new(&format!("tenant-{caller}"));
+                        let which = which.checked_rem(places.len());
+                        if let Some(place) = which.and_then(|which| places.get(which)) {
+                            place.has_key_of(&caller);
+                        }
+                    }
+                    Happening::Ends(which) => {
+                        if let Some(which) = which.checked_rem(places.len()) {
+                            places.swap_remove(which);
+                        }
+                    }
+                }
+                check(&connections.0.open.lock(), &limits)?;
+            }
+        }
+    }
+}
