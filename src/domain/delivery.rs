@@ -218,6 +218,8 @@ impl Delivery {
         if settled.attempts.len() >= MAX_ATTEMPTS_KEPT {
             settled.attempts.remove(0);
         }
+        // Nearly all deliveries have one attempt, and a vector would make room for four.
+        settled.attempts.reserve_exact(1);
         settled.attempts.push(attempt);
         if self.status != DeliveryStatus::Pending {
             // It was canceled while the attempt was under way. It stays canceled, with the attempt
