@@ -1,7 +1,7 @@
 //! A program with few file descriptors: neither clients that say nothing nor receivers that do not
 //! answer take those that others need.
 
-use hookturn_test::{GLOBEX, Reaction, Receiver, id, list, scratch};
+use hookturn_test::{GLOBEX, Reaction, Receiver, id, list, scratch, until};
 use tokio::net::TcpStream;
 use tokio::task::block_in_place;
 
@@ -43,9 +43,15 @@ async fn few_descriptors_are_shared_out() {
     }
     // None of them failed for want of a descriptor.
     let path = format!("/webhooks/endpoints/{}/deliveries?limit=100", id(&endpoint));
+    until(async || {
+        let page = list(&api.get(&path).await);
+        page.iter().all(|delivery| delivery["status"] != "pending")
+    })
+    .await;
     for delivery in list(&api.get(&path).await) {
         let attempts = delivery["attempts"].as_array().expect("attempts");
         assert_eq!(attempts.len(), 1, "{delivery}");
+        assert_eq!(delivery["status"], "succeeded", "{delivery}");
     }
     drop(idle);
     block_in_place(|| program.stop());
