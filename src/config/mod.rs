@@ -90,8 +90,8 @@ pub struct ServeArgs {
     #[arg(long, env = "HOOKTURN_END_TEST_CLOCK", value_parser = parse::switch)]
     end_test_clock: bool,
 
-    /// The most connections at a time, 1 to 1000000. If there are more, those without a key that
-    /// have been idle longest are closed [default: 4096]
+    /// The most connections at a time, 1 to 1000000. If there are more, those that have been idle
+    /// longest are closed, first those without a key [default: 4096]
     #[arg(long, value_name = "N", env = "HOOKTURN_MAX_CONNECTIONS")]
     max_connections: Option<String>,
 

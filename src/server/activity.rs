@@ -30,12 +30,13 @@ pub(super) struct Activity {
     in_flight: AtomicUsize,
     /// Whether a complete request head was ever read.
     served: AtomicBool,
-    /// When the latest response was ready, in milliseconds after `accepted`, or [`NEVER`].
+    /// When the latest response was ready, in nanoseconds after `accepted`, or [`NEVER`]. Less
+    /// exact times would make connections equal that are not.
     last_ended: AtomicU64,
     /// Whether bytes were read while no request was in flight, and no request has begun since.
     head_begun: AtomicBool,
     http2: AtomicBool,
-    /// Since when the socket has taken no bytes although there were some, in milliseconds after
+    /// Since when the socket has taken no bytes although there were some, in nanoseconds after
     /// `accepted`, or [`NEVER`].
     blocked: AtomicU64,
     /// The bytes of answers that wait for the peer: on this connection, and on all.
@@ -59,7 +60,8 @@ struct Answers {
     since: HashMap<u64, Instant>,
 }
 
-/// An answer that waits for its peer, until it is dropped.
+/// An answer that waits for its peer, until it is dropped. All of it counts until then, since a
+/// part of it keeps the whole in memory.
 #[derive(Debug)]
 pub(super) struct Waiting {
     activity: Arc<Activity>,
@@ -108,7 +110,7 @@ impl Activity {
     pub(super) fn idle_since(&self) -> Instant {
         match self.last_ended.load(Ordering::Relaxed) {
             NEVER => self.accepted,
-            after => self.accepted + Duration::from_millis(after),
+            after => self.accepted + Duration::from_nanos(after),
         }
     }
 
@@ -116,7 +118,7 @@ impl Activity {
     pub(super) fn stuck_since(&self) -> Option<Instant> {
         let blocked = match self.blocked.load(Ordering::Relaxed) {
             NEVER => None,
-            after => Some(self.accepted + Duration::from_millis(after)),
+            after => Some(self.accepted + Duration::from_nanos(after)),
         };
         if self.unread.load(Ordering::Relaxed) == 0 {
             return blocked;
@@ -128,7 +130,7 @@ impl Activity {
     /// Records that the socket takes no more bytes.
     pub(super) fn note_blocked(&self) {
         if self.blocked.load(Ordering::Relaxed) == NEVER {
-            self.blocked.store(self.millis(), Ordering::Relaxed);
+            self.blocked.store(self.nanos(), Ordering::Relaxed);
         }
     }
 
@@ -196,8 +198,8 @@ impl Activity {
         self.cut.notified().await;
     }
 
-    fn millis(&self) -> u64 {
-        u64::try_from(self.accepted.elapsed().as_millis()).unwrap_or(NEVER - 1)
+    fn nanos(&self) -> u64 {
+        u64::try_from(self.accepted.elapsed().as_nanos()).unwrap_or(NEVER - 1)
     }
 
     /// Whether an incomplete HTTP/1 request head has arrived.
@@ -231,28 +233,21 @@ impl Activity {
 }
 
 impl Waiting {
-    /// Records that the peer has taken this many bytes.
-    pub(super) fn note_progress(&mut self, bytes: usize) {
-        let bytes = bytes.min(self.bytes);
-        self.bytes -= bytes;
-        self.free(bytes);
+    /// Records that the peer has taken some of the answer.
+    pub(super) fn note_progress(&self) {
         let now = Instant::now();
         self.activity.answers.lock().since.insert(self.number, now);
-    }
-
-    fn free(&self, bytes: usize) {
-        self.activity.unread.fetch_sub(bytes, Ordering::Relaxed);
-        self.activity
-            .unread_in_all
-            .fetch_sub(bytes, Ordering::Relaxed);
-        self.activity.taken.notify_waiters();
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.activity.answers.lock().since.remove(&self.number);
-        self.free(self.bytes);
+        let activity = &self.activity;
+        activity.answers.lock().since.remove(&self.number);
+        activity.unread.fetch_sub(self.bytes, Ordering::Relaxed);
+        let in_all = &activity.unread_in_all;
+        in_all.fetch_sub(self.bytes, Ordering::Relaxed);
+        activity.taken.notify_waiters();
     }
 }
 
@@ -263,7 +258,7 @@ pub(super) struct InFlight(Arc<Activity>);
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.last_ended.store(self.0.millis(), Ordering::Relaxed);
+        self.0.last_ended.store(self.0.nanos(), Ordering::Relaxed);
         self.0.in_flight.fetch_sub(1, Ordering::Release);
     }
 }

@@ -14,7 +14,7 @@ use hyper::body::{Frame, SizeHint};
 
 use super::activity::{Activity, Waiting};
 
-/// The size of the pieces in which an answer is passed to hyper. What was passed counts no more.
+/// The size of the pieces in which an answer is passed to hyper.
 const PIECE: usize = 16 * 1024;
 
 /// The size from which an HTTP/1.1 answer is followed. There is one answer at a time, and smaller
@@ -26,7 +26,26 @@ struct Followed {
     body: Body,
     /// What `body` has yielded and hyper has not taken.
     rest: Bytes,
-    waiting: Waiting,
+    waiting: Arc<Waiting>,
+}
+
+/// A part of an answer. hyper drops it when the socket has taken it, which is when the peer has made
+/// room for it.
+struct Piece {
+    bytes: Bytes,
+    waiting: Arc<Waiting>,
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        self.waiting.note_progress();
+    }
 }
 
 /// Follows the answer, if it may wait for its peer.
@@ -45,7 +64,7 @@ pub(super) fn followed(
         Body::new(Followed {
             body,
             rest: Bytes::new(),
-            waiting: activity.begin_answer(bytes),
+            waiting: Arc::new(activity.begin_answer(bytes)),
         })
     })
 }
@@ -68,10 +87,11 @@ impl HttpBody for Followed {
             }
         }
         let length = self.rest.len().min(PIECE);
-        let piece = self.rest.split_to(length);
-        // It is polled only when there is room for more, so the peer has taken something.
-        self.waiting.note_progress(length);
-        Poll::Ready(Some(Ok(Frame::data(piece))))
+        let piece = Piece {
+            bytes: self.rest.split_to(length),
+            waiting: Arc::clone(&self.waiting),
+        };
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_owner(piece)))))
     }
 
     fn is_end_stream(&self) -> bool {

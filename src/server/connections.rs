@@ -6,6 +6,11 @@
 //! the most of them gives one up: the one that has been idle longest. A new client, such as a
 //! health probe, is therefore accepted at once, and stays, however many connections others hold or
 //! open.
+//!
+//! Connections with a key get all places but a sixteenth, and those of one caller half of the
+//! places. A caller who comes when there is no room among them takes the place of an idle
+//! connection of a caller who has as many. If all are busy, its connection stays among those
+//! without a key.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
@@ -14,7 +19,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
 
 use super::activity::Activity;
 use super::idleness::ByIdleness;
@@ -33,8 +37,6 @@ pub(super) struct Connections(Arc<Inner>);
 struct Inner {
     limits: Limits,
     open: Mutex<Open>,
-    /// Notified when a connection ends.
-    ended: Notify,
     /// The bytes of answers that wait for their peers.
     unread: Arc<AtomicUsize>,
 }
@@ -90,51 +92,35 @@ impl Connections {
         Self(Arc::new(Inner {
             limits: limits.clone(),
             open: Mutex::default(),
-            ended: Notify::new(),
             unread: Arc::default(),
         }))
     }
 
-    /// Returns a place for a new connection. If there is none, ends a connection without a key, or
-    /// an idle one of the caller that has the most. If all have a key and a request, waits until
-    /// one ends.
-    pub async fn enter(&self, address: IpAddr, activity: &Arc<Activity>) -> Place {
+    /// Returns a place for a new connection. If there is no room, ends a connection without a key.
+    /// There always is one, since those with a key cannot have all places.
+    pub fn enter(&self, address: IpAddr, activity: &Arc<Activity>) -> Place {
         let source = Source::of(address);
-        loop {
-            let ended = self.0.ended.notified();
-            if let Some(number) = self.try_enter(source, activity) {
-                return Place {
-                    connections: self.clone(),
-                    number,
-                    source,
-                    has_key: AtomicBool::new(false),
-                };
-            }
-            ended.await;
-        }
-    }
-
-    fn try_enter(&self, source: Source, activity: &Arc<Activity>) -> Option<u64> {
         let limits = &self.0.limits;
-        let most = limits.max_connections.max(1);
         let mut open = self.0.open.lock();
         if let Some(most) = limits.max_connections_per_address
             && let Some(of_source) = open.keyless.get_mut(&source)
             && of_source.connections.len() >= most.max(1)
         {
-            let idlest = of_source.connections.idlest(None);
+            let idlest = of_source.connections.idlest();
             open.end_if_any(idlest);
         }
+        let most = limits.max_connections.max(1);
         // A quarter is kept for connections with a key.
         let is_keyless_full = open.keyless_in_all >= most - most / 4;
         if is_keyless_full || open.by_number.len() >= most {
-            let has_room =
-                open.end_keyless() || open.by_number.len() < most || open.end_idle_of_largest();
-            if !has_room {
-                return None;
-            }
+            open.end_keyless();
         }
-        Some(open.add(source, activity))
+        Place {
+            connections: self.clone(),
+            number: open.add(source, activity),
+            source,
+            has_key: AtomicBool::new(false),
+        }
     }
 
     /// Returns what counts the bytes of answers that wait for their peers.
@@ -202,6 +188,18 @@ impl Open {
         }
     }
 
+    /// Moves a connection without a key to those of a caller.
+    fn give_to(&mut self, caller: &TenantId, number: u64) {
+        let Some(connection) = self.by_number.get_mut(&number) else {
+            return;
+        };
+        connection.caller = Some(caller.clone());
+        let (source, activity) = (connection.source, Arc::clone(&connection.activity));
+        self.leave_keyless(source, number);
+        let of_caller = self.by_caller.entry(caller.clone()).or_default();
+        of_caller.add(number, activity);
+    }
+
     fn leave_keyless(&mut self, source: Source, number: u64) {
         self.keyless_in_all -= 1;
         if let Some(of_source) = self.keyless.get_mut(&source) {
@@ -220,14 +218,17 @@ impl Open {
     fn end_keyless(&mut self) -> bool {
         let largest = self.ranks.last().map(|(_, source)| *source);
         let largest = largest.and_then(|source| self.keyless.get_mut(&source));
-        let idlest = largest.and_then(|of_source| of_source.connections.idlest(None));
+        let idlest = largest.and_then(|of_source| of_source.connections.idlest());
         self.end_if_any(idlest)
     }
 
-    /// Ends an idle connection of the caller that has the most.
-    fn end_idle_of_largest(&mut self) -> bool {
-        let largest = self.by_caller.values_mut().max_by_key(|one| one.len());
-        let idle = largest.and_then(ByIdleness::idle);
+    /// Ends an idle connection of the caller that has the most, but of no caller that has fewer
+    /// than `least`. Returns whether there was one.
+    fn end_idle_of_largest(&mut self, least: usize) -> bool {
+        let callers = self.by_caller.values_mut();
+        let mut callers: Vec<_> = callers.filter(|one| one.len() >= least).collect();
+        callers.sort_by_key(|one| Reverse(one.len()));
+        let idle = callers.into_iter().find_map(ByIdleness::idle);
         self.end_if_any(idle)
     }
 
@@ -258,27 +259,33 @@ impl Place {
         self.source
     }
 
-    /// Notes that a request with a valid key of this caller came on the connection. If the caller
-    /// has too many connections, its other one that has been idle longest is ended.
+    /// Notes that a request with a valid key of this caller came on the connection. If there is no
+    /// room among the connections with a key, an idle one makes room. If none is idle, this one
+    /// stays among those without a key.
     pub fn has_key_of(&self, caller: &TenantId) {
-        // Every request after the first ends here.
-        if self.has_key.swap(true, Ordering::Relaxed) {
+        // Nearly every request after the first ends here.
+        if self.has_key.load(Ordering::Relaxed) {
             return;
         }
-        let most = self.connections.0.limits.max_connections.max(1);
+        let most = self.connections.0.limits.max_connections;
         let mut open = self.connections.0.open.lock();
-        let Some(connection) = open.by_number.get_mut(&self.number) else {
+        if !open.by_number.contains_key(&self.number) {
             return;
+        }
+        let has_room = match open.by_caller.get_mut(caller) {
+            Some(own) if own.len() >= (most / 2).max(1) => {
+                let idle = own.idle();
+                open.end_if_any(idle)
+            }
+            own => {
+                let least = own.map_or(1, |own| own.len());
+                let keyed = open.by_number.len() - open.keyless_in_all;
+                keyed < most.saturating_sub((most / 16).max(1)) || open.end_idle_of_largest(least)
+            }
         };
-        connection.caller = Some(caller.clone());
-        let (source, activity) = (connection.source, Arc::clone(&connection.activity));
-        open.leave_keyless(source, self.number);
-        let of_caller = open.by_caller.entry(caller.clone()).or_default();
-        of_caller.add(self.number, activity);
-        // One caller gets at most half of the places.
-        if of_caller.len() > (most / 2).max(1) {
-            let idlest = of_caller.idlest(Some(self.number));
-            open.end_if_any(idlest);
+        if has_room {
+            open.give_to(caller, self.number);
+            self.has_key.store(true, Ordering::Relaxed);
         }
     }
 }
@@ -286,13 +293,11 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.connections.0.open.lock().remove(self.number);
-        self.connections.0.ended.notify_waiters();
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use futures_util::FutureExt as _;
     use proptest::prelude::*;
 
     use super::*;
@@ -302,6 +307,7 @@ mod tests {
     enum Happening {
         Enters(u8),
         SendsKey(usize, u8),
+        BecomesBusy(usize),
         Ends(usize),
     }
 
@@ -309,6 +315,7 @@ mod tests {
         prop_oneof![
             (0..4u8).prop_map(Happening::Enters),
             (0..32usize, 0..3u8).prop_map(|(which, caller)| Happening::SendsKey(which, caller)),
+            (0..32usize).prop_map(Happening::BecomesBusy),
             (0..32usize).prop_map(Happening::Ends),
         ]
     }
@@ -337,6 +344,7 @@ mod tests {
             prop_assert_eq!(own.count(), of_caller.len());
             prop_assert!((1..=most / 2).contains(&of_caller.len()));
         }
+        prop_assert!(open.by_number.len() - open.keyless_in_all < most);
         Ok(())
     }
 
@@ -352,20 +360,26 @@ mod tests {
                 ..Limits::default()
             };
             let connections = Connections::new(&limits);
-            let mut places = Vec::new();
+            let mut places: Vec<(Place, Arc<Activity>)> = Vec::new();
+            let mut requests = Vec::new();
             for happening in happenings {
                 match happening {
                     Happening::Enters(last) => {
                         let activity = Activity::new(Arc::clone(connections.unread()));
-                        let entering = connections.enter(IpAddr::from([127, 0, 0, last]), &activity);
-                        // None is busy, so one of them always makes room.
-                        places.push(entering.now_or_never().expect("there is room"));
+                        let address = IpAddr::from([127, 0, 0, last]);
+                        places.push((connections.enter(address, &activity), activity));
                     }
                     Happening::SendsKey(which, caller) => {
                         let caller = TenantId::new(&format!("tenant-{caller}"));
                         let which = which.checked_rem(places.len());
-                        if let Some(place) = which.and_then(|which| places.get(which)) {
+                        if let Some((place, _)) = which.and_then(|which| places.get(which)) {
                             place.has_key_of(&caller);
+                        }
+                    }
+                    Happening::BecomesBusy(which) => {
+                        let which = which.checked_rem(places.len());
+                        if let Some((_, activity)) = which.and_then(|which| places.get(which)) {
+                            requests.push(activity.begin(axum::http::Version::HTTP_11));
                         }
                     }
                     Happening::Ends(which) => {

@@ -7,9 +7,12 @@ use std::time::Duration;
 pub struct Limits {
     /// The maximum number of connections at a time. Default 4096; at least 1.
     ///
-    /// Connections that have sent no valid key get at most three quarters of them, and those with a
-    /// key of one tenant at most half. When there is no room for a new connection, the one without
-    /// a key that has been idle longest is ended.
+    /// Connections that have sent no valid key get at most three quarters of them, those that have
+    /// sent one get all but a sixteenth, and those with a key of one tenant get half. When there is
+    /// no room for a new connection, the one without a key that has been idle longest is ended.
+    /// When there is no room among those with a key, an idle one is ended, of this tenant if it has
+    /// half, or else of a tenant that has as many. If all of them are busy, the connection stays
+    /// among those without a key.
     pub max_connections: usize,
     /// The maximum number of connections at a time that come from one address (or one /64 network
     /// of IPv6) and have sent no valid key. Beyond it, the one that has been idle longest is ended.

@@ -131,7 +131,7 @@ pub async fn serve_on(
         let accepted = async {
             let (socket, peer) = accept(&listener, &all).await;
             let activity = Activity::new(Arc::clone(all.unread()));
-            let place = all.enter(peer.ip(), &activity).await;
+            let place = all.enter(peer.ip(), &activity);
             (socket, place, activity)
         };
         let (socket, place, activity) = tokio::select! {

@@ -11,7 +11,9 @@ use hookturn_test::until;
 use tokio::net::TcpSocket;
 
 use super::*;
-use crate::hostile::frames::{END_HEADERS, END_STREAM, HEADERS, PING, SETTINGS, frame, head};
+use crate::hostile::frames::{
+    END_HEADERS, END_STREAM, HEADERS, PING, SETTINGS, WINDOW_UPDATE, frame, head,
+};
 
 /// Answers as if the request had a key of this tenant.
 fn with_tenants() -> Router {
@@ -112,6 +114,49 @@ async fn one_tenant_gets_half_of_the_places_and_the_others_still_find_one() {
         sockets.push(served(&server, &request_as(tenant)).await);
     }
     served(&server, REQUEST).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn requests_that_take_long_keep_no_one_out() {
+    let (release, released) = tokio::sync::watch::channel(false);
+    let hold = move || {
+        let mut released = released.clone();
+        async move {
+            let _ = released.wait_for(|is| *is).await;
+            "hello"
+        }
+    };
+    let app = with_tenants().route("/hold", get(hold));
+    let server = Serving::start(app, places(16, None)).await;
+    let mut busy = Vec::new();
+    for tenant in ["busy"; 8] {
+        let mut socket = served(&server, &request_as(tenant)).await;
+        let request = b"GET /hold HTTP/1.1\r\nHost: test\r\n\r\n";
+        socket.write_all(request).await.expect("it is open");
+        busy.push(socket);
+    }
+    let mut idle = Vec::new();
+    for tenant in ["idle"; 7] {
+        idle.push(served(&server, &request_as(tenant)).await);
+    }
+    // All places for connections with a key are taken. Health probes still find one, and the idle
+    // tenant makes room for another, although the busy one has more.
+    served(&server, REQUEST).await;
+    let mut other = served(&server, &request_as("other")).await;
+    served(&server, REQUEST).await;
+    assert_eq!(until_closed(&mut idle[0]).await, "");
+    for socket in &mut idle[1..] {
+        assert!(is_open(socket, &request_as("idle")).await);
+    }
+    assert!(is_open(&mut other, &request_as("other")).await);
+    // A tenant that has half of the places gets no more of them, and loses no request.
+    let mut further = served(&server, &request_as("busy")).await;
+    assert!(is_open(&mut further, &request_as("busy")).await);
+    release.send_replace(true);
+    for socket in &mut busy {
+        answer(socket).await;
+    }
     server.stop().await;
 }
 
@@ -257,6 +302,42 @@ async fn requests_wait_while_their_peer_does_not_read() {
     .await;
     let begun = BEGUN.load(Ordering::SeqCst);
     assert!((1..200).contains(&begun), "{begun}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn requests_wait_while_their_peer_does_not_read_the_end_of_answers() {
+    const BODY: usize = 256 * 1024;
+    let begun = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&begun);
+    let large = move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+        async { Bytes::from(vec![b'x'; BODY]) }
+    };
+    let app = Router::new().route("/", any(large));
+    let server = Serving::start(app, limits(LONG, IDLE)).await;
+    // The windows have room for all of each answer but its last byte.
+    let window = u32::try_from(BODY - 1).expect("a small window");
+    let settings = [&[0, 4][..], &window.to_be_bytes()].concat();
+    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    bytes.extend(frame(SETTINGS, 0, 0, &settings));
+    let of_connection = (1_u32 << 30).to_be_bytes();
+    bytes.extend(frame(WINDOW_UPDATE, 0, 0, &of_connection));
+    for n in 0..100 {
+        let request = head("/", &[]);
+        bytes.extend(frame(
+            HEADERS,
+            END_STREAM | END_HEADERS,
+            2 * n + 1,
+            &request,
+        ));
+    }
+    let mut socket = server.send(&bytes).await;
+    // It is cut in the end, since it does not take what it asked for.
+    let mut read = Vec::new();
+    let _ = patiently(socket.read_to_end(&mut read)).await;
+    let begun = begun.load(Ordering::SeqCst);
+    assert!((1..=6).contains(&begun), "{begun}");
     server.stop().await;
 }
 
