@@ -25,7 +25,7 @@
 
 mod line;
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::hash::Hash;
 use std::time::Duration;
 
@@ -93,23 +93,37 @@ pub(super) struct Queues<T, E> {
     limits: StoreLimits,
     by_key: HashMap<(T, E), Queue>,
     tenants: HashMap<T, Tenant<E>>,
-    /// For each line, the tenants with a queue that can go. The first of them has the fewest
-    /// attempts in flight.
-    ready: [BTreeSet<(Ready, T)>; LINES],
-    /// When the next delivery of each tenant becomes due.
-    wakes: BTreeSet<(Timestamp, T)>,
+    order: Order<T>,
     /// The queues of the attempts in flight.
-    running: HashMap<u64, (T, E)>,
+    running: BTreeMap<u64, (T, E)>,
     /// The attempts that are not known to be slow, and some that have ended, in the order in which
     /// they began.
     begun: VecDeque<(Timestamp, u64)>,
     /// The attempts in flight that became slow.
-    became_slow: HashSet<u64>,
+    became_slow: BTreeSet<u64>,
     /// How many of the attempts in flight are slow, from the beginning or since then.
     in_flight_slow: usize,
     /// How many of them were taken from a failing queue.
     in_flight_failing: usize,
     last_turn: u64,
+}
+
+/// The order in which tenants get attempts.
+struct Order<T> {
+    /// For each line, the tenants with a queue that can go. The first of them has the fewest
+    /// attempts in flight.
+    ready: [BTreeSet<(Ready, T)>; LINES],
+    /// When the next delivery of each tenant becomes due.
+    wakes: BTreeSet<(Timestamp, T)>,
+}
+
+impl<T> Default for Order<T> {
+    fn default() -> Self {
+        Self {
+            ready: [const { BTreeSet::new() }; LINES],
+            wakes: BTreeSet::new(),
+        }
+    }
 }
 
 /// The attempts in flight of a tenant, then those of its next queue, then how long it has waited.
@@ -120,9 +134,9 @@ struct Tenant<E> {
     in_flight: usize,
     /// The queues that have capacity.
     lines: [Line<E>; LINES],
-    /// The entries of this tenant in [`Queues::ready`].
+    /// The entries of this tenant in [`Order::ready`].
     ready: [Option<Ready>; LINES],
-    /// The entry of this tenant in [`Queues::wakes`].
+    /// The entry of this tenant in [`Order::wakes`].
     wake: Option<Timestamp>,
 }
 
@@ -134,6 +148,13 @@ impl<E> Default for Tenant<E> {
             ready: [None; LINES],
             wake: None,
         }
+    }
+}
+
+impl<E: Clone + Ord> Tenant<E> {
+    /// Returns whether nothing waits or is in flight.
+    fn is_idle(&self) -> bool {
+        self.in_flight == 0 && self.lines.iter().all(Line::is_empty)
     }
 }
 
@@ -196,11 +217,10 @@ impl<T: Clone + Ord + Hash, E: Clone + Ord + Hash> Queues<T, E> {
             limits,
             by_key: HashMap::new(),
             tenants: HashMap::new(),
-            ready: Default::default(),
-            wakes: BTreeSet::new(),
-            running: HashMap::new(),
+            order: Order::default(),
+            running: BTreeMap::new(),
             begun: VecDeque::new(),
-            became_slow: HashSet::new(),
+            became_slow: BTreeSet::new(),
             in_flight_slow: 0,
             in_flight_failing: 0,
             last_turn: 0,
@@ -258,7 +278,7 @@ impl<T: Clone + Ord + Hash, E: Clone + Ord + Hash> Queues<T, E> {
         let paces = [Pace::Prompt, Pace::Slow, Pace::Failing].into_iter();
         let paces = paces.filter(|pace| self.has_room_for(*pace));
         let lines = paces.flat_map(|pace| in_flight.iter().map(move |n| line_of(pace, *n)));
-        let firsts = lines.filter_map(|line| Some((self.ready[line].first()?, line)));
+        let firsts = lines.filter_map(|line| Some((self.order.ready[line].first()?, line)));
         let (((in_flight, _), tenant), line) = firsts.min()?;
         // The others have as many in flight, or more.
         if *in_flight >= self.tenant_share() {
@@ -311,14 +331,15 @@ impl<T: Clone + Ord + Hash, E: Clone + Ord + Hash> Queues<T, E> {
             }
         }
         // Last, since a queue that becomes slow enters another line.
-        while let Some((at, tenant)) = self.wakes.first()
+        while let Some((at, tenant)) = self.order.wakes.first()
             && *at <= now
         {
-            let tenant = tenant.clone();
-            if let Some(of) = self.tenants.get_mut(&tenant) {
-                of.lines.iter_mut().for_each(|line| line.note_time(now));
-            }
-            self.enter(&tenant);
+            let name = tenant.clone();
+            let Some(tenant) = self.tenants.get_mut(&name) else {
+                break;
+            };
+            tenant.lines.iter_mut().for_each(|line| line.note_time(now));
+            self.order.update(&name, tenant);
         }
     }
 
@@ -328,7 +349,6 @@ impl<T: Clone + Ord + Hash, E: Clone + Ord + Hash> Queues<T, E> {
         let number = self.last_turn + 1;
         self.last_turn = number;
         let mut pace = Pace::Prompt;
-        self.tenants.entry(key.0.clone()).or_default().in_flight += 1;
         self.change(key, |queue| {
             queue.first = None;
             queue.in_flight += 1;
@@ -351,9 +371,6 @@ impl<T: Clone + Ord + Hash, E: Clone + Ord + Hash> Queues<T, E> {
         let became_slow = self.became_slow.remove(&turn.number);
         self.in_flight_slow -= usize::from(turn.pace != Pace::Prompt || became_slow);
         self.in_flight_failing -= usize::from(turn.pace == Pace::Failing);
-        if let Some(tenant) = self.tenants.get_mut(&key.0) {
-            tenant.in_flight -= 1;
-        }
         let mut is_over = false;
         self.change(key, |queue| {
             queue.in_flight -= 1;
@@ -374,13 +391,13 @@ impl<T: Clone + Ord + Hash, E: Clone + Ord + Hash> Queues<T, E> {
     /// that have capacity. What is due at `now` waits for capacity.
     pub fn next_due(&mut self, now: Timestamp) -> Option<Timestamp> {
         self.note_time(now);
-        self.wakes.first().map(|(at, _)| *at)
+        self.order.wakes.first().map(|(at, _)| *at)
     }
 
     /// Returns whether a delivery is due at `now`, whether or not there is capacity for it.
     pub fn is_due(&self, now: Timestamp) -> bool {
-        self.ready.iter().any(|ready| !ready.is_empty())
-            || self.wakes.first().is_some_and(|(at, _)| *at <= now)
+        self.order.ready.iter().any(|ready| !ready.is_empty())
+            || self.order.wakes.first().is_some_and(|(at, _)| *at <= now)
     }
 
     /// Removes a queue whose endpoint or whole history was deleted. Its attempts in flight keep
@@ -404,15 +421,17 @@ impl<T: Clone + Ord + Hash, E: Clone + Ord + Hash> Queues<T, E> {
         }
     }
 
-    /// Changes a queue, and updates its entries.
+    /// Changes a queue, and updates its entries and those of its tenant.
     fn change(&mut self, key: &(T, E), change: impl FnOnce(&mut Queue)) {
         let queue = self.by_key.entry(key.clone()).or_insert_with(Queue::new);
+        let tenant = self.tenants.entry(key.0.clone()).or_default();
+        tenant.in_flight -= queue.in_flight;
         change(queue);
+        tenant.in_flight += queue.in_flight;
         let first = queue.first.filter(|_| queue.has_room(&self.limits));
         let line = line_of(queue.pace, queue.in_flight);
         let place = first.map(|first| (line, queue.in_flight, first));
         if place != queue.place {
-            let tenant = self.tenants.entry(key.0.clone()).or_default();
             if let Some((line, in_flight, first)) = queue.place {
                 tenant.lines[line].remove(in_flight, first, &key.1);
             }
@@ -421,14 +440,16 @@ impl<T: Clone + Ord + Hash, E: Clone + Ord + Hash> Queues<T, E> {
             }
             queue.place = place;
         }
-        self.enter(&key.0);
+        self.order.update(&key.0, tenant);
+        if tenant.is_idle() {
+            self.tenants.remove(&key.0);
+        }
     }
+}
 
+impl<T: Clone + Ord> Order<T> {
     /// Updates the entries of a tenant.
-    fn enter(&mut self, name: &T) {
-        let Some(tenant) = self.tenants.get_mut(name) else {
-            return;
-        };
+    fn update<E: Clone + Ord>(&mut self, name: &T, tenant: &mut Tenant<E>) {
         for (line, ready) in self.ready.iter_mut().enumerate() {
             let first = tenant.lines[line].first_ready();
             let entry = first.map(|first| (tenant.in_flight, first));
@@ -451,9 +472,6 @@ impl<T: Clone + Ord + Hash, E: Clone + Ord + Hash> Queues<T, E> {
                 self.wakes.insert((at, name.clone()));
             }
             tenant.wake = wake;
-        }
-        if tenant.in_flight == 0 && tenant.lines.iter().all(Line::is_empty) {
-            self.tenants.remove(name);
         }
     }
 }

@@ -8,6 +8,7 @@ mod sweep;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::large_map::LargeMap;
 use crate::domain::delivery::WAIT_WHILE_DISABLED;
@@ -17,13 +18,16 @@ use crate::domain::{
 };
 use crate::random::{self, NoRandomness};
 use crate::store::pending_fan_outs::{AT_ONCE, PendingFanOut, PendingFanOuts};
-use crate::store::queues::{AttemptEnd, Queues, Turn};
+use crate::store::queues::{AttemptEnd, First, Queues, Turn};
 use crate::store::quotas::{QuotaExceeded, Quotas, Usage};
 use crate::store::repeats::KeptEvent;
 use crate::store::{Filling, Hold, Page, StoreLimits};
 
 type QueueKey = (TenantId, EndpointId);
 type DeliveryKey = (TenantId, DeliveryId);
+
+/// Deliveries with their times and positions.
+type Deadlines = BTreeSet<(Timestamp, u64, DeliveryKey)>;
 
 /// An event, with endpoints for which a delivery is to be made.
 type Unmade = (TenantId, Arc<Event>, Vec<(EndpointId, DeliveryId)>);
@@ -46,7 +50,7 @@ pub(super) struct Deliveries {
     queues: Queues<TenantId, EndpointId>,
     /// When the retention of each finished delivery ends, and when each pending one has waited too
     /// long for a disabled endpoint. Deliveries in flight are not in it.
-    deadlines: BTreeSet<(Timestamp, u64, DeliveryKey)>,
+    deadlines: Deadlines,
     events: LargeMap<(TenantId, EventId), Published>,
     events_by_expiry: BTreeSet<(Timestamp, TenantId, EventId)>,
     last_hold: Hold,
@@ -93,6 +97,50 @@ struct History {
     waiting: [BTreeSet<(Timestamp, u64, DeliveryId)>; 2],
 }
 
+impl Entry {
+    fn is_pending(&self) -> bool {
+        self.delivery.status == DeliveryStatus::Pending
+    }
+
+    /// Adds the delivery to every index that its state belongs in.
+    fn enter(
+        &mut self,
+        key: &DeliveryKey,
+        history: &mut History,
+        deadlines: &mut Deadlines,
+        retention: Duration,
+    ) {
+        let delivery = &self.delivery;
+        if self.turn.is_none() {
+            self.waiting = delivery.next_attempt_at;
+            self.deadline = Some(match delivery.finished_at {
+                Some(at) => at.plus(retention),
+                None if self.waits_longer => delivery.first_due_at.plus(WAIT_WHILE_DISABLED),
+                None => delivery.first_due_at.plus(LONGEST),
+            });
+        }
+        if let Some(deadline) = self.deadline {
+            deadlines.insert((deadline, self.position, key.clone()));
+        }
+        history.by_status[place(delivery.status)].insert(self.position);
+        if let Some(at) = self.waiting {
+            history.waiting[line_of(delivery)].insert((at, self.position, delivery.id));
+        }
+    }
+
+    /// Removes the delivery from every index.
+    fn leave(&mut self, key: &DeliveryKey, history: &mut History, deadlines: &mut Deadlines) {
+        let delivery = &self.delivery;
+        if let Some(deadline) = self.deadline.take() {
+            deadlines.remove(&(deadline, self.position, key.clone()));
+        }
+        history.by_status[place(delivery.status)].remove(&self.position);
+        if let Some(at) = self.waiting.take() {
+            history.waiting[line_of(delivery)].remove(&(at, self.position, delivery.id));
+        }
+    }
+}
+
 impl History {
     /// Returns the delivery that is attempted first at `now`: a retry that is due goes before a
     /// first attempt.
@@ -104,7 +152,7 @@ impl History {
     }
 
     /// Returns when the first delivery is due.
-    fn first(&self) -> Option<(Timestamp, u64)> {
+    fn first(&self) -> Option<First> {
         let firsts = self.waiting.iter().filter_map(BTreeSet::first);
         firsts.map(|(at, position, _)| (*at, *position)).min()
     }
@@ -216,9 +264,9 @@ impl Deliveries {
         self.next_position += 1;
         let key = (tenant.clone(), delivery.id);
         let queue_key = (tenant.clone(), delivery.endpoint_id);
-        let history = self.histories.entry(queue_key).or_default();
+        let history = self.histories.get_or_default(queue_key.clone());
         history.all.insert(position, delivery.id);
-        let entry = Entry {
+        let mut entry = Entry {
             delivery,
             event: Arc::clone(event),
             position,
@@ -227,9 +275,11 @@ impl Deliveries {
             deadline: None,
             waits_longer: false,
         };
-        self.by_id.insert(key.clone(), entry);
+        entry.enter(&key, history, &mut self.deadlines, self.limits.retention);
+        let first = history.first();
+        self.by_id.insert(key, entry);
         self.use_more(tenant, Usage::pending(1));
-        self.enter(&key);
+        self.wait(&queue_key, first);
     }
 
     /// Notes that the deliveries of an event are made later.
@@ -360,9 +410,11 @@ impl Deliveries {
             let turn = self.queues.take(&queue_key, now);
             let hold = self.last_hold.next();
             self.last_hold = hold;
-            self.change(&key, |entry| entry.turn = Some((hold, turn)));
-            if let Some(entry) = self.by_id.get(&key) {
-                let (delivery, event) = (entry.delivery.clone(), Arc::clone(&entry.event));
+            let taken = self.change(&key, |entry| {
+                entry.turn = Some((hold, turn));
+                (entry.delivery.clone(), Arc::clone(&entry.event))
+            });
+            if let Some((delivery, event)) = taken {
                 claimed.push((key.0, delivery, event, hold));
             }
         }
@@ -383,12 +435,11 @@ impl Deliveries {
     pub fn release(&mut self, tenant: &TenantId, delivery: Delivery, ended: Option<AttemptEnd>) {
         let key = (tenant.clone(), delivery.id);
         let queue_key = (tenant.clone(), delivery.endpoint_id);
-        let mut turn = None;
-        self.change(&key, |entry| {
-            turn = entry.turn.take();
+        let turn = self.change(&key, |entry| {
             entry.delivery = delivery;
+            entry.turn.take()
         });
-        if let Some((_, turn)) = turn {
+        if let Some((_, turn)) = turn.flatten() {
             self.queues.release(&queue_key, turn, ended);
         }
     }
@@ -450,69 +501,29 @@ impl Deliveries {
         self.queues.is_due(now)
     }
 
-    fn change(&mut self, key: &DeliveryKey, change: impl FnOnce(&mut Entry)) {
-        self.leave(key);
-        let mut pending = 0;
-        if let Some(entry) = self.by_id.get_mut(key) {
-            let is_pending = |entry: &Entry| entry.delivery.status == DeliveryStatus::Pending;
-            pending -= i64::from(is_pending(entry));
-            change(entry);
-            pending += i64::from(is_pending(entry));
-        }
+    /// Changes a delivery, and its entries in every index. Returns what `change` returns.
+    fn change<R>(&mut self, key: &DeliveryKey, change: impl FnOnce(&mut Entry) -> R) -> Option<R> {
+        let entry = self.by_id.get_mut(key)?;
+        let queue_key = (key.0.clone(), entry.delivery.endpoint_id);
+        let history = self.histories.get_mut(&queue_key)?;
+        entry.leave(key, history, &mut self.deadlines);
+        let was_pending = entry.is_pending();
+        let returned = change(entry);
+        let pending = i64::from(entry.is_pending()) - i64::from(was_pending);
+        entry.enter(key, history, &mut self.deadlines, self.limits.retention);
+        let first = history.first();
         if pending != 0 {
             self.use_more(&key.0, Usage::pending(pending));
         }
-        self.enter(key);
+        self.wait(&queue_key, first);
+        Some(returned)
     }
 
-    /// Adds a delivery to every index that its state belongs in.
-    fn enter(&mut self, key: &DeliveryKey) {
-        let Some(entry) = self.by_id.get_mut(key) else {
-            return;
-        };
-        let delivery = &entry.delivery;
-        let queue_key = (key.0.clone(), delivery.endpoint_id);
-        if entry.turn.is_none() {
-            entry.waiting = delivery.next_attempt_at;
-            entry.deadline = Some(match delivery.finished_at {
-                Some(at) => at.plus(self.limits.retention),
-                None if entry.waits_longer => delivery.first_due_at.plus(WAIT_WHILE_DISABLED),
-                None => delivery.first_due_at.plus(LONGEST),
-            });
-        }
-        if let Some(deadline) = entry.deadline {
-            self.deadlines
-                .insert((deadline, entry.position, key.clone()));
-        }
-        if let Some(history) = self.histories.get_mut(&queue_key) {
-            history.by_status[place(delivery.status)].insert(entry.position);
-            if let Some(at) = entry.waiting {
-                history.waiting[line_of(delivery)].insert((at, entry.position, delivery.id));
-            }
-            let first = history.first();
-            // Nothing of a deleted endpoint waits for its turn.
-            if !self.deleted_at.contains_key(&queue_key) {
-                self.queues.waits(&queue_key, first);
-            }
-        }
-    }
-
-    /// Removes a delivery from every index.
-    fn leave(&mut self, key: &DeliveryKey) {
-        let Some(entry) = self.by_id.get_mut(key) else {
-            return;
-        };
-        let delivery = &entry.delivery;
-        let queue_key = (key.0.clone(), delivery.endpoint_id);
-        if let Some(deadline) = entry.deadline.take() {
-            self.deadlines
-                .remove(&(deadline, entry.position, key.clone()));
-        }
-        if let Some(history) = self.histories.get_mut(&queue_key) {
-            history.by_status[place(delivery.status)].remove(&entry.position);
-            if let Some(at) = entry.waiting.take() {
-                history.waiting[line_of(delivery)].remove(&(at, entry.position, delivery.id));
-            }
+    /// Sets the first waiting delivery of an endpoint.
+    fn wait(&mut self, queue_key: &QueueKey, first: Option<First>) {
+        // Nothing of a deleted endpoint waits for its turn.
+        if !self.deleted_at.contains_key(queue_key) {
+            self.queues.waits(queue_key, first);
         }
     }
 }

@@ -57,7 +57,7 @@ impl Deliveries {
     }
 
     fn end_or_forget(&mut self, key: &DeliveryKey, now: Timestamp) {
-        let Some(entry) = self.by_id.get(key) else {
+        let Some(entry) = self.by_id.get_mut(key) else {
             return;
         };
         let queue_key = (key.0.clone(), entry.delivery.endpoint_id);
@@ -72,15 +72,15 @@ impl Deliveries {
             });
             return;
         }
-        self.leave(key);
-        self.by_id.remove(key);
-        self.release_bytes(&key.0, BYTES_OF_DELIVERY);
         if let Some(history) = self.histories.get_mut(&queue_key) {
+            entry.leave(key, history, &mut self.deadlines);
             history.all.remove(&position);
             if history.all.is_empty() {
                 self.histories.remove(&queue_key);
                 self.queues.forget(&queue_key);
             }
         }
+        self.by_id.remove(key);
+        self.release_bytes(&key.0, BYTES_OF_DELIVERY);
     }
 }
