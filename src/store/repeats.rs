@@ -147,7 +147,7 @@ fn digest(data: &str) -> DataDigest {
 #[derive(Debug)]
 pub(super) struct Comparisons {
     /// One at a time, so that the other cores are free for everything else.
-    all: Semaphore,
+    all: Arc<Semaphore>,
     /// One for each tenant, so that a tenant that compares very much waits for itself.
     by_tenant: Mutex<HashMap<TenantId, Arc<Semaphore>>>,
 }
@@ -155,7 +155,7 @@ pub(super) struct Comparisons {
 impl Default for Comparisons {
     fn default() -> Self {
         Self {
-            all: Semaphore::new(1),
+            all: Arc::new(Semaphore::new(1)),
             by_tenant: Mutex::default(),
         }
     }
@@ -174,9 +174,12 @@ impl Comparisons {
             Arc::clone(turn.or_insert_with(|| Arc::new(Semaphore::new(1))))
         };
         let closed = |_| StoreError::Closed;
-        let _of_tenant = own_turn.acquire().await.map_err(closed)?;
-        let _of_all = self.all.acquire().await.map_err(closed)?;
+        let of_tenant = own_turn.acquire_owned().await.map_err(closed)?;
+        let all = Arc::clone(&self.all);
+        let of_all = all.acquire_owned().await.map_err(closed)?;
         let compute = move || {
+            // Held here, since the thread goes on when nobody waits for it any more.
+            let _turns = (of_tenant, of_all);
             let digests = Digests {
                 own: Some(digest(&needs.publish.data)),
                 first: needs.first.as_ref().and_then(|first| match first {
@@ -188,5 +191,48 @@ impl Comparisons {
         };
         let computed = tokio::task::spawn_blocking(compute).await;
         Ok(computed.map_err(StoreError::new)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::TraceId;
+    use crate::store::Audience;
+
+    fn needs() -> NeedsDigests {
+        NeedsDigests {
+            publish: Publish {
+                id: "e1".parse().expect("an id"),
+                event_type: "a.b".into(),
+                data: "{}".into(),
+                trace_id: TraceId::EXAMPLE,
+                audience: Audience::Subscribers,
+                answer: Box::new(|_| unreachable!("nothing is published")),
+            },
+            first: None,
+        }
+    }
+
+    #[test]
+    fn one_comparison_runs_at_a_time_even_if_nobody_waits_for_it_any_more() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .max_blocking_threads(1)
+            .build()
+            .expect("a runtime");
+        runtime.block_on(async {
+            let (release, released) = std::sync::mpsc::channel::<()>();
+            let busy = tokio::task::spawn_blocking(move || released.recv());
+            let comparisons = Comparisons::default();
+            let tenant = TenantId::new("acme");
+            let mut first = Box::pin(comparisons.digests(&tenant, needs()));
+            assert!(futures_util::poll!(&mut first).is_pending());
+            drop(first);
+            assert_eq!(comparisons.all.available_permits(), 0);
+            drop(release);
+            let _ = busy.await;
+            let second = comparisons.digests(&tenant, needs()).await;
+            assert!(second.is_ok());
+        });
     }
 }

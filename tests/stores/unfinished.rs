@@ -95,6 +95,28 @@ async fn step(store: &SqliteStore, now: Timestamp) -> (Vec<EndpointId>, bool) {
     (endpoints.collect(), is_more)
 }
 
+/// Takes all steps. Returns the endpoints of the attempts.
+async fn steps(store: &SqliteStore, now: Timestamp) -> Vec<EndpointId> {
+    let mut attempted = Vec::new();
+    loop {
+        let (endpoints, is_more) = step(store, now).await;
+        attempted.extend(endpoints);
+        if !is_more {
+            return attempted;
+        }
+    }
+}
+
+async fn set_active(store: &SqliteStore, id: EndpointId, active: bool) {
+    let set = Box::new(move |endpoint: &Endpoint, _| {
+        let mut changed = endpoint.clone();
+        Arc::make_mut(&mut changed.settings).active = active;
+        Ok(decided(Change::Replace(changed), says("set")))
+    });
+    let set = store.commit(acme(), None, Write::Update(id, set)).await;
+    set.expect("it exists");
+}
+
 #[tokio::test]
 async fn a_restart_between_steps_loses_and_doubles_nothing() {
     let folder = scratch_in_memory();
@@ -146,4 +168,29 @@ async fn a_restart_between_steps_loses_and_doubles_nothing() {
     }
     let more = store.claim(1).await.expect("the store works").next_due;
     assert_eq!(more, None);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_was_disabled_before_a_restart_gets_nothing_after_it() {
+    let folder = scratch_in_memory();
+    let stage = Stage {
+        path: &folder.path().join("hookturn.db"),
+        clock: Arc::new(TestClock::frozen_at(Timestamp::from_millis(START))),
+    };
+    let store = stage.open();
+    let mut ids = Vec::new();
+    for _ in 0..MANY {
+        ids.push(create(&store).await);
+    }
+    publish(&store, "e1").await;
+    let disabled = ids[MANY - 1];
+    set_active(&store, disabled, false).await;
+    drop(store);
+
+    let store = stage.open();
+    let attempted = steps(&store, stage.clock.now()).await;
+    assert_eq!(attempted.len(), MANY - 1);
+    assert!(!attempted.contains(&disabled));
+    set_active(&store, disabled, true).await;
+    assert_eq!(steps(&store, stage.clock.now()).await, [disabled]);
 }

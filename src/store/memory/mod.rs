@@ -34,7 +34,7 @@ use tokio::sync::Notify;
 
 use self::deliveries::Deliveries;
 use self::index::Index;
-use self::records::Records;
+use self::records::{Records, SWEPT_AT_ONCE, SWEPT_PER_COMMIT};
 use super::claims::Receiver;
 use super::quotas::{Quotas, Usage};
 use super::repeats::{Comparisons, Digests, NeedsDigests, Tried};
@@ -340,6 +340,13 @@ impl MemoryStore {
         Settled::Recorded
     }
 
+    /// Deletes at most `most` expired records. Returns whether there are more.
+    fn sweep_records(&self, records: &mut Records, most: usize) -> bool {
+        records.sweep(self.clock.now(), most, |tenant| {
+            self.of(tenant).keys.fetch_sub(1, Ordering::Relaxed);
+        })
+    }
+
     fn commit_now(
         &self,
         tenant: &TenantId,
@@ -357,9 +364,7 @@ impl MemoryStore {
         // Held until the change is written: the next request with this key waits here.
         let mut records = self.records[self.place(&key)].lock();
         let of = self.of(tenant);
-        records.sweep(self.clock.now(), |tenant| {
-            self.of(tenant).keys.fetch_sub(1, Ordering::Relaxed);
-        });
+        self.sweep_records(&mut records, SWEPT_PER_COMMIT);
         if let Some(record) = records.live(&key, self.clock.now()) {
             return Ok(Committed::replay(record.clone().replay(&key_use)?).into());
         }
@@ -523,7 +528,13 @@ impl Store for MemoryStore {
     }
 
     async fn sweep(&self) -> Result<Timestamp, StoreError> {
-        Ok(self.deliveries.lock().sweep(self.clock.now()))
+        let now = self.clock.now();
+        let next = self.deliveries.lock().sweep(now);
+        let mut has_more = false;
+        for records in &self.records {
+            has_more |= self.sweep_records(&mut records.lock(), SWEPT_AT_ONCE);
+        }
+        Ok(if has_more { now } else { next })
     }
 
     fn work(&self) -> &Notify {

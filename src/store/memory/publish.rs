@@ -96,7 +96,11 @@ impl MemoryStore {
                 let head = Arc::clone(&event.head);
                 let delivery = Delivery::new(id, endpoint, head, event.head.created_at);
                 deliveries.add(&tenant, delivery, &event);
-                deliveries.set_active(&key, stored.endpoint.settings.active);
+                // The queue may have begun with this delivery. One that is active may be failing, and
+                // stays so.
+                if !stored.endpoint.settings.active {
+                    deliveries.set_active(&key, false);
+                }
             } else {
                 deliveries.release_bytes(&tenant, BYTES_OF_DELIVERY);
             }

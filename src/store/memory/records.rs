@@ -7,7 +7,10 @@ use crate::idempotency::{IdempotencyKey, RETENTION, Record};
 
 /// How many expired records a commit with a key deletes at most: more than the one that it adds, so
 /// that the sweep keeps up, and few enough that no commit is delayed.
-const SWEPT_PER_COMMIT: usize = 4;
+pub(super) const SWEPT_PER_COMMIT: usize = 4;
+
+/// How many expired records one sweep deletes at most in each shard.
+pub(super) const SWEPT_AT_ONCE: usize = 16;
 
 pub(super) type RecordKey = (TenantId, IdempotencyKey);
 
@@ -24,13 +27,18 @@ impl Records {
         (now < *expires_at).then_some(record)
     }
 
-    /// Deletes some expired records. Calls `forgotten` with the tenant of each key that is
-    /// forgotten.
-    pub fn sweep(&mut self, now: Timestamp, mut forgotten: impl FnMut(&TenantId)) {
-        for _ in 0..SWEPT_PER_COMMIT {
+    /// Deletes at most `most` expired records. Calls `forgotten` with the tenant of each key that
+    /// is forgotten. Returns whether there are more.
+    pub fn sweep(
+        &mut self,
+        now: Timestamp,
+        most: usize,
+        mut forgotten: impl FnMut(&TenantId),
+    ) -> bool {
+        for _ in 0..most {
             match self.by_expiry.front() {
                 Some((expiry, _)) if *expiry <= now => {}
-                _ => break,
+                _ => return false,
             }
             if let Some((expiry, key)) = self.by_expiry.pop_front() {
                 // The key may have been used again since then. Its new record expires later, and
@@ -42,6 +50,7 @@ impl Records {
                 }
             }
         }
+        true
     }
 
     /// Returns whether there is a record for a key, expired or not.

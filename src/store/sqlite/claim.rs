@@ -94,6 +94,11 @@ fn take(
         Ok(read) => read,
         Err(fault) => return set_aside(tx, endpoint, fault),
     };
+    // The queue may have begun with a delivery that was made after the endpoint was disabled.
+    if !of.settings.active {
+        tx.turns.queues.set_active(&endpoint, false);
+        return Ok(());
+    }
     match claimed_delivery(tx, &tenant, number, read) {
         Ok((delivery, event)) => {
             let turn = tx.turns.queues.take(&endpoint, now);

@@ -64,6 +64,8 @@ pub(super) struct Turns {
     pub unmade: Unmade,
     /// The deleted endpoints whose pending deliveries are not all canceled.
     pub deletions: VecDeque<Deletion>,
+    /// Their numbers. Nothing of them waits for its turn.
+    pub being_canceled: HashSet<i64>,
     held: HashMap<i64, Held>,
     /// The numbers of the held deliveries.
     numbers: HashMap<DeliveryId, i64>,
@@ -89,6 +91,7 @@ impl Turns {
             queues: Queues::new(limits),
             unmade: Unmade::default(),
             deletions: VecDeque::new(),
+            being_canceled: HashSet::new(),
             held: HashMap::new(),
             numbers: HashMap::new(),
             unreadable_endpoints: HashSet::new(),
@@ -260,16 +263,50 @@ impl Turns {
             Effect::Active(endpoint, is_active) => self.queues.set_active(endpoint, *is_active),
             Effect::Gone(deletion) => {
                 self.queues.forget(&(deletion.tenant, deletion.endpoint));
-                self.deletions.push_back(*deletion);
+                self.cancel_later(*deletion);
             }
             Effect::MakeLater(tenant, fan_out) => self.unmade.push(tenant, fan_out.clone()),
         }
     }
 
+    /// Notes that the pending deliveries of a deleted endpoint are canceled later.
+    pub fn cancel_later(&mut self, deletion: Deletion) {
+        self.being_canceled.insert(deletion.endpoint);
+        self.deletions.push_back(deletion);
+    }
+
     /// Sets the first waiting delivery of an endpoint.
     pub fn waits(&mut self, endpoint: Key, first: Option<(Timestamp, i64)>) {
-        let first = first.filter(|_| !self.unreadable_endpoints.contains(&endpoint));
+        let may_wait = !self.unreadable_endpoints.contains(&endpoint)
+            && !self.being_canceled.contains(&endpoint.1);
+        let first = first.filter(|_| may_wait);
         let first = first.map(|(at, number)| (at, number.unsigned_abs()));
         self.queues.waits(&endpoint, first);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_of_a_deleted_endpoint_waits_for_its_turn() {
+        let mut turns = Turns::new(StoreLimits::default());
+        let now = Timestamp::from_millis(1000);
+        let (deleted, other) = ((1, 1), (1, 2));
+        for endpoint in [deleted, other] {
+            turns.waits(endpoint, Some((now, endpoint.1)));
+        }
+        turns.gone(Deletion {
+            endpoint: 1,
+            tenant: 1,
+            at: now,
+        });
+        turns.apply_batch();
+        // An attempt that was in flight has ended, and the others are not canceled yet.
+        turns.waits(deleted, Some((now, 3)));
+        assert_eq!(turns.queues.next(now), Some(other));
+        turns.waits(other, None);
+        assert_eq!(turns.queues.next(now), None);
     }
 }

@@ -123,6 +123,8 @@ macro_rules! conformance_suite {
                     an_event_for_many_endpoints_reaches_each_of_them_once,
                     who_gets_an_event_is_decided_when_it_is_published,
                     an_event_for_many_endpoints_leaves_room_for_other_tenants,
+                    an_event_for_many_endpoints_does_not_make_a_failing_one_healthy,
+                    what_is_deleted_is_canceled_however_old_it_is,
                     a_deletion_cancels_whatever_is_pending_from_that_instant,
                     a_tenant_has_at_most_as_many_endpoints_as_its_quota,
                     pending_deliveries_count_from_their_event_to_their_end,

@@ -1,6 +1,6 @@
 //! Deletes what has expired, and fails what has waited too long.
 
-use super::{Deliveries, DeliveryKey, bytes_of_data};
+use super::{Deliveries, DeliveryKey, bytes_of_data, canceled};
 use crate::domain::{Delivery, DeliveryStatus, Timestamp};
 use crate::store::SWEEP_AT_LEAST_EVERY;
 use crate::store::quotas::{BYTES_OF_DELIVERY, bytes_of_event};
@@ -63,6 +63,13 @@ impl Deliveries {
         let queue_key = (key.0.clone(), entry.delivery.endpoint_id);
         let position = entry.position;
         if entry.delivery.status == DeliveryStatus::Pending {
+            if let Some(at) = self.deleted_at.get(&queue_key).copied() {
+                // It is shown as canceled already.
+                self.change(key, |entry| {
+                    entry.delivery = canceled(entry.delivery.clone(), Some(at));
+                });
+                return;
+            }
             let is_active = self.queues.is_active(&queue_key);
             let overdue = Delivery::overdue(entry.delivery.first_due_at, is_active, now);
             self.change(key, |entry| match overdue {

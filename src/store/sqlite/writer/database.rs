@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
@@ -24,6 +25,10 @@ use crate::store::{Claims, CommitError, StoreError, StoreLimits};
 
 /// How many jobs run in savepoints after a job failed with some of its writes done.
 const CAREFUL_JOBS: u32 = 10_000;
+
+/// After how long a step is tried again that failed for a cause that may pass, such as a full disk.
+/// No request need come meanwhile.
+pub(super) const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// What a writer is made of.
 pub(in crate::store::sqlite) struct Parts {
@@ -64,7 +69,9 @@ impl Database {
         let mut turns = Turns::new(parts.limits);
         queue::find_all(reader, &mut turns, parts.clock.now())?;
         turns.unmade = fan_out::find_all(reader)?;
-        turns.deletions = deletions::find_all(reader)?.into();
+        for deletion in deletions::find_all(reader)? {
+            turns.cancel_later(deletion);
+        }
         let usages = Usages::read(reader)?;
         Ok(Self {
             turns,
@@ -277,8 +284,8 @@ impl Database {
     }
 
     /// Does a step of what events and deletions have left to do: makes some deliveries, and cancels
-    /// some, each in a commit of its own. Returns whether there is more to do now.
-    pub fn do_unfinished(&mut self) -> bool {
+    /// some, each in a commit of its own. Returns after how long there is more to do.
+    pub fn do_unfinished(&mut self) -> Option<Duration> {
         let mut is_more = false;
         if !self.turns.unmade.is_empty()
             && let Some((tenant, _)) = self.turns.next_unmade(self.clock.now())
@@ -289,7 +296,7 @@ impl Database {
                     tracing::error!(%error, "cannot make the deliveries of an event; they are made after the next start");
                     self.turns.unmade.forget_first(&tenant);
                 }
-                None => return false,
+                None => return Some(TRY_AGAIN_AFTER),
             }
             is_more = true;
         }
@@ -297,22 +304,27 @@ impl Database {
         let some: Vec<Deletion> = self.turns.deletions.drain(..most).collect();
         if !some.is_empty() {
             match self.unfinished_step(|tx| deletions::step(tx, &some)) {
-                Some(Ok(left)) => self.turns.deletions.extend(left),
+                Some(Ok(left)) => {
+                    for done in some.iter().filter(|one| !left.contains(one)) {
+                        self.turns.being_canceled.remove(&done.endpoint);
+                    }
+                    self.turns.deletions.extend(left);
+                }
                 Some(Err(error)) => {
                     tracing::error!(%error, "cannot cancel the deliveries of deleted endpoints; they are canceled after the next start");
                 }
                 None => {
                     self.turns.deletions.extend(some);
-                    return false;
+                    return Some(TRY_AGAIN_AFTER);
                 }
             }
             is_more |= !self.turns.deletions.is_empty();
         }
-        is_more
+        is_more.then_some(Duration::ZERO)
     }
 
     /// Runs a step in a commit of its own. Returns `None` when it failed for a cause that may pass,
-    /// such as a full disk: requests fail, too, and report it, and the next claim tries again.
+    /// such as a full disk: requests fail, too, and report it.
     fn unfinished_step<T>(
         &mut self,
         step: impl FnOnce(&mut Transaction<'_>) -> Result<T, Fault>,

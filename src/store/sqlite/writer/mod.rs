@@ -207,11 +207,12 @@ impl Writer {
     /// Claims deliveries from the committed state.
     fn claim(&mut self, most: usize) -> Result<Claims, StoreError> {
         self.database.expect_files()?;
-        let is_more_to_make = self.database.do_unfinished();
+        let unfinished = self.database.do_unfinished();
         let claim = AssertUnwindSafe(|| claim::claim(&mut self.database.transaction(), most));
         let mut claims = catch_unwind(claim).unwrap_or(Err(Fault::Panicked))?;
-        if is_more_to_make {
-            claims.next_due = Some(self.database.transaction().now());
+        if let Some(after) = unfinished {
+            let at = self.database.transaction().now().plus(after);
+            claims.next_due = Some(claims.next_due.map_or(at, |due| due.min(at)));
         }
         Ok(claims)
     }

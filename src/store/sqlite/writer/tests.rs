@@ -7,15 +7,17 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 use super::Parts;
-use super::database::Database;
+use super::database::{Database, TRY_AGAIN_AFTER};
 use super::job::Answered;
 use crate::clock::SystemClock;
+use crate::domain::Timestamp;
 use crate::store::at_rest::{MasterKey, MasterKeys};
 use crate::store::sqlite::checkpoint::{Checkpoints, Gate};
 use crate::store::sqlite::fault::Fault;
 use crate::store::sqlite::file;
 use crate::store::sqlite::lock::{Files, Lock};
 use crate::store::sqlite::transaction::Transaction;
+use crate::store::sqlite::turns::Deletion;
 use crate::store::{CommitError, StoreError, StoreLimits};
 
 /// How a job of a batch ends.
@@ -159,4 +161,32 @@ fn a_job_that_is_half_done_takes_its_batch_with_it_once_and_then_itself_alone() 
         ));
         assert_eq!(written, 2);
     }
+}
+
+#[test]
+fn a_step_that_the_disk_refused_is_tried_again() {
+    let mut stage = Stage::new();
+    let tx = stage.database.transaction();
+    let add = "INSERT INTO deletion (endpoint, tenant, deleted_at) VALUES (1, 1, 1)";
+    tx.db.execute(add, []).expect("it is added");
+    tx.turns.cancel_later(Deletion {
+        endpoint: 1,
+        tenant: 1,
+        at: Timestamp::from_millis(1),
+    });
+    let refuse = |stage: &mut Stage, is_refused: bool| {
+        let tx = stage.database.transaction();
+        let set = tx.db.pragma_update(None, "query_only", is_refused);
+        set.expect("it is set");
+    };
+    refuse(&mut stage, true);
+    for _ in 0..2 {
+        assert_eq!(stage.database.do_unfinished(), Some(TRY_AGAIN_AFTER));
+    }
+    refuse(&mut stage, false);
+    assert_eq!(stage.database.do_unfinished(), None);
+    let tx = stage.database.transaction();
+    let left = "SELECT count(*) FROM deletion";
+    let left = tx.db.query_row(left, [], |row| row.get(0));
+    assert_eq!(left, Ok(0));
 }
