@@ -8,7 +8,9 @@ use hookturn::clock::{Clock, TestClock};
 use hookturn::domain::{Endpoint, EndpointId, Format, KeyRing, Settings, TenantId, Timestamp};
 use hookturn::idempotency::{Answer, IdempotencyKey, KeyUse, RETENTION, RequestFingerprint};
 use hookturn::random;
-use hookturn::store::{Change, MemoryStore, Quotas, Store, StoreLimits, Write};
+use hookturn::store::{
+    Change, CommitError, Committed, MemoryStore, Quotas, Store, StoreLimits, Write,
+};
 use hookturn_test::alone;
 
 use crate::support::decided;
@@ -93,6 +95,49 @@ async fn remember_a_days_answers(
         let keep = Box::new(|_: &Endpoint, _| Ok(decided(Change::Keep, answer(180))));
         let kept = store.commit(tenant, Some(claim), Write::Update(id, keep));
         assert!(!kept.await.expect("it exists").replayed);
+    }
+}
+
+/// What a request remembers with this key, or why it is refused.
+async fn remember(
+    store: &MemoryStore,
+    id: EndpointId,
+    key: &str,
+) -> Result<Committed, CommitError> {
+    let claim = KeyUse {
+        key: IdempotencyKey::parse(key.as_bytes()).expect("a sound key"),
+        fingerprint: RequestFingerprint::of("POST", "/", b""),
+    };
+    let keep = Box::new(|_: &Endpoint, _| Ok(decided(Change::Keep, answer(1))));
+    let tenant = TenantId::new("acme");
+    store
+        .commit(&tenant, Some(claim), Write::Update(id, keep))
+        .await
+}
+
+#[tokio::test]
+async fn expired_keys_are_swept_although_no_request_comes() {
+    let clock = Arc::new(TestClock::frozen_at(Timestamp::from_millis(0)));
+    let limits = StoreLimits {
+        quotas: Quotas {
+            idempotency_keys: Some(1),
+            ..Quotas::NONE
+        },
+        ..StoreLimits::default()
+    };
+    let store = MemoryStore::with_limits(Arc::clone(&clock) as Arc<dyn Clock>, limits);
+    let id = random::endpoint_id().expect("randomness");
+    let create = Box::new(move |now| Ok(decided(endpoint(id, 0, now), answer(1))));
+    let tenant = TenantId::new("acme");
+    let created = store.commit(&tenant, None, Write::Create(create)).await;
+    created.expect("nothing is in the way");
+    for day in 0..8 {
+        let first = remember(&store, id, &format!("day-{day}")).await;
+        assert!(first.is_ok(), "{day}");
+        let second = remember(&store, id, "one-more").await;
+        assert!(matches!(second, Err(CommitError::QuotaExceeded(_))));
+        clock.advance(RETENTION).expect("not too far");
+        store.sweep().await.expect("the store works");
     }
 }
 
