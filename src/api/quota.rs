@@ -11,8 +11,9 @@ pub(super) fn explain(exceeded: &QuotaExceeded, endpoints: &str) -> String {
              --quota-endpoints."
         ),
         Quota::PendingDeliveries => format!(
-            "The tenant may have {limit} pending deliveries. Wait until some are done, delete {endpoints} whose receivers do \
-             not answer, or ask the operator to raise --quota-pending-deliveries."
+            "The tenant may have {limit} pending deliveries, and an event adds one for each of the {endpoints} that it goes \
+             to. Wait until some are done, delete {endpoints} whose receivers do not answer, or ask the operator to raise \
+             --quota-pending-deliveries."
         ),
         Quota::EventBytes => format!(
             "The tenant may keep {limit} bytes of events and deliveries. Wait until older ones expire, or ask the operator \

@@ -2,8 +2,13 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::cli::command_error::CommandError;
+
 /// The descriptors for everything else: the store's files, the log and the runtimes.
 const OTHERS: usize = 192;
+
+/// The fewest descriptors with which the server starts.
+const FEWEST: usize = 128;
 
 /// How many descriptors are used for what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +23,11 @@ pub(super) struct Shares {
 
 /// Raises the limit of this process to the highest that it may have, and returns it. `None` means
 /// that there is no limit.
-pub(super) fn raise_limit() -> Option<usize> {
+///
+/// # Errors
+///
+/// [`CommandError`] when the limit is too low for a server.
+pub(super) fn raise_limit() -> Result<Option<usize>, CommandError> {
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
         let raised = Rlimit {
@@ -30,8 +39,15 @@ pub(super) fn raise_limit() -> Option<usize> {
             tracing::debug!(%error, "cannot raise the limit of open files");
         }
     }
-    let now = getrlimit(Resource::Nofile).current?;
-    Some(usize::try_from(now).unwrap_or(usize::MAX))
+    let now = getrlimit(Resource::Nofile).current;
+    let now = now.map(|now| usize::try_from(now).unwrap_or(usize::MAX));
+    match now {
+        Some(limit @ ..FEWEST) => Err(CommandError::new(&format!(
+            "too few file descriptors: the limit of open files is {limit}, and the server needs at least {FEWEST}; raise \
+             the limit (ulimit -Hn, LimitNOFILE=, --ulimit nofile=)"
+        ))),
+        enough => Ok(enough),
+    }
 }
 
 impl Shares {
@@ -41,20 +57,24 @@ impl Shares {
         self.connections + 2 * self.attempts + self.idle
     }
 
-    /// Returns what fits into `limit` descriptors: the wanted shares, or less of each, in
-    /// proportion.
+    /// Returns what fits into `limit` descriptors: the wanted shares, or less of each. Connections
+    /// of clients get three fifths, and more if attempts leave it. The rest is for attempts and for
+    /// idle connections, in proportion.
     pub fn within(limit: Option<usize>, wanted: Self) -> Self {
         let Some(limit) = limit else {
             return wanted;
         };
-        let all = wanted.descriptors();
         let room = limit.saturating_sub(OTHERS).max(limit / 2);
-        if all <= room {
+        if wanted.descriptors() <= room {
             return wanted;
         }
-        let part = |wanted: usize| (wanted.saturating_mul(room) / all).max(1);
+        let for_receivers = wanted.descriptors() - wanted.connections;
+        let most = (room - room * 2 / 5).max(room.saturating_sub(for_receivers));
+        let connections = wanted.connections.min(most);
+        let left = (room - connections).min(for_receivers);
+        let part = |wanted: usize| (wanted * left / for_receivers).max(1);
         Self {
-            connections: part(wanted.connections),
+            connections,
             attempts: part(wanted.attempts),
             idle: part(wanted.idle),
         }
@@ -70,6 +90,7 @@ impl Shares {
         if self != wanted {
             tracing::warn!(
                 limit,
+                needed = wanted.descriptors() + OTHERS,
                 connections,
                 attempts,
                 idle,
@@ -98,12 +119,24 @@ mod tests {
 
     #[test]
     fn less_is_shared_out_in_proportion() {
-        for limit in [16, 64, 256, 1024, 4096, 6000] {
+        for limit in [FEWEST, 256, 1024, 4096, 6000] {
             let shares = Shares::within(Some(limit), WANTED);
             let all = shares.descriptors();
             assert!(all <= limit && all * 3 >= limit, "{limit}: {shares:?}");
             assert!(shares.connections >= shares.attempts && shares.attempts >= shares.idle);
             assert!(shares.idle >= 1);
         }
+    }
+
+    #[test]
+    fn few_connections_are_all_given_and_leave_the_rest_to_attempts() {
+        let wanted = Shares {
+            connections: 200,
+            ..WANTED
+        };
+        let shares = Shares::within(Some(1024), wanted);
+        assert_eq!(shares.connections, 200);
+        let all = shares.descriptors() + OTHERS;
+        assert!((1020..=1024).contains(&all), "{shares:?}");
     }
 }

@@ -34,6 +34,7 @@ pub(super) fn run(args: ServeArgs) -> Result<(), CommandError> {
     // Dropped last, so that the log has the last lines of everything else.
     let _log = telemetry::init(settings.log.clone(), settings.log_format)
         .map_err(|error| CommandError::new(&format!("cannot start logging: {error}")))?;
+    let limit = descriptors::raise_limit()?;
     let no_threads = |error| CommandError::new(&format!("cannot start threads: {error}"));
     let threads = Threads::start().map_err(no_threads)?;
     // A separate runtime, so that accepting connections does not wait for the connections of one
@@ -42,7 +43,7 @@ pub(super) fn run(args: ServeArgs) -> Result<(), CommandError> {
         .enable_all()
         .build()
         .map_err(no_threads)?;
-    let outcome = runtime.block_on(serve(settings, threads.cores().clone()));
+    let outcome = runtime.block_on(serve(settings, threads.cores().clone(), limit));
     threads.stop(LAST_WAIT);
     runtime.shutdown_timeout(LAST_WAIT);
     outcome
@@ -50,9 +51,13 @@ pub(super) fn run(args: ServeArgs) -> Result<(), CommandError> {
 
 /// Starts the server and runs it.
 ///
-/// All steps that can fail come before the first request is answered. A generated key is printed
+/// `limit` is the limit of file descriptors. All steps that can fail come before the first request is answered. A generated key is printed
 /// only when the server is ready, so that it can be used at once.
-async fn serve(settings: ServeSettings, cores: Cores) -> Result<(), CommandError> {
+async fn serve(
+    settings: ServeSettings,
+    cores: Cores,
+    limit: Option<usize>,
+) -> Result<(), CommandError> {
     let mut stop = Stop::install()?;
     let listener = bind(LISTEN, &settings.listen).await?;
     let address = listener.local_addr().map_err(|error| {
@@ -74,7 +79,6 @@ async fn serve(settings: ServeSettings, cores: Cores) -> Result<(), CommandError
         attempts: StoreLimits::default().in_flight,
         idle: SenderOptions::default().max_idle,
     };
-    let limit = descriptors::raise_limit();
     let shares = Shares::within(limit, wanted);
     let built = BuiltServer::new(Parts {
         max_idle: shares.idle,

@@ -8,6 +8,22 @@ use tokio::task::block_in_place;
 use crate::api::Api;
 use crate::stage::Setup;
 
+#[test]
+fn a_start_with_far_too_few_descriptors_is_refused() {
+    let directory = scratch();
+    let mut setup = Setup::in_dir(directory.path());
+    for few in ["20", "127"] {
+        let script = format!(r#"ulimit -n {few}; exec "$@""#);
+        setup.through = ["sh", "-c", &script, "sh"].map(ToOwned::to_owned).into();
+        let line = setup.refused();
+        assert!(line.contains(&format!("is {few}, and")), "{line}");
+        assert!(line.contains("at least 128; raise the limit"), "{line}");
+    }
+    let script = r#"ulimit -n 128; exec "$@""#;
+    setup.through = ["sh", "-c", script, "sh"].map(ToOwned::to_owned).into();
+    setup.start().stop();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn few_descriptors_are_shared_out() {
     let directory = scratch();

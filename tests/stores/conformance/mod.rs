@@ -115,6 +115,7 @@ macro_rules! conformance_suite {
                 schedule:
                     what_failed_is_due_again_when_its_settling_says,
                     a_sweep_fails_what_waited_too_long_and_says_when_the_next_is_due,
+                    what_waited_long_for_a_disabled_endpoint_is_attempted_once,
                     an_attempt_that_was_not_made_is_made_again_and_leaves_no_trace,
                     retries_go_before_first_attempts_and_all_ends_in_time,
                     a_delivery_whose_time_is_over_under_way_is_decided_by_its_attempt;

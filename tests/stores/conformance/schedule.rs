@@ -62,6 +62,27 @@ pub(super) async fn a_sweep_fails_what_waited_too_long_and_says_when_the_next_is
     assert_eq!(reason, Some(FailureReason::EndpointDisabled));
 }
 
+pub(super) async fn what_waited_long_for_a_disabled_endpoint_is_attempted_once(stage: Stage) {
+    let endpoint = stage.create().await.id;
+    for event in ["e1", "e2"] {
+        publish(&stage, event).await;
+    }
+    set_active(&stage, endpoint, false).await;
+    stage.advance(LONGEST + Duration::from_secs(3600));
+    assert!(take(&stage, 10).await.claimed.is_empty());
+    set_active(&stage, endpoint, true).await;
+    let claimed = take(&stage, 10).await.claimed;
+    assert_eq!(claimed.len(), 2);
+    settle(&stage, &claimed[0], Verdict::Success).await;
+    settle(&stage, &claimed[1], FAILURE).await;
+    let succeeded = listed(&stage, endpoint, Some(DeliveryStatus::Succeeded)).await;
+    assert_eq!(succeeded.len(), 1);
+    let failed = listed(&stage, endpoint, Some(DeliveryStatus::Failed)).await;
+    assert_eq!(failed.len(), 1);
+    assert_eq!(failed[0].failure_reason, Some(FailureReason::TimeOver));
+    assert_eq!(failed[0].attempts.len(), 1);
+}
+
 pub(super) async fn an_attempt_that_was_not_made_is_made_again_and_leaves_no_trace(stage: Stage) {
     let endpoint = stage.create().await.id;
     for event in 0..3 {

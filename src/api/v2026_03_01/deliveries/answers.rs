@@ -80,7 +80,8 @@ pub enum FailureReason {
     AttemptsExhausted,
     /// The receiver answered 410, which disabled the endpoint.
     EndpointGone,
-    /// It had not succeeded 84 hours after it was due for the first time, attempted or not.
+    /// It had not succeeded 84 hours after it was due for the first time, attempted or not. A
+    /// delivery that waited longer for a disabled endpoint was attempted once more.
     TimeOver,
     /// Its endpoint was disabled until 7 days after it was due for the first time.
     EndpointDisabled,
