@@ -5,6 +5,7 @@ use std::time::Duration;
 use std::{fs, thread};
 
 use parking_lot::{Condvar, Mutex};
+use rusqlite::Transaction;
 use tempfile::TempDir;
 
 use super::super::schema;
@@ -47,18 +48,36 @@ fn connect(path: &Path) -> Connection {
     db
 }
 
+fn begin_to_read(db: &Connection) -> Transaction<'_> {
+    let reading = db.unchecked_transaction().expect("a read");
+    let tables = "SELECT count(*) FROM sqlite_schema";
+    let _: i64 = db.query_row(tables, [], |row| row.get(0)).expect("a count");
+    reading
+}
+
 /// Reads until there are no more writes, each time from before a write to after it.
-fn read(path: &Path, gate: Option<&Gate>, written: &Written) {
+fn read(path: &Path, gate: &Gate, written: &Written) {
     let db = connect(path);
     loop {
-        let _passed = gate.map(Gate::pass);
-        let reading = db.unchecked_transaction().expect("a read");
-        let tables = "SELECT count(*) FROM sqlite_schema";
-        let _: i64 = db.query_row(tables, [], |row| row.get(0)).expect("a count");
+        let _passed = gate.pass();
+        let _reading = begin_to_read(&db);
         if !written.wait() {
             return;
         }
-        drop(reading);
+    }
+}
+
+/// Reads until there are no more writes, so that there is no moment without a read: each begins
+/// before the last one ends.
+fn read_without_end(path: &Path, written: &Written) {
+    let connections = [connect(path), connect(path)];
+    let mut reading = None;
+    for db in connections.iter().cycle() {
+        // This ends the last one.
+        reading.replace(begin_to_read(db));
+        if !written.wait() {
+            return;
+        }
     }
 }
 
@@ -86,7 +105,13 @@ fn longest(is_gated: bool) -> u64 {
     let mut longest = 0;
     thread::scope(|scope| {
         for _ in 0..3 {
-            scope.spawn(|| read(&path, is_gated.then_some(&gate), &written));
+            scope.spawn(|| {
+                if is_gated {
+                    read(&path, &gate, &written);
+                } else {
+                    read_without_end(&path, &written);
+                }
+            });
         }
         for number in 1..=WRITES {
             db.execute(
