@@ -51,8 +51,9 @@ pub(super) fn run(args: ServeArgs) -> Result<(), CommandError> {
 
 /// Starts the server and runs it.
 ///
-/// `limit` is the limit of file descriptors. All steps that can fail come before the first request is answered. A generated key is printed
-/// only when the server is ready, so that it can be used at once.
+/// `limit` is the limit of file descriptors. All steps that can fail come before the first request
+/// is answered. A generated key is printed only when the server is ready, so that it can be used at
+/// once.
 async fn serve(
     settings: ServeSettings,
     cores: Cores,

@@ -29,8 +29,8 @@ struct Followed {
     waiting: Arc<Waiting>,
 }
 
-/// A part of an answer. hyper drops it when the socket has taken it, which is when the peer has made
-/// room for it.
+/// A part of an answer. hyper drops it when the socket has taken it, which is when the peer has
+/// made room for it.
 struct Piece {
     bytes: Bytes,
     waiting: Arc<Waiting>,

@@ -96,7 +96,7 @@ impl MemoryStore {
                 let head = Arc::clone(&event.head);
                 let delivery = Delivery::new(id, endpoint, head, event.head.created_at);
                 deliveries.add(&tenant, delivery, &event);
-                // The queue may have begun with this delivery. One that is active may be failing, and
+                // The queue may have begun with this delivery. An active one may be failing, and
                 // stays so.
                 if !stored.endpoint.settings.active {
                     deliveries.set_active(&key, false);
